@@ -1,0 +1,206 @@
+//! Sealing of records: what the store gets to see.
+//!
+//! A sealed value opens only at its place: format, epoch, instance, change number and the whole store key are
+//! associated data. It says nothing about time; that is what change numbers and the guard are for (protocols.md §2).
+//!
+//! ```text
+//! format u8 = 1 | domain id 16 | epoch u32 | change u64 | salt 32 | ciphertext | tag 16        (integers big-endian)
+//! ```
+//! Each seal draws 32 random bytes and derives a one-use AES-256-GCM key from them and the record key, so that there is
+//! no nonce to repeat and no limit on the number of records.
+
+use aws_lc_rs::{aead, hkdf};
+use strongroom_types::{DomainId, Epoch, Secret};
+use uuid::Uuid;
+
+use crate::{CryptoError, Entropy, Label, Root};
+
+/// The header of a sealed value, readable without a key and authenticated when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The domain whose root sealed it.
+    pub domain: DomainId,
+    /// Which root of that domain.
+    pub epoch: Epoch,
+    /// The change number: rises with every write of the same store key.
+    pub change: u64,
+}
+
+impl Header {
+    const FORMAT: u8 = 1;
+    const BYTES: usize = 1 + 16 + 4 + 8;
+
+    /// Reads the header of a sealed value without opening it. What it says is unproved until then.
+    pub fn peek(sealed: &[u8]) -> Result<Self, CryptoError> {
+        let malformed = CryptoError::Rejected;
+        let (format, rest) = sealed.split_first().ok_or(malformed.clone())?;
+        let (domain, rest) = rest.split_first_chunk::<16>().ok_or(malformed.clone())?;
+        let (epoch, rest) = rest.split_first_chunk::<4>().ok_or(malformed.clone())?;
+        let (change, _) = rest.split_first_chunk::<8>().ok_or(malformed.clone())?;
+        if *format != Self::FORMAT {
+            return Err(malformed);
+        }
+        Ok(Self {
+            domain: DomainId::from_uuid(Uuid::from_bytes(*domain)),
+            epoch: Epoch::new(u32::from_be_bytes(*epoch)),
+            change: u64::from_be_bytes(*change),
+        })
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::BYTES);
+        bytes.push(Self::FORMAT);
+        bytes.extend_from_slice(self.domain.as_bytes());
+        bytes.extend_from_slice(&self.epoch.number().to_be_bytes());
+        bytes.extend_from_slice(&self.change.to_be_bytes());
+        bytes
+    }
+}
+
+/// Seals and opens the records of one instance under one root.
+///
+/// The instance is a managed HSM, a vault, or the deployment itself; its 16 bytes are bound into the key.
+pub struct Sealer {
+    domain: DomainId,
+    epoch: Epoch,
+    instance: Uuid,
+    prk: hkdf::Prk,
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer").field("domain", &self.domain).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Sealer {
+    /// The record key of an instance: KDF(root, `record`, epoch ‖ instance).
+    pub fn new(root: &Root, domain: DomainId, epoch: Epoch, instance: Uuid) -> Result<Self, CryptoError> {
+        let key = root.derive(Label::Record, &[&epoch.number().to_be_bytes(), instance.as_bytes()])?;
+        Ok(Self { domain, epoch, instance, prk: hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.expose()) })
+    }
+
+    /// Whether a value with this header was sealed under this domain and epoch.
+    pub fn fits(&self, header: &Header) -> bool {
+        header.domain == self.domain && header.epoch == self.epoch
+    }
+
+    /// Seals a value for a place.
+    pub fn seal(
+        &self,
+        entropy: &dyn Entropy,
+        store_key: &str,
+        change: u64,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        let header = Header { domain: self.domain, epoch: self.epoch, change };
+        let mut salt = [0; SALT_BYTES];
+        entropy.fill(&mut salt)?;
+        let mut sealed = header.to_bytes();
+        sealed.extend_from_slice(&salt);
+        sealed.reserve_exact(plaintext.len() + TAG_BYTES);
+        let start = sealed.len();
+        sealed.extend_from_slice(plaintext);
+        let body = sealed.get_mut(start..).ok_or(CryptoError::Library("slice"))?;
+        let tag = self
+            .one_use_key(&salt)?
+            .seal_in_place_separate_tag(zero_nonce(), aead::Aad::from(self.associated_data(header, store_key)), body)
+            .map_err(|_| CryptoError::Library("AES-GCM"))?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Opens a value that was read from a place.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] if it was not sealed for exactly this place, instance, domain and epoch, or was altered.
+    pub fn open(&self, store_key: &str, sealed: &[u8]) -> Result<(Header, Secret<Vec<u8>>), CryptoError> {
+        let header = Header::peek(sealed)?;
+        let rest = sealed.get(Header::BYTES..).ok_or(CryptoError::Rejected)?;
+        let (salt, body) = rest.split_first_chunk::<SALT_BYTES>().ok_or(CryptoError::Rejected)?;
+        if !self.fits(&header) {
+            return Err(CryptoError::Rejected);
+        }
+        let mut body = Secret::new(body.to_vec());
+        let length = self
+            .one_use_key(salt)?
+            .open_in_place(
+                zero_nonce(),
+                aead::Aad::from(self.associated_data(header, store_key)),
+                body.expose_mut().as_mut_slice(),
+            )
+            .map_err(|_| CryptoError::Rejected)?
+            .len();
+        body.expose_mut().truncate(length);
+        Ok((header, body))
+    }
+
+    fn associated_data(&self, header: Header, store_key: &str) -> Vec<u8> {
+        let mut data = header.to_bytes();
+        data.extend_from_slice(self.instance.as_bytes());
+        data.extend_from_slice(store_key.as_bytes());
+        data
+    }
+
+    fn one_use_key(&self, salt: &[u8; SALT_BYTES]) -> Result<aead::LessSafeKey, CryptoError> {
+        let info: [&[u8]; 1] = [salt];
+        let key = self
+            .prk
+            .expand(&info, &aead::AES_256_GCM)
+            .map(aead::UnboundKey::from)
+            .map_err(|_| CryptoError::Library("HKDF"))?;
+        Ok(aead::LessSafeKey::new(key))
+    }
+}
+
+const SALT_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
+
+/// The key is used once, so the nonce need not differ.
+fn zero_nonce() -> aead::Nonce {
+    aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemEntropy;
+
+    fn sealer(root: &Root, domain: u8, epoch: u32, instance: u8) -> Sealer {
+        let domain = DomainId::from_uuid(Uuid::from_bytes([domain; 16]));
+        Sealer::new(root, domain, Epoch::new(epoch), Uuid::from_bytes([instance; 16])).unwrap()
+    }
+
+    #[test]
+    fn a_value_opens_only_at_its_place() {
+        let (root, other) = (Root::generate(&SystemEntropy).unwrap(), Root::generate(&SystemEntropy).unwrap());
+        let here = sealer(&root, 1, 1, 1);
+        let sealed = here.seal(&SystemEntropy, "a/b", 7, b"value").unwrap();
+        let (header, value) = here.open("a/b", &sealed).unwrap();
+        assert_eq!((header.change, value.expose().as_slice()), (7, b"value".as_slice()));
+        for (sealer, key) in [
+            (&here, "a/c"),
+            (&sealer(&root, 1, 1, 2), "a/b"),
+            (&sealer(&root, 1, 2, 1), "a/b"),
+            (&sealer(&root, 2, 1, 1), "a/b"),
+            (&sealer(&other, 1, 1, 1), "a/b"),
+        ] {
+            assert_eq!(sealer.open(key, &sealed).unwrap_err(), CryptoError::Rejected);
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        let root = Root::generate(&SystemEntropy).unwrap();
+        let sealer = sealer(&root, 1, 1, 1);
+        let sealed = sealer.seal(&SystemEntropy, "k", 1, b"x").unwrap();
+        for position in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[position] ^= 1;
+            assert!(sealer.open("k", &altered).is_err(), "byte {position}");
+        }
+        for length in 0..sealed.len() {
+            assert!(sealer.open("k", &sealed[..length]).is_err(), "length {length}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Where bytes go: an ordered, revisioned key-value contract, and the engines that keep it.
+//!
+//! The contract is the intersection that an embedded engine and etcd both give honestly (`docs/decisions`): `get`,
+//! `range` at a revision, `commit` of a small batch under preconditions, `watch` from a revision. An answer to
+//! `commit` means *durable*.
+//!
+//! The store is **untrusted**: values arrive sealed, the store learns names and sizes and nothing else. It knows no keys,
+//! no roles and no HTTP. It has no clock.
+//!
+//! Read first: [`Kv`], [`Commit`], [`Entry`].
+//!
+//! It fails with [`StoreError`]: what is the engine's trouble (`Unavailable`, `Full`, `Damaged`) is apart from what is the
+//! caller's mistake (`TooLarge`, `Compacted`). A lost race is not an error but [`Outcome::Conflict`].
+
+mod embedded;
+mod memory;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+pub use embedded::EmbeddedStore;
+pub use memory::MemoryStore;
+
+/// A point in the history of the whole store. It rises by one with every commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A key and its value as they were at the revision that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The store key.
+    pub key: String,
+    /// The value, sealed by whoever wrote it.
+    pub value: Vec<u8>,
+    /// The commit that made the key.
+    pub created: Revision,
+    /// The commit that wrote this value.
+    pub modified: Revision,
+}
+
+/// What must hold for a commit to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// The key does not exist.
+    Absent(String),
+    /// The key exists and was last written by that commit.
+    Unchanged(String, Revision),
+}
+
+/// One write of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Make or replace a value.
+    Put(String, Vec<u8>),
+    /// Remove a key; removing an absent one changes nothing.
+    Delete(String),
+}
+
+/// A batch that happens whole or not at all. A key is written at most once in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// All must hold.
+    pub preconditions: Vec<Precondition>,
+    /// Done in one step.
+    pub writes: Vec<Write>,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable, at this revision.
+    Committed(Revision),
+    /// A precondition did not hold; nothing was written.
+    Conflict,
+}
+
+/// One page of a range, in the order of the keys' bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// The revision the page was read at: pass it on to read the next page of the same moment.
+    pub revision: Revision,
+    /// Whether keys of the prefix follow behind the last entry.
+    pub more: bool,
+}
+
+/// A change of one key, in the order of revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The key was made or replaced.
+    Put(Entry),
+    /// The key was removed by that commit.
+    Deleted(String, Revision),
+}
+
+/// The changes that follow a revision. Ends (`None`) when the store is closed; a fallen-behind watcher gets
+/// [`StoreError::Compacted`] and loads anew.
+#[async_trait]
+pub trait Watch: Send {
+    /// All changes of the next commit that touched the prefix.
+    async fn next(&mut self) -> Option<Result<Vec<Change>, StoreError>>;
+}
+
+/// The ordered, revisioned key-value contract.
+#[async_trait]
+pub trait Kv: Send + Sync {
+    /// One key, as it is now (linearizable).
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// Keys that begin with `prefix` and come behind `after` (exclusive; `None`: from the first), at most `limit`
+    /// (1..=[`LIMIT_MAX`]; more is cut to it), as they were `at` a revision (`None`: now).
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] if that revision is no longer kept.
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError>;
+
+    /// Does all writes if all preconditions hold. The answer comes after the commit is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] beyond [`COMMIT_OPERATIONS_MAX`] or [`COMMIT_BYTES_MAX`]; nothing is written.
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError>;
+
+    /// Changes under `prefix` behind a revision.
+    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError>;
+
+    /// The revision of the last commit.
+    async fn revision(&self) -> Result<Revision, StoreError>;
+
+    /// Makes everything durable and lets go of files; every later call answers [`StoreError::Unavailable`].
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Most operations (preconditions and writes together) of one commit: half of what etcd takes.
+pub const COMMIT_OPERATIONS_MAX: usize = 64;
+/// Most bytes (keys and values) of one commit: a third of what etcd takes.
+pub const COMMIT_BYTES_MAX: usize = 512 * 1024;
+/// Most entries of one page.
+pub const LIMIT_MAX: usize = 1000;
+/// Longest store key, in bytes.
+pub const KEY_BYTES_MAX: usize = 512;
+/// How many commits back a range may be read.
+pub const HISTORY_REVISIONS: u64 = 10_000;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine cannot be reached, is closed, or stopped after an earlier error.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// No space left for the write; nothing was written.
+    #[error("the store has no space left")]
+    Full,
+    /// Another process has the data.
+    #[error("{path} is in use by another process")]
+    Locked {
+        /// The file that is locked.
+        path: String,
+    },
+    /// The data on disk is not what was written.
+    #[error("{path} is damaged: {detail}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What was found.
+        detail: String,
+    },
+    /// The data was written by a newer release.
+    #[error("{path} has format {found}, this release reads up to {known}")]
+    NewerFormat {
+        /// The file.
+        path: String,
+        /// The format found.
+        found: u32,
+        /// The newest format known.
+        known: u32,
+    },
+    /// The batch is beyond the limits of the contract.
+    #[error("a commit of {operations} operations and {bytes} bytes is too large")]
+    TooLarge {
+        /// Operations in the batch.
+        operations: usize,
+        /// Bytes in the batch.
+        bytes: usize,
+    },
+    /// The history before this revision is gone.
+    #[error("revision {0} is no longer kept")]
+    Compacted(Revision),
+    /// An operation of the file system failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,32 @@
+//! The vocabulary of strongroom.
+//!
+//! Every closed vocabulary of the product exists here once and is used by the wire, the core, the stored records and
+//! the command line: names, key types, curves, algorithms, data actions, scopes. A value of one of these types cannot
+//! be wrong; untrusted text becomes one at the edge, through `parse` or serde, or not at all.
+//!
+//! This crate is *not* the place for behaviour: it opens no key, decides no access and knows no HTTP.
+//!
+//! Read first: [`KeyName`], [`Algorithm`], [`DataAction`].
+//!
+//! Wire spellings are literals, one per variant, never derived from the Rust name. Parsing fails with a
+//! [`ParseError`] that names what was expected and never repeats more than a bounded part of what came.
+
+mod algorithm;
+mod data_action;
+mod identity;
+mod key;
+mod name;
+mod scope;
+mod secret;
+mod time;
+mod vocabulary;
+
+pub use algorithm::{Algorithm, AlgorithmFamily, Hash};
+pub use data_action::{DataAction, DataActionSet};
+pub use identity::{DeploymentId, DomainId, Epoch, InstanceId, KeyId, PrincipalId, TenantId};
+pub use key::{CurveName, KeyOperation, KeyOperations, KeyType, RsaSize, SymmetricSize};
+pub use name::{HsmName, KeyName, KeyVersion};
+pub use scope::Scope;
+pub use secret::Secret;
+pub use time::Timestamp;
+pub use vocabulary::ParseError;
