@@ -10,19 +10,18 @@
 //! Read first: [`Kv`], [`Commit`], [`Entry`].
 //!
 //! It fails with [`StoreError`]: what is the engine's trouble (`Unavailable`, `Full`, `Damaged`) is apart from what is the
-//! caller's mistake (`TooLarge`, `Compacted`). A lost race is not an error but [`Outcome::Conflict`].
+//! caller's mistake (`TooLarge`, `WrittenTwice`) or lateness (`Compacted`). A lost race is not an error but [`Outcome::Conflict`].
 
-mod embedded;
+mod limits;
 mod memory;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
-pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
-/// A point in the history of the whole store. It rises by one with every commit.
+/// A point in the history of the whole store. It rises by one with every commit that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub u64);
 
@@ -64,6 +63,9 @@ pub enum Write {
 }
 
 /// A batch that happens whole or not at all. A key is written at most once in it.
+///
+/// A batch whose preconditions hold but that changes nothing (no writes, or only deletions of absent keys) is committed
+/// at the revision it was judged on, and makes no new one: as in etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Commit {
     /// All must hold.
@@ -75,7 +77,7 @@ pub struct Commit {
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Durable, at this revision.
+    /// Durable, at this revision; what it was judged on is durable too.
     Committed(Revision),
     /// A precondition did not hold; nothing was written.
     Conflict,
@@ -88,7 +90,8 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// The revision the page was read at: pass it on to read the next page of the same moment.
     pub revision: Revision,
-    /// Whether keys of the prefix follow behind the last entry.
+    /// Whether keys of the prefix follow behind the last entry. A page may hold fewer entries than asked for and still be
+    /// followed by more: see [`PAGE_BYTES_MAX`].
     pub more: bool,
 }
 
@@ -102,10 +105,13 @@ pub enum Change {
 }
 
 /// The changes that follow a revision. Ends (`None`) when the store is closed; a fallen-behind watcher gets
-/// [`StoreError::Compacted`] and loads anew.
+/// [`StoreError::Compacted`] and loads anew. After any error the watch has ended.
+///
+/// A slow watcher costs nothing: it reads the kept history, nothing is queued for it.
 #[async_trait]
 pub trait Watch: Send {
-    /// All changes of the next commit that touched the prefix.
+    /// All changes of the next commit that touched the prefix, in the order the commit wrote them. May be dropped while it
+    /// waits; no change is lost by that.
     async fn next(&mut self) -> Option<Result<Vec<Change>, StoreError>>;
 }
 
@@ -113,13 +119,16 @@ pub trait Watch: Send {
 #[async_trait]
 pub trait Kv: Send + Sync {
     /// One key, as it is now (linearizable).
+    ///
+    /// # Errors
+    /// [`StoreError::KeyLength`] for a key that cannot exist.
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
 
     /// Keys that begin with `prefix` and come behind `after` (exclusive; `None`: from the first), at most `limit`
-    /// (1..=[`LIMIT_MAX`]; more is cut to it), as they were `at` a revision (`None`: now).
+    /// (1..=[`LIMIT_MAX`]; what is outside is moved to the nearer end), as they were `at` a revision (`None`: now).
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] if that revision is no longer kept.
+    /// [`StoreError::Compacted`] if that revision is no longer kept, [`StoreError::NotYetCommitted`] if it lies ahead.
     async fn range(
         &self,
         prefix: &str,
@@ -128,13 +137,19 @@ pub trait Kv: Send + Sync {
         at: Option<Revision>,
     ) -> Result<Page, StoreError>;
 
-    /// Does all writes if all preconditions hold. The answer comes after the commit is durable.
+    /// Does all writes if all preconditions hold. The answer comes after the commit is durable. Dropping the future does not
+    /// take the commit back.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] beyond [`COMMIT_OPERATIONS_MAX`] or [`COMMIT_BYTES_MAX`]; nothing is written.
+    /// [`StoreError::TooLarge`] beyond [`COMMIT_OPERATIONS_MAX`] or [`COMMIT_BYTES_MAX`], [`StoreError::KeyLength`],
+    /// [`StoreError::WrittenTwice`], [`StoreError::Full`]: nothing is written. After any other error the commit may or may
+    /// not have happened: read before writing again.
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError>;
 
-    /// Changes under `prefix` behind a revision.
+    /// Changes under `prefix` behind a revision. A revision that lies ahead is waited for.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] if the changes behind that revision are no longer kept.
     async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError>;
 
     /// The revision of the last commit.
@@ -150,7 +165,9 @@ pub const COMMIT_OPERATIONS_MAX: usize = 64;
 pub const COMMIT_BYTES_MAX: usize = 512 * 1024;
 /// Most entries of one page.
 pub const LIMIT_MAX: usize = 1000;
-/// Longest store key, in bytes.
+/// Most bytes (keys and values) of one page, unless its first entry alone is larger.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest store key, in bytes; the shortest has one.
 pub const KEY_BYTES_MAX: usize = 512;
 /// How many commits back a range may be read.
 pub const HISTORY_REVISIONS: u64 = 10_000;
@@ -196,6 +213,21 @@ pub enum StoreError {
         /// Bytes in the batch.
         bytes: usize,
     },
+    /// A key is empty or longer than [`KEY_BYTES_MAX`].
+    #[error("a key of {bytes} bytes is not within 1 to {KEY_BYTES_MAX}")]
+    KeyLength {
+        /// Bytes of the key.
+        bytes: usize,
+    },
+    /// A batch writes the same key more than once.
+    #[error("the key {key} is written twice in one commit")]
+    WrittenTwice {
+        /// The store key.
+        key: String,
+    },
+    /// No commit has reached this revision.
+    #[error("revision {0} is not yet committed")]
+    NotYetCommitted(Revision),
     /// The history before this revision is gone.
     #[error("revision {0} is no longer kept")]
     Compacted(Revision),
