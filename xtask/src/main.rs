@@ -1,2 +1,122 @@
-//! Repository tasks.
-fn main() {}
+//! Repository tasks, run as `cargo xtask TASK`: the checks of the code, the rules of the repository, the tests.
+//!
+//! It is not part of the product and depends on none of its crates. A task is a list of steps; the first step that
+//! fails ends it with one line of cause, one of remedy and exit code 1. A wrong command line is exit code 2.
+
+mod acceptance;
+mod check;
+mod environment;
+mod failure;
+mod program;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+use steps::Steps;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if arguments.iter().any(|argument| matches!(*argument, "--help" | "-h" | "help")) {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let Some(task) = Task::parse(&arguments) else {
+        eprintln!("xtask: cannot read the command line `{}`", arguments.join(" "));
+        eprintln!("remedy: cargo xtask --help");
+        return ExitCode::from(2);
+    };
+    match task.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nxtask: {failure}\nremedy: {}", failure.remedy);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Task<'a> {
+    Check(check::Extent),
+    Tidy,
+    Test,
+    Acceptance { filter: &'a [&'a str] },
+}
+
+impl<'a> Task<'a> {
+    fn parse(arguments: &'a [&'a str]) -> Option<Self> {
+        match arguments {
+            ["check"] => Some(Task::Check(check::Extent::Usual)),
+            ["check", "--full"] => Some(Task::Check(check::Extent::Full)),
+            ["tidy"] => Some(Task::Tidy),
+            ["test"] => Some(Task::Test),
+            ["acceptance", filter @ ..] => Some(Task::Acceptance { filter }),
+            _ => None,
+        }
+    }
+
+    fn run(self) -> Result<(), Failure> {
+        let workspace = Workspace::load()?;
+        let mut steps = Steps::begin();
+        match self {
+            Task::Check(extent) => check::run(&workspace, &mut steps, extent)?,
+            Task::Tidy => steps.run("tidy", || tidy::run(&workspace))?,
+            Task::Test => test::run(&workspace, &mut steps)?,
+            Task::Acceptance { filter } => acceptance::run(&workspace, &mut steps, filter)?,
+        }
+        steps.finish();
+        Ok(())
+    }
+}
+
+const HELP: &str = "\
+Repository tasks of strongroom.
+
+Usage: cargo xtask TASK
+
+Tasks:
+  check [--full]       formatting, clippy, rustdoc, dependencies (cargo-deny, if it is there), tidy;
+                       --full installs cargo-deny below the target folder first
+  tidy                 the repository's own rules: crate edges, sizes, forbidden words, documents
+  test                 everything: installs what the tests need, runs unit, integration and doc tests, tidy,
+                       then the acceptance tests with the official Azure CLI and SDK
+  acceptance [FILTER]  the acceptance tests only, or those whose name holds FILTER
+
+Environment:
+  STRONGROOM_TEST_KILLS  how often the crash test kills the server (default here: 200)
+
+Exit code: 0 done, 1 a step failed, 2 wrong command line.
+
+Examples:
+  cargo xtask check                      before a commit
+  cargo xtask test                       what the continuous integration runs
+  cargo xtask acceptance role            the acceptance tests about roles
+  STRONGROOM_TEST_KILLS=5 cargo xtask acceptance kill
+";
+
+#[cfg(test)]
+mod tests {
+    use super::{Task, check};
+
+    #[test]
+    fn every_task_of_the_help_text_is_understood() {
+        assert_eq!(Task::parse(&["check"]), Some(Task::Check(check::Extent::Usual)));
+        assert_eq!(Task::parse(&["check", "--full"]), Some(Task::Check(check::Extent::Full)));
+        assert_eq!(Task::parse(&["tidy"]), Some(Task::Tidy));
+        assert_eq!(Task::parse(&["test"]), Some(Task::Test));
+        assert_eq!(Task::parse(&["acceptance", "role"]), Some(Task::Acceptance { filter: &["role"] }));
+    }
+
+    #[test]
+    fn an_unknown_task_or_option_is_refused() {
+        assert_eq!(Task::parse(&[]), None);
+        assert_eq!(Task::parse(&["deploy"]), None);
+        assert_eq!(Task::parse(&["check", "--fast"]), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask acceptance`: the built server against the official clients.
+//!
+//! The tests run in a network namespace that has a loopback interface and nothing else, where the machine allows
+//! one: no client of theirs can reach another deployment, or the machine's own metadata service.
+
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use crate::{environment, program};
+
+pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, filter: &[&str]) -> Result<(), Failure> {
+    steps.run("system packages for the tests", environment::install_system_packages)?;
+    steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
+    steps.run("official clients in virtual environments", || environment::install_clients(workspace))?;
+    steps.run("build the acceptance tests", || {
+        // Apart from the run, which has no way out to a registry.
+        let mut build = workspace.cargo();
+        program::run(build.args(TESTS).arg("--no-run"), "mend the build error above")
+    })?;
+    steps.run("acceptance tests", || {
+        let mut tests = isolated(&workspace.cargo());
+        tests.args(TESTS).args(["--offline", "--"]).args(filter);
+        tests.current_dir(&workspace.root).env("STRONGROOM_TEST_ENV", workspace.test_environment());
+        if !tests_kills_are_set() {
+            tests.env(KILLS_VARIABLE, KILLS);
+        }
+        program::run(&mut tests, "see the test and the server's log above; `cargo xtask acceptance NAME` runs one")
+    })
+}
+
+/// The same program, started where there is no network but loopback.
+fn isolated(command: &Command) -> Command {
+    let Some(unshare) = NAMESPACES.iter().find(|arguments| namespace_works(arguments)) else {
+        println!("network namespaces are not available here: the tests run in the machine's own network");
+        return Command::new(command.get_program());
+    };
+    let mut isolated = Command::new("unshare");
+    isolated.args(*unshare).args(["--", "sh", "-c", LOOPBACK_THEN, "sh"]).arg(command.get_program());
+    isolated
+}
+
+fn namespace_works(arguments: &[&str]) -> bool {
+    let mut attempt = Command::new("unshare");
+    program::succeeds(attempt.args(arguments).args(["--", "sh", "-c", LOOPBACK_THEN, "sh", "true"]))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the variable is meant for the tests; here it is only looked for")]
+fn tests_kills_are_set() -> bool {
+    std::env::var_os(KILLS_VARIABLE).is_some()
+}
+
+/// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest).
+const TESTS: [&str; 5] = ["test", "--package", "strongroom", "--test", "acceptance"];
+
+/// `unshare` as root, and as any other user where the kernel lets users have namespaces.
+const NAMESPACES: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
+
+const LOOPBACK_THEN: &str = "ip link set lo up && exec \"$@\"";
+
+const KILLS_VARIABLE: &str = "STRONGROOM_TEST_KILLS";
+
+/// How many crashes the crash test has to survive unless the variable says otherwise.
+const KILLS: &str = "200";

@@ -1,0 +1,14 @@
+//! `cargo xtask test`: everything that is run before a change is accepted.
+
+use crate::failure::Failure;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use crate::{acceptance, program, tidy};
+
+pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("unit, integration and doc tests", || {
+        program::run(workspace.cargo().args(["test", "--workspace"]), "mend the test named above")
+    })?;
+    steps.run("tidy", || tidy::run(workspace))?;
+    acceptance::run(workspace, steps, &[])
+}
