@@ -12,6 +12,7 @@
 //! It fails with [`StoreError`]: what is the engine's trouble (`Unavailable`, `Full`, `Damaged`) is apart from what is the
 //! caller's mistake (`TooLarge`, `WrittenTwice`) or lateness (`Compacted`). A lost race is not an error but [`Outcome::Conflict`].
 
+mod embedded;
 mod limits;
 mod memory;
 
@@ -19,6 +20,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
 /// A point in the history of the whole store. It rises by one with every commit that changes something.

@@ -1,0 +1,230 @@
+//! The open database, and the boundary that redb's errors and panics do not cross.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use redb::{Builder, Database};
+
+use super::disk::Disk;
+use super::snapshot::Snapshot;
+use super::tables;
+use crate::StoreError;
+
+/// A database that can be opened again after a full disk.
+pub(super) struct Engine {
+    path: PathBuf,
+    history: u64,
+    /// Written only by the thread that writes: readers wait for it only while the file is opened again.
+    state: RwLock<State>,
+    sync_failed: Arc<AtomicBool>,
+}
+
+enum State {
+    Open(Database),
+    /// The disk was full and the file could not be opened again yet.
+    Waiting(String),
+    /// It failed for good.
+    Stopped(String),
+    Closed,
+}
+
+impl Engine {
+    pub(super) fn open(path: &Path, history: u64) -> Result<Self, StoreError> {
+        let engine = Self {
+            path: path.to_owned(),
+            history,
+            state: RwLock::new(State::Closed),
+            sync_failed: Arc::new(AtomicBool::new(false)),
+        };
+        engine.set(State::Open(engine.open_database()?));
+        Ok(engine)
+    }
+
+    /// How many commits back can be read.
+    pub(super) fn history(&self) -> u64 {
+        self.history
+    }
+
+    /// Reads from the last durable state.
+    pub(super) fn read<T>(&self, action: impl FnOnce(&Snapshot) -> Result<T, Trouble>) -> Result<T, StoreError> {
+        self.run(|database| action(&Snapshot::open(database, self.history)?)).map_err(|trouble| self.explain(trouble))
+    }
+
+    /// Does something with the database, if it is open.
+    pub(super) fn run<T>(&self, action: impl FnOnce(&Database) -> Result<T, Trouble>) -> Result<T, Trouble> {
+        let state = self.state();
+        match &*state {
+            State::Open(database) => caught(|| action(database)),
+            State::Waiting(reason) | State::Stopped(reason) => Err(StoreError::Unavailable(reason.clone()).into()),
+            State::Closed => Err(closed().into()),
+        }
+    }
+
+    /// Lets go of the database and opens it again, which finds and keeps the last durable state.
+    pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        // redb holds the file locked until it is dropped.
+        self.set(State::Waiting("it is being opened again".to_owned()));
+        match self.open_database() {
+            Ok(database) => {
+                self.set(State::Open(database));
+                Ok(())
+            }
+            Err(error) => {
+                self.set(State::Waiting(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the database again if a full disk had prevented that.
+    pub(super) fn reopen_if_waiting(&self) -> Result<(), StoreError> {
+        let waiting = matches!(*self.state(), State::Waiting(_));
+        if waiting { self.reopen() } else { Ok(()) }
+    }
+
+    /// Lets go of the database for good, because what the disk holds is uncertain.
+    pub(super) fn stop(&self, reason: &str) {
+        tracing::error!(reason, "the store has stopped");
+        self.set(State::Stopped(reason.to_owned()));
+    }
+
+    /// Writes what makes the next start quick and lets go of the file.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        match self.replace(State::Closed) {
+            State::Open(database) => caught(|| Ok(database.close()?)).map_err(|trouble| self.explain(trouble)),
+            State::Waiting(reason) | State::Stopped(reason) => Err(StoreError::Unavailable(reason)),
+            State::Closed => Ok(()),
+        }
+    }
+
+    /// Whether what was written may have been lost on the way to the disk although it can be read.
+    pub(super) fn sync_failed(&self) -> bool {
+        self.sync_failed.load(Ordering::Acquire)
+    }
+
+    /// Says in the contract's words what went wrong.
+    pub(super) fn explain(&self, trouble: Trouble) -> StoreError {
+        let path = || self.path.display().to_string();
+        let error = match trouble {
+            Trouble::Answer(answer) => return answer,
+            Trouble::Panicked => {
+                return StoreError::Damaged {
+                    path: path(),
+                    detail: "the engine could not make sense of it".to_owned(),
+                };
+            }
+            Trouble::Engine(error) => *error,
+        };
+        match error {
+            redb::Error::Io(source) if is_full(&source) => StoreError::Full,
+            redb::Error::Io(source) if is_nonsense(&source) => {
+                StoreError::Damaged { path: path(), detail: source.to_string() }
+            }
+            redb::Error::Io(source) => StoreError::Io { path: path(), source },
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::Locked { path: path() },
+            redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::LockPoisoned(_) => {
+                StoreError::Unavailable("it failed earlier".to_owned())
+            }
+            error => StoreError::Damaged { path: path(), detail: error.to_string() },
+        }
+    }
+
+    fn open_database(&self) -> Result<Database, StoreError> {
+        let opened = caught(|| {
+            let disk = Disk::open(&self.path, Arc::clone(&self.sync_failed))?;
+            // The index above reads everything at start anyway, so verifying everything first costs little: without
+            // it a damaged branch page could hide keys without a word.
+            let database = Builder::new()
+                .set_cache_size(CACHE_BYTES_MAX)
+                .set_check_integrity_on_open(true)
+                .create_with_backend(disk)?;
+            tables::prepare(&database, &self.path.display().to_string())?;
+            Ok(database)
+        });
+        opened.map_err(|trouble| self.explain(trouble))
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace(&self, state: State) -> State {
+        std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state)
+    }
+
+    /// What was there before is dropped here, its panics included.
+    fn set(&self, state: State) {
+        let before = self.replace(state);
+        if catch_unwind(AssertUnwindSafe(|| drop(before))).is_err() {
+            tracing::error!("the store's engine panicked when it was let go");
+        }
+    }
+}
+
+/// Why something could not be done inside the boundary.
+pub(super) enum Trouble {
+    /// An answer in the contract's words.
+    Answer(StoreError),
+    /// redb said no.
+    Engine(Box<redb::Error>),
+    /// redb panicked: it checks its pages less when it reads them than when it opens the file.
+    Panicked,
+}
+
+impl Trouble {
+    pub(super) fn damaged(path: &str, detail: &str) -> Self {
+        Self::Answer(StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() })
+    }
+
+    /// Whether there was no space for a write.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Answer(answer) => matches!(answer, StoreError::Full),
+            Self::Engine(error) => matches!(&**error, redb::Error::Io(source) if is_full(source)),
+            Self::Panicked => false,
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(answer: StoreError) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+macro_rules! from_engine {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Trouble {
+            fn from(error: $error) -> Self {
+                Self::Engine(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+
+from_engine!(redb::CommitError, redb::DatabaseError, redb::StorageError, redb::TableError, redb::TransactionError);
+
+/// The answer of a store that was closed.
+pub(super) fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed".to_owned())
+}
+
+fn caught<T>(action: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    catch_unwind(AssertUnwindSafe(action)).unwrap_or(Err(Trouble::Panicked))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// How redb reports a file that it did not write, or that was cut off.
+fn is_nonsense(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Most memory for pages of the file: the working set lives above the store, so this serves writes.
+const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
