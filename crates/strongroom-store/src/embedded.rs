@@ -157,3 +157,6 @@ impl Drop for EmbeddedStore {
 const QUEUE_COMMITS_MAX: usize = 256;
 /// Longest time that dropping a store may take.
 const DROP_WAIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,11 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Builder, Database};
 
-use super::disk::Disk;
+use super::disk::{Disk, Health};
 use super::snapshot::Snapshot;
 use super::tables;
 use crate::StoreError;
@@ -19,7 +18,7 @@ pub(super) struct Engine {
     history: u64,
     /// Written only by the thread that writes: readers wait for it only while the file is opened again.
     state: RwLock<State>,
-    sync_failed: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 enum State {
@@ -33,12 +32,7 @@ enum State {
 
 impl Engine {
     pub(super) fn open(path: &Path, history: u64) -> Result<Self, StoreError> {
-        let engine = Self {
-            path: path.to_owned(),
-            history,
-            state: RwLock::new(State::Closed),
-            sync_failed: Arc::new(AtomicBool::new(false)),
-        };
+        let engine = Self { path: path.to_owned(), history, state: RwLock::new(State::Closed), health: Arc::default() };
         engine.set(State::Open(engine.open_database()?));
         Ok(engine)
     }
@@ -79,10 +73,13 @@ impl Engine {
         }
     }
 
-    /// Opens the database again if a full disk had prevented that.
-    pub(super) fn reopen_if_waiting(&self) -> Result<(), StoreError> {
+    /// Opens the database again if a full disk had prevented that; says whether it did.
+    pub(super) fn reopen_if_waiting(&self) -> Result<bool, StoreError> {
         let waiting = matches!(*self.state(), State::Waiting(_));
-        if waiting { self.reopen() } else { Ok(()) }
+        if waiting {
+            self.reopen()?;
+        }
+        Ok(waiting)
     }
 
     /// Lets go of the database for good, because what the disk holds is uncertain.
@@ -102,7 +99,12 @@ impl Engine {
 
     /// Whether what was written may have been lost on the way to the disk although it can be read.
     pub(super) fn sync_failed(&self) -> bool {
-        self.sync_failed.load(Ordering::Acquire)
+        self.health.sync_failed()
+    }
+
+    #[cfg(test)]
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Says in the contract's words what went wrong.
@@ -134,7 +136,7 @@ impl Engine {
 
     fn open_database(&self) -> Result<Database, StoreError> {
         let opened = caught(|| {
-            let disk = Disk::open(&self.path, Arc::clone(&self.sync_failed))?;
+            let disk = Disk::open(&self.path, Arc::clone(&self.health))?;
             // The index above reads everything at start anyway, so verifying everything first costs little: without
             // it a damaged branch page could hide keys without a word.
             let database = Builder::new()

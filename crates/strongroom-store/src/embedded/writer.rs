@@ -73,7 +73,11 @@ impl Writer {
     }
 
     fn write(&self, commits: &[Commit]) -> Result<Vec<Outcome>, Failure> {
-        self.engine.reopen_if_waiting().map_err(Failure::from)?;
+        if self.engine.reopen_if_waiting().map_err(Failure::from)? {
+            // A commit whose outcome was not known may be found now; watchers have not been told of it.
+            let revision = self.engine.read(|snapshot| Ok(snapshot.revision())).map_err(Failure::from)?;
+            self.committed.send_replace(revision);
+        }
         let mut applied = None;
         let history = self.engine.history();
         let written = self.engine.run(|database| write_group(database, commits, history, &mut applied));
@@ -102,8 +106,9 @@ impl Writer {
         tracing::warn!("the disk is full; opening the store again");
         let reopened = self.engine.reopen();
         let Some(group) = applied else { return Err(Failure::Full) };
-        // redb may or may not have finished a commit that failed: the revision on disk says which.
-        reopened.map_err(Failure::from)?;
+        // redb may or may not have finished a commit that failed: the revision on disk says which. Until it can be read
+        // nobody knows, so this is not `Full`, which promises that nothing was written.
+        reopened.map_err(|error| Failure::Unavailable(format!("the outcome is not known: {error}")))?;
         let revision = self.engine.read(|snapshot| Ok(snapshot.revision())).map_err(Failure::from)?;
         if group.revision == revision { Ok(self.announce(group)) } else { Err(Failure::Full) }
     }
