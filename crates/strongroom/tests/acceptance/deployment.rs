@@ -1,0 +1,243 @@
+//! A running `strongroom serve` with a folder and ports of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::environment::{now, path};
+use crate::rest::Rest;
+
+/// A deployment; dropping it kills the server and, when the test failed, prints the server's log.
+pub(crate) struct Deployment {
+    folder: TempDir,
+    ports: Ports,
+    server: Option<Child>,
+}
+
+impl Deployment {
+    /// First start on an empty folder.
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| String::new())
+    }
+
+    /// First start with a configuration file; `configuration` gets the port of the listener.
+    pub(crate) fn start_with(configuration: impl FnOnce(&Ports) -> String) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ports = Ports::free();
+        let text = configuration(&ports);
+        if !text.is_empty() {
+            fs::write(folder.path().join("strongroom.toml"), text).expect("the configuration is written");
+        }
+        let mut deployment = Self { folder, ports, server: None };
+        let started = now();
+        deployment.run();
+        println!("first start to first answer: {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
+        deployment
+    }
+
+    /// Starts the server on what is there and waits until it answers.
+    pub(crate) fn run(&mut self) {
+        assert!(self.server.is_none(), "it is already running");
+        let mut serve = self.command("serve");
+        let configuration = self.folder.path().join("strongroom.toml");
+        if configuration.exists() {
+            serve.arg("--config").arg(configuration);
+        }
+        self.ports.listen(&mut serve);
+        serve.stdout(self.log_file()).stderr(self.log_file());
+        self.server = Some(serve.spawn().expect("the built binary starts"));
+        self.wait_until_ready();
+    }
+
+    /// Asks the server to stop as an init system does, and checks that it says goodbye properly.
+    pub(crate) fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait_for_end();
+        assert_eq!(status.code(), Some(0), "a graceful stop ends with 0, this was {status}\n{}", self.log());
+    }
+
+    /// Kills the server in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait_for_end();
+    }
+
+    /// A command of the same binary on this deployment's data folder, with nothing inherited but the search path.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.env_clear().env("PATH", path()).env("HOME", self.folder.path()).env("NO_COLOR", "1");
+        command.args(subcommand.split(' ')).arg("--data-dir").arg(self.data()).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// The process id of the running server.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.as_ref().expect("it is running").id()
+    }
+
+    /// What `client.env` exports.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let text = fs::read_to_string(self.client_env()).expect("client.env is written");
+        text.lines().filter_map(exported).collect()
+    }
+
+    pub(crate) fn client_env(&self) -> PathBuf {
+        self.data().join("client.env")
+    }
+
+    /// A client that trusts this deployment's CA only, and finds all its names on loopback.
+    pub(crate) fn rest(&self) -> Rest {
+        Rest::new(self.variables())
+    }
+
+    /// All that the server has printed in its starts so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.folder.path().join("serve.log")
+    }
+
+    fn log_file(&self) -> File {
+        OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log opens")
+    }
+
+    fn wait_until_ready(&mut self) {
+        let give_up = now() + START_MAX;
+        loop {
+            let ended = self.server.as_mut().and_then(|server| server.try_wait().expect("the process is ours"));
+            if let Some(status) = ended {
+                self.server = None;
+                panic!("the server ended with {status} instead of serving\n{}", self.log());
+            }
+            if self.client_env().exists() && self.rest().is_healthy() {
+                return;
+            }
+            assert!(now() < give_up, "the server is not ready after {START_MAX:?}\n{}", self.log());
+            thread::sleep(POLL);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("the server is there to be signalled");
+    }
+
+    fn wait_for_end(&mut self) -> ExitStatus {
+        let mut server = self.server.take().expect("it is running");
+        let status = ended_within(&mut server, STOP_MAX);
+        status.unwrap_or_else(|| panic!("the server is still there after {STOP_MAX:?}\n{}", self.log()))
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            // Nothing can be done about a failure here, and the test's own failure matters more.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(LOG_LINES_SHOWN);
+            eprintln!("--- the server's log, last {LOG_LINES_SHOWN} lines\n{}\n---", lines[last..].join("\n"));
+        }
+    }
+}
+
+/// The ports of one deployment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) https: u16,
+    pub(crate) metadata: u16,
+}
+
+impl Ports {
+    /// Two ports nobody listens on, below the range from which the kernel takes ports for outgoing connections: so a
+    /// server that is killed and started again finds its port free.
+    pub(crate) fn free() -> Self {
+        Self { https: free_port(), metadata: free_port() }
+    }
+
+    /// Hands them to a command that serves.
+    pub(crate) fn listen(self, command: &mut Command) {
+        command.args(["--listen", &format!("127.0.0.1:{}", self.https)]);
+        command.args(["--imds", &format!("127.0.0.1:{}", self.metadata)]);
+    }
+}
+
+/// The exit status of a child that ends in time; one that does not is killed.
+pub(crate) fn ended_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let give_up = now() + limit;
+    while now() < give_up {
+        if let Some(status) = child.try_wait().expect("the process is ours") {
+            return Some(status);
+        }
+        thread::sleep(POLL);
+    }
+    child.kill().expect("the process is ours");
+    child.wait().expect("the process is ours");
+    None
+}
+
+/// Every file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder is readable") {
+        let path = entry.expect("the entry is readable").path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test binaries of several clones may run at once: begin at different places.
+    let start = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).unwrap_or_default();
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (start + step) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A line `export NAME='value'`.
+fn exported(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+    let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+    Some((name.to_owned(), value.replace("'\\''", "'")))
+}
+
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+const START_MAX: Duration = Duration::from_secs(30);
+
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+const POLL: Duration = Duration::from_millis(10);
+
+const LOG_LINES_SHOWN: usize = 100;

@@ -1,0 +1,60 @@
+//! What the tests are told from outside: where the official clients are, how often to crash.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The `az` program of the installed test environment.
+pub(crate) fn az() -> PathBuf {
+    client("az/bin/az")
+}
+
+/// The Python that has the Azure CLI's libraries.
+pub(crate) fn az_python() -> PathBuf {
+    client("az/bin/python")
+}
+
+/// The Python that has the SDK's libraries.
+pub(crate) fn sdk_python() -> PathBuf {
+    client("sdk/bin/python")
+}
+
+/// How often the crash test kills the server.
+pub(crate) fn kills() -> u32 {
+    match variable("STRONGROOM_TEST_KILLS") {
+        Some(text) => text.parse().expect("STRONGROOM_TEST_KILLS is a number"),
+        None => KILLS_BY_HAND,
+    }
+}
+
+/// The programs the tests may call, as the caller has them.
+pub(crate) fn path() -> String {
+    variable("PATH").expect("PATH is set")
+}
+
+/// The time, for deadlines and for figures that are reported.
+#[expect(clippy::disallowed_methods, reason = "a test waits for another process and must give up at some time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+fn client(program: &str) -> PathBuf {
+    let folder = match variable("STRONGROOM_TEST_ENV") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env"),
+    };
+    let path = folder.join(program);
+    assert!(
+        path.exists(),
+        "{} is missing\nremedy: run `cargo xtask acceptance`, which installs it, or name its folder in STRONGROOM_TEST_ENV",
+        path.display()
+    );
+    path
+}
+
+#[expect(clippy::disallowed_methods, reason = "the harness has no other way to be told")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Enough to see a fault while working on it; `cargo xtask` asks for more.
+const KILLS_BY_HAND: u32 = 20;

@@ -1,0 +1,115 @@
+//! An activated HSM, made over the wire, for tests that are about something else.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::environment::now;
+use crate::rest::{Answer, Rest};
+use crate::wrapping_keys::WrappingKeys;
+
+/// The data plane of one HSM with a token for it.
+pub(crate) struct Hsm<'a> {
+    rest: &'a Rest,
+    url: String,
+    token: String,
+}
+
+impl<'a> Hsm<'a> {
+    /// Creates an HSM and activates it with three wrapping keys and a quorum of two.
+    pub(crate) fn activated(rest: &'a Rest, name: &str) -> Self {
+        let hsm = Self::created(rest, name);
+        hsm.activate(&WrappingKeys::make(3));
+        hsm
+    }
+
+    /// Creates an HSM that waits for its activation.
+    pub(crate) fn created(rest: &'a Rest, name: &str) -> Self {
+        create(rest, name, &rest.hsm_to_create());
+        Self::existing(rest, name)
+    }
+
+    /// An HSM that is there, used by the bootstrap principal.
+    pub(crate) fn existing(rest: &'a Rest, name: &str) -> Self {
+        Self::with_token(rest, name, rest.token(&rest.hsm_resource()))
+    }
+
+    /// An HSM that is there, used with any token.
+    pub(crate) fn with_token(rest: &'a Rest, name: &str, token: String) -> Self {
+        Self { rest, url: rest.hsm_url(name), token }
+    }
+
+    /// Downloads the security domain with a quorum of two and waits until the HSM is active.
+    pub(crate) fn activate(&self, keys: &WrappingKeys) -> String {
+        let answer = self.download(&keys.jwks(), 2);
+        let file = answer.expect(202)["value"].as_str().expect("the security domain is text").to_owned();
+        let status_url = answer.header("azure-asyncoperation").to_owned();
+        let give_up = now() + std::time::Duration::from_secs(20);
+        loop {
+            let status = self.rest.send(&Method::GET, &status_url, Some(&self.token), None).expect(200);
+            if status["status"] == "Success" {
+                return file;
+            }
+            assert_eq!(status["status"], "InProgress", "{status}");
+            assert!(now() < give_up, "the HSM is not active: {status}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    pub(crate) fn download(&self, certificates: &[Value], required: u32) -> Answer {
+        self.post("/securitydomain/download", &json!({"certificates": certificates, "required": required}))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send(&Method::GET, path, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(&Method::POST, path, Some(body))
+    }
+
+    fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Answer {
+        self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
+    }
+
+    /// One request; an error is one of the connection.
+    pub(crate) fn try_send(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, reqwest::Error> {
+        self.rest.try_send(method, &self.address(path), Some(&self.token), body)
+    }
+
+    /// The whole URL of a path, with the api-version the newest stable SDK asks for.
+    pub(crate) fn address(&self, path: &str) -> String {
+        let glue = if path.contains('?') { '&' } else { '?' };
+        format!("{}{path}{glue}api-version=2025-07-01", self.url)
+    }
+
+    /// All items of a list, page after page.
+    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
+        let mut url = self.address(path);
+        let mut items = Vec::new();
+        loop {
+            let page = self.rest.send(&Method::GET, &url, Some(&self.token), None).expect(200);
+            items.extend(page["value"].as_array().expect("a page has values").clone());
+            match page["nextLink"].as_str() {
+                Some(next) if !next.is_empty() => url = next.to_owned(),
+                _ => return items,
+            }
+        }
+    }
+}
+
+/// Creates an HSM with the given body and waits until it is provisioned.
+pub(crate) fn create(rest: &Rest, name: &str, body: &Value) {
+    let path = rest.hsm_path(name);
+    let answer = rest.arm(&Method::PUT, &path, Some(body));
+    assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+    let give_up = now() + std::time::Duration::from_secs(30);
+    loop {
+        let resource = rest.arm(&Method::GET, &path, None).expect(200);
+        let state = resource["properties"]["provisioningState"].clone();
+        if state == "Succeeded" {
+            return;
+        }
+        assert!(state == "Provisioning" && now() < give_up, "{resource}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

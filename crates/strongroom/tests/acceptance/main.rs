@@ -1,0 +1,46 @@
+//! The built server against the clients people use: the official Azure CLI and Python SDK, plain HTTP, and the
+//! signals of an operating system that shows no mercy.
+//!
+//! Each test starts its own deployment in its own folder and on its own ports, and stops it with SIGTERM. The official
+//! clients come from virtual environments that `cargo xtask acceptance` installs; without them the tests fail and say so.
+
+#[cfg(test)]
+mod az;
+#[cfg(test)]
+mod az_hsm;
+#[cfg(test)]
+mod az_keys;
+#[cfg(test)]
+mod az_login;
+#[cfg(test)]
+mod az_roles;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod deployment;
+#[cfg(test)]
+mod device_page;
+#[cfg(test)]
+mod environment;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod hsm;
+#[cfg(test)]
+mod identity_endpoint;
+#[cfg(test)]
+mod issuer;
+#[cfg(test)]
+mod outside_issuer;
+#[cfg(test)]
+mod python_sdk;
+#[cfg(test)]
+mod quickstart;
+#[cfg(test)]
+mod rest;
+#[cfg(test)]
+mod secrecy;
+#[cfg(test)]
+mod startup;
+#[cfg(test)]
+mod wrapping_keys;

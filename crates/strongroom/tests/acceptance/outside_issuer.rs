@@ -1,0 +1,118 @@
+//! An issuer that is not ours: accepted for its own tenant, with every claim of its tokens checked.
+
+use std::fs;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::deployment::Deployment;
+use crate::hsm::{self, Hsm};
+use crate::issuer::Issuer;
+use crate::rest::Rest;
+use crate::wrapping_keys::WrappingKeys;
+
+const TENANT: &str = "7a1c2d3e-0000-4000-8000-00000000000a";
+const OTHER_TENANT: &str = "7a1c2d3e-0000-4000-8000-00000000000b";
+const ADMINISTRATOR: &str = "7a1c2d3e-0000-4000-8000-0000000000aa";
+const STRANGER: &str = "7a1c2d3e-0000-4000-8000-0000000000bb";
+const HSM: &str = "outside-hsm";
+
+/// A deployment that trusts two issuers for a tenant each, and an HSM of the first one's tenant.
+struct Scene {
+    deployment: Deployment,
+    issuer: Issuer,
+    other_issuer: Issuer,
+    _files: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (issuer, other_issuer) = (Issuer::start(), Issuer::start());
+        let files = tempfile::tempdir().expect("a temporary folder");
+        let mut authorities = Vec::new();
+        for (name, issuer) in [("one.pem", &issuer), ("two.pem", &other_issuer)] {
+            fs::write(files.path().join(name), &issuer.authority).expect("written");
+            authorities.push(files.path().join(name).display().to_string());
+        }
+        let deployment = Deployment::start_with(|ports| {
+            let issuers = [(&issuer, TENANT), (&other_issuer, OTHER_TENANT)].map(|(issuer, tenant)| {
+                let audience = format!("https://managedhsm.localhost:{}", ports.https);
+                format!("[[issuer]]\nurl = \"{}\"\ntenant = \"{tenant}\"\naudience = \"{audience}\"\n", issuer.url)
+            });
+            format!("[tls]\nextra_ca_files = {authorities:?}\n\n{}", issuers.join("\n"))
+        });
+        let rest = deployment.rest();
+        let mut body = rest.hsm_to_create();
+        body["properties"]["tenantId"] = Value::from(TENANT);
+        body["properties"]["initialAdminObjectIds"] = json!([ADMINISTRATOR]);
+        hsm::create(&rest, HSM, &body);
+        Self { deployment, issuer, other_issuer, _files: files }
+    }
+
+    /// Claims of a good token for the HSM's administrator.
+    fn claims(&self, rest: &Rest) -> Value {
+        let issued = seconds_now();
+        json!({
+            "aud": rest.hsm_resource(),
+            "oid": ADMINISTRATOR,
+            "sub": ADMINISTRATOR,
+            "tid": TENANT,
+            "iat": issued,
+            "nbf": issued - 60,
+            "exp": issued + 600,
+        })
+    }
+}
+
+/// Seconds since 1970, as tokens count.
+#[expect(clippy::disallowed_methods, reason = "tokens made by a test are dated by the machine's clock")]
+fn seconds_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+    i64::try_from(since.as_secs()).expect("and long before the year 292277026596")
+}
+
+#[test]
+fn tokens_of_an_outside_issuer_are_good_for_its_own_tenant_only() {
+    let mut scene = Scene::new();
+    let rest = scene.deployment.rest();
+    let claims = scene.claims(&rest);
+    let administrator = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
+    administrator.activate(&WrappingKeys::make(3));
+    administrator.post("/keys/first/create", &json!({"kty": "EC-HSM"})).expect(200);
+
+    let mut stranger = claims.clone();
+    stranger["oid"] = Value::from(STRANGER);
+    let stranger = Hsm::with_token(&rest, HSM, scene.issuer.token(&stranger));
+    stranger.get("/keys").expect_error(403, "AccessDenied");
+
+    let other = Hsm::with_token(&rest, HSM, scene.other_issuer.token(&claims));
+    assert_eq!(other.get("/keys").status, 401, "the other issuer cannot choose this tenant");
+    let own = Hsm::existing(&rest, HSM);
+    assert_eq!(own.get("/keys").status, 401, "the built-in authority's tenant is another one");
+    scene.deployment.stop();
+}
+
+#[test]
+fn expired_early_and_misdirected_tokens_are_refused() {
+    let mut scene = Scene::new();
+    let rest = scene.deployment.rest();
+    let claims = scene.claims(&rest);
+    let now = seconds_now();
+    let faults = [
+        ("expired", "exp", json!(now - 3600)),
+        ("not yet good", "nbf", json!(now + 3600)),
+        ("for another audience", "aud", json!("https://vault.localhost")),
+    ];
+    let good = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
+    assert_eq!(good.get("/securitydomain/upload").status, 200);
+    for (fault, claim, value) in faults {
+        let mut claims = claims.clone();
+        claims[claim] = value;
+        let hsm = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
+        assert_eq!(hsm.get("/securitydomain/upload").status, 401, "a token that is {fault}");
+    }
+    let answer = rest.try_send(&Method::GET, &good.address("/securitydomain/upload"), None, None);
+    let answer = answer.expect("the server goes on");
+    assert!(answer.header("www-authenticate").contains(TENANT), "{answer:?}");
+    scene.deployment.stop();
+}
