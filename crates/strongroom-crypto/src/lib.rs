@@ -11,11 +11,32 @@
 //! It fails with [`CryptoError`]. Everything that can go wrong while opening, decrypting or unwrapping is one error,
 //! [`CryptoError::Rejected`], so that callers cannot become oracles.
 
+mod aes;
+pub mod aes_cbc_hmac;
+mod algorithms;
+pub mod digest;
+mod ec;
+mod encrypt;
 pub mod entropy;
 mod error;
+pub mod identity;
+mod material;
+mod one_use;
+pub mod passphrase;
+pub mod providers;
+mod public_key;
 pub mod root;
+mod rsa;
 pub mod seal;
+mod sign;
+mod wrap;
 
+pub use ec::EcPublicKey;
+pub use encrypt::{DecryptInput, EncryptInput, Encrypted};
 pub use entropy::{Entropy, SystemEntropy};
 pub use error::CryptoError;
+pub use identity::{DomainIdentity, verify_ed25519};
+pub use material::{KeyMaterial, KeySpecification};
+pub use public_key::PublicKey;
 pub use root::{Label, Root};
+pub use rsa::{RsaPrivateKey, RsaPublicKey};

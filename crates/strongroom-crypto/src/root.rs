@@ -24,6 +24,8 @@ pub enum Label {
     CredentialHash,
     /// Signs status tokens and other short-lived values we hand out and take back.
     Token,
+    /// Wraps the secrets that hang on a platform root (protocols.md §1).
+    Wrap,
 }
 
 impl Label {
@@ -34,6 +36,7 @@ impl Label {
             Self::Check => b"strongroom/check",
             Self::CredentialHash => b"strongroom/credential-hash",
             Self::Token => b"strongroom/token",
+            Self::Wrap => b"strongroom/wrap",
         }
     }
 }

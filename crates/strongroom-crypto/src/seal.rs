@@ -9,10 +9,10 @@
 //! Each seal draws 32 random bytes and derives a one-use AES-256-GCM key from them and the record key, so that there is
 //! no nonce to repeat and no limit on the number of records.
 
-use aws_lc_rs::{aead, hkdf};
 use strongroom_types::{DomainId, Epoch, Secret};
 use uuid::Uuid;
 
+use crate::one_use::OneUseKeys;
 use crate::{CryptoError, Entropy, Label, Root};
 
 /// The header of a sealed value, readable without a key and authenticated when it is opened.
@@ -64,7 +64,7 @@ pub struct Sealer {
     domain: DomainId,
     epoch: Epoch,
     instance: Uuid,
-    prk: hkdf::Prk,
+    keys: OneUseKeys,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -77,7 +77,7 @@ impl Sealer {
     /// The record key of an instance: KDF(root, `record`, epoch ‖ instance).
     pub fn new(root: &Root, domain: DomainId, epoch: Epoch, instance: Uuid) -> Result<Self, CryptoError> {
         let key = root.derive(Label::Record, &[&epoch.number().to_be_bytes(), instance.as_bytes()])?;
-        Ok(Self { domain, epoch, instance, prk: hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.expose()) })
+        Ok(Self { domain, epoch, instance, keys: OneUseKeys::new(key.expose()) })
     }
 
     /// Whether a value with this header was sealed under this domain and epoch.
@@ -94,20 +94,7 @@ impl Sealer {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         let header = Header { domain: self.domain, epoch: self.epoch, change };
-        let mut salt = [0; SALT_BYTES];
-        entropy.fill(&mut salt)?;
-        let mut sealed = header.to_bytes();
-        sealed.extend_from_slice(&salt);
-        sealed.reserve_exact(plaintext.len() + TAG_BYTES);
-        let start = sealed.len();
-        sealed.extend_from_slice(plaintext);
-        let body = sealed.get_mut(start..).ok_or(CryptoError::Library("slice"))?;
-        let tag = self
-            .one_use_key(&salt)?
-            .seal_in_place_separate_tag(zero_nonce(), aead::Aad::from(self.associated_data(header, store_key)), body)
-            .map_err(|_| CryptoError::Library("AES-GCM"))?;
-        sealed.extend_from_slice(tag.as_ref());
-        Ok(sealed)
+        self.keys.seal(entropy, header.to_bytes(), &self.associated_data(header, store_key), plaintext)
     }
 
     /// Opens a value that was read from a place.
@@ -117,22 +104,11 @@ impl Sealer {
     pub fn open(&self, store_key: &str, sealed: &[u8]) -> Result<(Header, Secret<Vec<u8>>), CryptoError> {
         let header = Header::peek(sealed)?;
         let rest = sealed.get(Header::BYTES..).ok_or(CryptoError::Rejected)?;
-        let (salt, body) = rest.split_first_chunk::<SALT_BYTES>().ok_or(CryptoError::Rejected)?;
         if !self.fits(&header) {
             return Err(CryptoError::Rejected);
         }
-        let mut body = Secret::new(body.to_vec());
-        let length = self
-            .one_use_key(salt)?
-            .open_in_place(
-                zero_nonce(),
-                aead::Aad::from(self.associated_data(header, store_key)),
-                body.expose_mut().as_mut_slice(),
-            )
-            .map_err(|_| CryptoError::Rejected)?
-            .len();
-        body.expose_mut().truncate(length);
-        Ok((header, body))
+        let value = self.keys.open(&self.associated_data(header, store_key), rest)?;
+        Ok((header, value))
     }
 
     fn associated_data(&self, header: Header, store_key: &str) -> Vec<u8> {
@@ -141,24 +117,6 @@ impl Sealer {
         data.extend_from_slice(store_key.as_bytes());
         data
     }
-
-    fn one_use_key(&self, salt: &[u8; SALT_BYTES]) -> Result<aead::LessSafeKey, CryptoError> {
-        let info: [&[u8]; 1] = [salt];
-        let key = self
-            .prk
-            .expand(&info, &aead::AES_256_GCM)
-            .map(aead::UnboundKey::from)
-            .map_err(|_| CryptoError::Library("HKDF"))?;
-        Ok(aead::LessSafeKey::new(key))
-    }
-}
-
-const SALT_BYTES: usize = 32;
-const TAG_BYTES: usize = 16;
-
-/// The key is used once, so the nonce need not differ.
-fn zero_nonce() -> aead::Nonce {
-    aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN])
 }
 
 #[cfg(test)]
