@@ -62,14 +62,15 @@ impl Az {
 
     /// Runs a command in an environment that holds only what `strongroom_az_env` prints.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("bash is installed")
+        let format = ["--only-show-errors", "--output", "json"];
+        self.command(&[arguments, &format[..]].concat()).output().expect("bash is installed")
     }
 
     /// The command itself, for a caller that talks to it while it runs.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.clean("bash");
         command.args(["-c", ". \"$1\" && shift && exec \"$@\"", "bash"]).arg(self.session());
-        command.arg(environment::az()).args(arguments).args(["--only-show-errors", "--output", "json"]);
+        command.arg(environment::az()).args(arguments);
         command.stdin(Stdio::null());
         command
     }

@@ -80,8 +80,7 @@ fn a_person_logs_in_with_a_device_code() {
 
     let az = Az::set_up(&deployment);
     let tenant = rest.variable("STRONGROOM_TENANT_ID");
-    // The code is a warning to the CLI, so warnings must be shown here.
-    let mut login = az.command(&["login", "--use-device-code", "--tenant", tenant, "--only-show-errors", "false"]);
+    let mut login = az.command(&["login", "--use-device-code", "--tenant", tenant]);
     let mut login = login.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("az starts");
     let mut messages = BufReader::new(login.stderr.take().expect("it is piped"));
     let mut line = String::new();
