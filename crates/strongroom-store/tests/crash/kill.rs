@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom_store::{Commit, EmbeddedStore, Kv, Outcome, Write};
+use strongroom_store::{Commit, EmbeddedStore, Kv, Outcome, StoreError, Write};
 use tokio::task::JoinSet;
 
 use crate::child;
@@ -46,7 +46,8 @@ fn kill_after(lines: usize, path: &Path, acknowledged: &mut BTreeMap<u64, u64>) 
     }
     for line in output.lines() {
         let line = line.unwrap();
-        let Some(fields) = line.strip_prefix("committed ") else { continue };
+        // The test harness begins a line of its own, which the first of these ends.
+        let Some((_, fields)) = line.split_once("committed ") else { continue };
         // A line that the kill cut short says nothing.
         let Some((writer, number)) = fields.strip_suffix(" .").and_then(|fields| fields.split_once(' ')) else {
             continue;
@@ -54,6 +55,7 @@ fn kill_after(lines: usize, path: &Path, acknowledged: &mut BTreeMap<u64, u64>) 
         acknowledged.insert(writer.parse().unwrap(), number.parse().unwrap());
         seen += 1;
         if seen == lines {
+            assert!(matches!(EmbeddedStore::open(path), Err(StoreError::Locked { .. })), "the child has it open");
             child.kill().unwrap();
         }
     }
