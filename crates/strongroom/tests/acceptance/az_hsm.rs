@@ -18,7 +18,7 @@ fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
     assert_eq!(created["properties"]["provisioningState"], "Succeeded");
     assert_eq!(created["properties"]["softDeleteRetentionInDays"], 7);
     assert_eq!(activation(&az), "NotActivated");
-    az.refused(&["keyvault", "key", "list", "--hsm-name", HSM], "NotActivated");
+    az.refused(&["keyvault", "key", "list", "--hsm-name", HSM], "not activated");
 
     let keys = WrappingKeys::make(3);
     let file = keys.beside("ContosoMHSM-SD.json");

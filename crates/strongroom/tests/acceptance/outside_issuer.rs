@@ -17,7 +17,7 @@ const ADMINISTRATOR: &str = "7a1c2d3e-0000-4000-8000-0000000000aa";
 const STRANGER: &str = "7a1c2d3e-0000-4000-8000-0000000000bb";
 const HSM: &str = "outside-hsm";
 
-/// A deployment that trusts two issuers for a tenant each, and an HSM of the first one's tenant.
+/// A deployment that trusts two issuers for a tenant each, and an activated HSM of the first one's tenant.
 struct Scene {
     deployment: Deployment,
     issuer: Issuer,
@@ -46,7 +46,10 @@ impl Scene {
         body["properties"]["tenantId"] = Value::from(TENANT);
         body["properties"]["initialAdminObjectIds"] = json!([ADMINISTRATOR]);
         hsm::create(&rest, HSM, &body);
-        Self { deployment, issuer, other_issuer, _files: files }
+        let scene = Self { deployment, issuer, other_issuer, _files: files };
+        let administrator = Hsm::with_token(&rest, HSM, scene.issuer.token(&scene.claims(&rest)));
+        administrator.activate(&WrappingKeys::make(3));
+        scene
     }
 
     /// Claims of a good token for the HSM's administrator.
@@ -77,7 +80,6 @@ fn tokens_of_an_outside_issuer_are_good_for_its_own_tenant_only() {
     let rest = scene.deployment.rest();
     let claims = scene.claims(&rest);
     let administrator = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
-    administrator.activate(&WrappingKeys::make(3));
     administrator.post("/keys/first/create", &json!({"kty": "EC-HSM"})).expect(200);
 
     let mut stranger = claims.clone();
@@ -104,14 +106,14 @@ fn expired_early_and_misdirected_tokens_are_refused() {
         ("for another audience", "aud", json!("https://vault.localhost")),
     ];
     let good = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
-    assert_eq!(good.get("/securitydomain/upload").status, 200);
+    assert_eq!(good.get("/keys").status, 200);
     for (fault, claim, value) in faults {
         let mut claims = claims.clone();
         claims[claim] = value;
         let hsm = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
-        assert_eq!(hsm.get("/securitydomain/upload").status, 401, "a token that is {fault}");
+        assert_eq!(hsm.get("/keys").status, 401, "a token that is {fault}");
     }
-    let answer = rest.try_send(&Method::GET, &good.address("/securitydomain/upload"), None, None);
+    let answer = rest.try_send(&Method::GET, &good.address("/keys"), None, None);
     let answer = answer.expect("the server goes on");
     assert!(answer.header("www-authenticate").contains(TENANT), "{answer:?}");
     scene.deployment.stop();
