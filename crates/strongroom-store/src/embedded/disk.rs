@@ -92,13 +92,10 @@ impl Health {
 }
 
 impl Disk {
-    /// Opens or makes the file with mode 600, its folder entry durable.
+    /// Opens the file and takes it from everybody but its owner.
     pub(super) fn open(path: &Path, health: Arc<Health>) -> Result<Self, DatabaseError> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
         Ok(Self { file: FileBackend::new(file)?, health })
     }
 }
@@ -151,6 +148,17 @@ impl StorageBackend for Disk {
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.query_lock_range(start, end)
     }
+}
+
+/// Makes an empty file unless there is one.
+pub(super) fn make_file(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path).map(drop)
+}
+
+/// Makes the name that a file has in its folder durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// Only the owner reads and writes it.

@@ -1,5 +1,6 @@
 //! The open database, and the boundary that redb's errors and panics do not cross.
 
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Builder, Database};
 
-use super::disk::{Disk, Health};
+use super::disk::{Disk, Health, make_file, sync_folder};
 use super::snapshot::Snapshot;
 use super::tables;
 use crate::StoreError;
@@ -33,7 +34,7 @@ enum State {
 impl Engine {
     pub(super) fn open(path: &Path, history: u64) -> Result<Self, StoreError> {
         let engine = Self { path: path.to_owned(), history, state: RwLock::new(State::Closed), health: Arc::default() };
-        engine.set(State::Open(engine.open_database()?));
+        engine.set(State::Open(if engine.exists()? { engine.open_file(path)? } else { engine.found()? }));
         Ok(engine)
     }
 
@@ -61,7 +62,7 @@ impl Engine {
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         // redb holds the file locked until it is dropped.
         self.set(State::Waiting("it is being opened again".to_owned()));
-        match self.open_database() {
+        match self.open_file(&self.path) {
             Ok(database) => {
                 self.set(State::Open(database));
                 Ok(())
@@ -125,7 +126,7 @@ impl Engine {
             redb::Error::Io(source) if is_nonsense(&source) => {
                 StoreError::Damaged { path: path(), detail: source.to_string() }
             }
-            redb::Error::Io(source) => StoreError::Io { path: path(), source },
+            redb::Error::Io(source) => self.io_error(source),
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::Locked { path: path() },
             redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::LockPoisoned(_) => {
                 StoreError::Unavailable("it failed earlier".to_owned())
@@ -134,9 +135,36 @@ impl Engine {
         }
     }
 
-    fn open_database(&self) -> Result<Database, StoreError> {
+    /// Makes the file whole under another name and then gives it its own, so that a first start that is interrupted never
+    /// leaves half a file where a store is expected.
+    fn found(&self) -> Result<Database, StoreError> {
+        let mut draft = self.path.clone().into_os_string();
+        draft.push(DRAFT_SUFFIX);
+        let draft = PathBuf::from(draft);
+        make_file(&draft).map_err(|source| self.io_error(source))?;
+        let database = match self.open_file(&draft) {
+            // Left by a start that was interrupted: nobody was ever answered from it.
+            Err(StoreError::Damaged { .. }) => {
+                let anew = fs::remove_file(&draft).and_then(|()| make_file(&draft));
+                anew.map_err(|source| self.io_error(source))?;
+                self.open_file(&draft)?
+            }
+            opened => opened?,
+        };
+        // Whoever holds the draft is the only founder, but another may have finished before this one took it.
+        if self.exists()? {
+            fs::remove_file(&draft).map_err(|source| self.io_error(source))?;
+            return self.open_file(&self.path);
+        }
+        fs::rename(&draft, &self.path)
+            .and_then(|()| sync_folder(&self.path))
+            .map_err(|source| self.io_error(source))?;
+        Ok(database)
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
         let opened = caught(|| {
-            let disk = Disk::open(&self.path, Arc::clone(&self.health))?;
+            let disk = Disk::open(path, Arc::clone(&self.health))?;
             // The index above reads everything at start anyway, so verifying everything first costs little: without
             // it a damaged branch page could hide keys without a word.
             let database = Builder::new()
@@ -147,6 +175,14 @@ impl Engine {
             Ok(database)
         });
         opened.map_err(|trouble| self.explain(trouble))
+    }
+
+    fn exists(&self) -> Result<bool, StoreError> {
+        self.path.try_exists().map_err(|source| self.io_error(source))
+    }
+
+    fn io_error(&self, source: io::Error) -> StoreError {
+        StoreError::Io { path: self.path.display().to_string(), source }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -230,3 +266,5 @@ fn is_nonsense(error: &io::Error) -> bool {
 
 /// Most memory for pages of the file: the working set lives above the store, so this serves writes.
 const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Follows the name of a file that is being founded.
+const DRAFT_SUFFIX: &str = ".new";

@@ -75,8 +75,7 @@ impl Writer {
     fn write(&self, commits: &[Commit]) -> Result<Vec<Outcome>, Failure> {
         if self.engine.reopen_if_waiting().map_err(Failure::from)? {
             // A commit whose outcome was not known may be found now; watchers have not been told of it.
-            let revision = self.engine.read(|snapshot| Ok(snapshot.revision())).map_err(Failure::from)?;
-            self.committed.send_replace(revision);
+            self.committed.send_replace(self.revision_on_disk()?);
         }
         let mut applied = None;
         let history = self.engine.history();
@@ -109,8 +108,19 @@ impl Writer {
         // redb may or may not have finished a commit that failed: the revision on disk says which. Until it can be read
         // nobody knows, so this is not `Full`, which promises that nothing was written.
         reopened.map_err(|error| Failure::Unavailable(format!("the outcome is not known: {error}")))?;
+        if group.revision == self.revision_on_disk()? { Ok(self.announce(group)) } else { Err(Failure::Full) }
+    }
+
+    /// Reads which commit a file that was opened again holds, and goes no further if that is less than was acknowledged.
+    fn revision_on_disk(&self) -> Result<Revision, Failure> {
         let revision = self.engine.read(|snapshot| Ok(snapshot.revision())).map_err(Failure::from)?;
-        if group.revision == revision { Ok(self.announce(group)) } else { Err(Failure::Full) }
+        let acknowledged = *self.committed.borrow();
+        if revision < acknowledged {
+            let reason = format!("the file holds revision {revision} but {acknowledged} was acknowledged");
+            self.engine.stop(&reason);
+            return Err(Failure::Unavailable(reason));
+        }
+        Ok(revision)
     }
 }
 

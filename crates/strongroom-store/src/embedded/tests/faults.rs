@@ -127,3 +127,21 @@ async fn a_watch_goes_on_after_the_disk_was_full() {
     let changes = watch.next().await.unwrap().unwrap();
     assert!(matches!(&changes[..], [crate::Change::Put(entry)] if entry.key == "k" && entry.modified == Revision(1)));
 }
+
+#[tokio::test]
+async fn a_file_that_was_swapped_while_the_disk_was_full_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = open(&path);
+    put(&store, "a", b"v").await.unwrap();
+    let older = std::fs::read(&path).unwrap();
+    put(&store, "b", b"v").await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, older).unwrap();
+    let fault = Fault { after: 0, of: Change::Write, kind: ErrorKind::StorageFull, made: false };
+    store.engine.health().set_fault(Some(fault));
+    assert!(put(&store, "c", b"v").await.is_err());
+    store.engine.health().set_fault(None);
+    assert!(matches!(put(&store, "c", b"v").await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.get("a").await, Err(StoreError::Unavailable(_))));
+}

@@ -117,6 +117,33 @@ fn a_file_that_is_no_database_is_damaged() {
     }
 }
 
+#[tokio::test]
+async fn a_first_start_that_was_interrupted_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let draft = folder.path().join("store.new");
+    drop(open(&path));
+    let whole = fs::read(&path).unwrap();
+    let unnamed: Vec<u8> = [&[0; 16], &whole[16..]].concat();
+    for left in [vec![], vec![0; whole.len()], unnamed, whole[..whole.len() / 2].to_vec(), whole] {
+        fs::remove_file(&path).unwrap();
+        fs::write(&draft, left).unwrap();
+        assert_eq!(put(&open(&path), "k", b"v").await.unwrap(), Outcome::Committed(Revision(1)));
+        assert!(!draft.exists());
+    }
+}
+
+#[test]
+fn a_store_that_is_just_being_founded_is_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let founder = open(&path);
+    fs::rename(&path, folder.path().join("store.new")).unwrap();
+    assert!(matches!(EmbeddedStore::open(&path), Err(StoreError::Locked { .. })));
+    drop(founder);
+    assert!(EmbeddedStore::open(&path).is_ok());
+}
+
 #[test]
 fn a_missing_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
