@@ -1,0 +1,238 @@
+//! Models of the key operations (REST: Keys).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Body of `POST /keys/{name}/create`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct KeyCreateParameters {
+    /// Type of key.
+    pub kty: Option<String>,
+    /// Bits of an RSA modulus or a symmetric key.
+    pub key_size: Option<u32>,
+    /// Curve of an EC key.
+    pub crv: Option<String>,
+    /// Exponent of an RSA key.
+    pub public_exponent: Option<u64>,
+    /// What the key may do.
+    pub key_ops: Option<Vec<String>>,
+    /// Attributes.
+    pub attributes: Option<KeyAttributesParameters>,
+    /// Tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Policy of secure key release.
+    pub release_policy: Option<serde_json::Value>,
+}
+
+/// Body of `PATCH /keys/{name}/{version}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct KeyUpdateParameters {
+    /// What the key may do.
+    pub key_ops: Option<Vec<String>>,
+    /// Attributes.
+    pub attributes: Option<KeyAttributesParameters>,
+    /// Tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Policy of secure key release.
+    pub release_policy: Option<serde_json::Value>,
+}
+
+/// `attributes` as clients send them; read-only members are ignored.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct KeyAttributesParameters {
+    /// Whether the key may be used.
+    pub enabled: Option<bool>,
+    /// Not before, unix seconds.
+    pub nbf: Option<i64>,
+    /// Expiry, unix seconds.
+    pub exp: Option<i64>,
+    /// Whether the key may be released.
+    pub exportable: Option<bool>,
+}
+
+/// Body of encrypt, decrypt, sign, wrapkey and unwrapkey; binary members are base64url.
+#[derive(Clone, Default, Deserialize)]
+pub struct KeyOperationsParameters {
+    /// Algorithm.
+    pub alg: Option<String>,
+    /// Plaintext, ciphertext, digest or key.
+    pub value: Option<String>,
+    /// Initialization vector.
+    pub iv: Option<String>,
+    /// Additional authenticated data.
+    pub aad: Option<String>,
+    /// Authentication tag.
+    pub tag: Option<String>,
+}
+
+/// Body of verify; binary members are base64url.
+#[derive(Clone, Default, Deserialize)]
+pub struct KeyVerifyParameters {
+    /// Algorithm.
+    pub alg: Option<String>,
+    /// What was signed.
+    pub digest: Option<String>,
+    /// The signature.
+    pub value: Option<String>,
+}
+
+/// Body of `POST /rng`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct GetRandomBytesRequest {
+    /// How many bytes.
+    pub count: Option<i64>,
+}
+
+/// A key with its attributes. Members are in alphabetical order, as the service sends them.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyBundle {
+    /// Attributes.
+    pub attributes: KeyAttributes,
+    /// The key itself.
+    pub key: JsonWebKey,
+    /// Tags; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// A soft-deleted key.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeletedKeyBundle {
+    /// Unix seconds.
+    #[serde(rename = "deletedDate")]
+    pub deleted_date: i64,
+    /// Where it can be recovered.
+    #[serde(rename = "recoveryId")]
+    pub recovery_id: String,
+    /// Unix seconds.
+    #[serde(rename = "scheduledPurgeDate")]
+    pub scheduled_purge_date: i64,
+    /// The key.
+    #[serde(flatten)]
+    pub bundle: KeyBundle,
+}
+
+/// `attributes` as they are shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyAttributes {
+    /// Unix seconds.
+    pub created: i64,
+    /// Whether the key may be used.
+    pub enabled: bool,
+    /// Expiry, unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<i64>,
+    /// Whether the key may be released.
+    pub exportable: bool,
+    /// Not before, unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+    /// Days the key is kept after deletion.
+    #[serde(rename = "recoverableDays")]
+    pub recoverable_days: u32,
+    /// What deletion means.
+    #[serde(rename = "recoveryLevel")]
+    pub recovery_level: &'static str,
+    /// Unix seconds.
+    pub updated: i64,
+}
+
+/// The public part of a key (RFC 7517); binary members are base64url.
+#[derive(Debug, Clone, Serialize)]
+pub struct JsonWebKey {
+    /// Curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crv: Option<&'static str>,
+    /// RSA exponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+    /// What the key may do.
+    pub key_ops: Vec<&'static str>,
+    /// Identifier: a URL with the version.
+    pub kid: String,
+    /// Type.
+    pub kty: &'static str,
+    /// RSA modulus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<String>,
+    /// EC coordinate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// EC coordinate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+}
+
+/// An entry of a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyItem {
+    /// Attributes.
+    pub attributes: KeyAttributes,
+    /// Identifier: without version, but in lists of versions.
+    pub kid: String,
+    /// Tags; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// An entry of the list of deleted keys.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeletedKeyItem {
+    /// Unix seconds.
+    #[serde(rename = "deletedDate")]
+    pub deleted_date: i64,
+    /// Where it can be recovered.
+    #[serde(rename = "recoveryId")]
+    pub recovery_id: String,
+    /// Unix seconds.
+    #[serde(rename = "scheduledPurgeDate")]
+    pub scheduled_purge_date: i64,
+    /// The key.
+    #[serde(flatten)]
+    pub item: KeyItem,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page<T> {
+    /// Where the next page is; absent on the last.
+    #[serde(rename = "nextLink", skip_serializing_if = "Option::is_none")]
+    pub next_link: Option<String>,
+    /// The entries.
+    pub value: Vec<T>,
+}
+
+/// The answer of encrypt, decrypt, sign, wrapkey and unwrapkey; binary members are base64url.
+#[derive(Clone, Serialize)]
+pub struct KeyOperationResult {
+    /// Additional authenticated data, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aad: Option<String>,
+    /// Algorithm.
+    pub alg: &'static str,
+    /// Initialization vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iv: Option<String>,
+    /// The key that was used, with its version.
+    pub kid: String,
+    /// Authentication tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The result.
+    pub value: String,
+}
+
+/// The answer of verify.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KeyVerifyResult {
+    /// Whether the signature is right.
+    pub value: bool,
+}
+
+/// The answer of `POST /rng`.
+#[derive(Clone, Serialize)]
+pub struct RandomBytes {
+    /// The bytes, base64url.
+    pub value: String,
+}

@@ -1,0 +1,376 @@
+//! The operation table of the managed HSM's data plane: the router, the checks, the audit names and the compatibility
+//! page read it, and tests hold it against the reference.
+
+use strongroom_types::DataAction;
+
+use crate::path::{Captures, PathPattern, RequestPath};
+use crate::version::ApiVersion;
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the rows of the table say what each one is")]
+pub enum OperationId {
+    CreateKey,
+    GetKey,
+    ListKeys,
+    ListKeyVersions,
+    UpdateKey,
+    DeleteKey,
+    Encrypt,
+    Decrypt,
+    Sign,
+    Verify,
+    WrapKey,
+    UnwrapKey,
+    GetRandomBytes,
+    ListDeletedKeys,
+    GetDeletedKey,
+    RecoverDeletedKey,
+    PurgeDeletedKey,
+    ListRoleDefinitions,
+    GetRoleDefinition,
+    ListRoleAssignments,
+    GetRoleAssignment,
+    CreateRoleAssignment,
+    DeleteRoleAssignment,
+    DownloadSecurityDomain,
+    DownloadSecurityDomainPending,
+}
+
+/// A verb of HTTP that the data plane uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "RFC 9110 §9.3, RFC 5789")]
+pub enum Method {
+    Get,
+    Put,
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    /// The verb as it is sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Where the right to an operation must be held (protocols.md §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OperationScope {
+    /// `/`.
+    Root,
+    /// `/keys`.
+    Keys,
+    /// The key the path names.
+    Key,
+    /// The scope in front of `/providers`.
+    Path,
+}
+
+/// In which states of the HSM an operation answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum States {
+    /// Only once activated.
+    Active,
+    /// Before activation too.
+    Any,
+}
+
+/// When the audit event must be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuditDurability {
+    /// Within 100 ms, or in the change's own commit.
+    Soon,
+    /// Before the answer (protocols.md §7).
+    BeforeAnswer,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// What it is.
+    pub id: OperationId,
+    /// The verb.
+    pub method: Method,
+    /// The paths it answers on.
+    pub paths: &'static [PathPattern],
+    /// The right it needs.
+    pub action: DataAction,
+    /// Where it must be held.
+    pub scope: OperationScope,
+    /// In which states it answers.
+    pub states: States,
+    /// The first api-version that has it.
+    pub since: ApiVersion,
+    /// The status of success.
+    pub success: u16,
+    /// `operationName` of its audit events.
+    pub audit_name: &'static str,
+    /// When its audit event must be durable.
+    pub audit: AuditDurability,
+}
+
+/// What a path and verb mean.
+#[derive(Debug)]
+pub enum Match {
+    /// This row, with what the placeholders took.
+    Operation(&'static Operation, Captures),
+    /// The path exists, but not with this verb.
+    MethodNotAllowed,
+    /// No such path.
+    NotFound,
+}
+
+/// Finds the row for a verb and path. Literals win over placeholders by the order of the table.
+pub fn find(method: &str, path: &RequestPath) -> Match {
+    let mut path_exists = false;
+    for operation in OPERATIONS {
+        let Some(captures) = operation.paths.iter().find_map(|pattern| pattern.captures(path)) else { continue };
+        if operation.method.as_str() == method {
+            return Match::Operation(operation, captures);
+        }
+        path_exists = true;
+    }
+    if path_exists { Match::MethodNotAllowed } else { Match::NotFound }
+}
+
+macro_rules! paths {
+    ($($path:literal),+) => { &[$(PathPattern::new($path)),+] };
+}
+
+/// The table.
+pub const OPERATIONS: &[Operation] = {
+    use ApiVersion::{V7_0, V7_2, V7_3};
+    use AuditDurability::{BeforeAnswer, Soon};
+    use DataAction as A;
+    use Method::{Delete, Get, Patch, Post, Put};
+    use OperationId as O;
+    use OperationScope::{Key, Keys, Path, Root};
+    use States::{Active, Any};
+    const fn row(
+        id: OperationId,
+        (method, paths, success): (Method, &'static [PathPattern], u16),
+        (action, scope): (DataAction, OperationScope),
+        since: ApiVersion,
+        audit_name: &'static str,
+    ) -> Operation {
+        Operation { id, method, paths, action, scope, states: Active, since, success, audit_name, audit: Soon }
+    }
+    const fn security_domain(row: Operation) -> Operation {
+        Operation { states: Any, audit: BeforeAnswer, ..row }
+    }
+    &[
+        row(O::CreateKey, (Post, paths!("/keys/{key-name}/create"), 200), (A::KeysCreate, Key), V7_0, "KeyCreate"),
+        row(
+            O::ListKeyVersions,
+            (Get, paths!("/keys/{key-name}/versions"), 200),
+            (A::KeysRead, Key),
+            V7_0,
+            "KeyListVersions",
+        ),
+        row(O::ListKeys, (Get, paths!("/keys"), 200), (A::KeysRead, Keys), V7_0, "KeyList"),
+        row(
+            O::Encrypt,
+            (Post, paths!("/keys/{key-name}/{key-version?}/encrypt"), 200),
+            (A::KeysEncrypt, Key),
+            V7_0,
+            "KeyEncrypt",
+        ),
+        row(
+            O::Decrypt,
+            (Post, paths!("/keys/{key-name}/{key-version?}/decrypt"), 200),
+            (A::KeysDecrypt, Key),
+            V7_0,
+            "KeyDecrypt",
+        ),
+        row(O::Sign, (Post, paths!("/keys/{key-name}/{key-version?}/sign"), 200), (A::KeysSign, Key), V7_0, "KeySign"),
+        row(
+            O::Verify,
+            (Post, paths!("/keys/{key-name}/{key-version?}/verify"), 200),
+            (A::KeysVerify, Key),
+            V7_0,
+            "KeyVerify",
+        ),
+        row(
+            O::WrapKey,
+            (Post, paths!("/keys/{key-name}/{key-version?}/wrapkey"), 200),
+            (A::KeysWrap, Key),
+            V7_0,
+            "KeyWrap",
+        ),
+        row(
+            O::UnwrapKey,
+            (Post, paths!("/keys/{key-name}/{key-version?}/unwrapkey"), 200),
+            (A::KeysUnwrap, Key),
+            V7_0,
+            "KeyUnwrap",
+        ),
+        row(O::GetKey, (Get, paths!("/keys/{key-name}/{key-version?}"), 200), (A::KeysRead, Key), V7_0, "KeyGet"),
+        row(
+            O::UpdateKey,
+            (Patch, paths!("/keys/{key-name}/{key-version?}"), 200),
+            (A::KeysWrite, Key),
+            V7_0,
+            "KeyUpdate",
+        ),
+        row(O::DeleteKey, (Delete, paths!("/keys/{key-name}"), 200), (A::KeysDelete, Key), V7_0, "KeyDelete"),
+        row(O::GetRandomBytes, (Post, paths!("/rng"), 200), (A::Rng, Keys), V7_3, "RandomBytesGet"),
+        row(O::ListDeletedKeys, (Get, paths!("/deletedkeys"), 200), (A::DeletedKeysRead, Keys), V7_0, "KeyListDeleted"),
+        row(
+            O::RecoverDeletedKey,
+            (Post, paths!("/deletedkeys/{key-name}/recover"), 200),
+            (A::DeletedKeysRecover, Key),
+            V7_0,
+            "KeyRecover",
+        ),
+        row(
+            O::GetDeletedKey,
+            (Get, paths!("/deletedkeys/{key-name}"), 200),
+            (A::DeletedKeysRead, Key),
+            V7_0,
+            "KeyGetDeleted",
+        ),
+        row(
+            O::PurgeDeletedKey,
+            (Delete, paths!("/deletedkeys/{key-name}"), 204),
+            (A::DeletedKeysDelete, Key),
+            V7_0,
+            "KeyPurge",
+        ),
+        row(
+            O::ListRoleDefinitions,
+            (
+                Get,
+                paths!(
+                    "/providers/Microsoft.Authorization/roleDefinitions",
+                    "/keys/{key-name?}/providers/Microsoft.Authorization/roleDefinitions"
+                ),
+                200,
+            ),
+            (A::RoleDefinitionsRead, Path),
+            V7_2,
+            "RoleDefinitionList",
+        ),
+        row(
+            O::GetRoleDefinition,
+            (
+                Get,
+                paths!(
+                    "/providers/Microsoft.Authorization/roleDefinitions/{role-definition-name}",
+                    "/keys/{key-name?}/providers/Microsoft.Authorization/roleDefinitions/{role-definition-name}"
+                ),
+                200,
+            ),
+            (A::RoleDefinitionsRead, Path),
+            V7_2,
+            "RoleDefinitionGet",
+        ),
+        row(
+            O::ListRoleAssignments,
+            (
+                Get,
+                paths!(
+                    "/providers/Microsoft.Authorization/roleAssignments",
+                    "/keys/{key-name?}/providers/Microsoft.Authorization/roleAssignments"
+                ),
+                200,
+            ),
+            (A::RoleAssignmentsRead, Path),
+            V7_2,
+            "RoleAssignmentList",
+        ),
+        row(
+            O::GetRoleAssignment,
+            (Get, ROLE_ASSIGNMENT, 200),
+            (A::RoleAssignmentsRead, Path),
+            V7_2,
+            "RoleAssignmentGet",
+        ),
+        row(
+            O::CreateRoleAssignment,
+            (Put, ROLE_ASSIGNMENT, 201),
+            (A::RoleAssignmentsWrite, Path),
+            V7_2,
+            "RoleAssignmentCreate",
+        ),
+        row(
+            O::DeleteRoleAssignment,
+            (Delete, ROLE_ASSIGNMENT, 200),
+            (A::RoleAssignmentsDelete, Path),
+            V7_2,
+            "RoleAssignmentDelete",
+        ),
+        security_domain(row(
+            O::DownloadSecurityDomain,
+            (Post, paths!("/securitydomain/download"), 202),
+            (A::SecurityDomainDownload, Root),
+            V7_2,
+            "SecurityDomainDownload",
+        )),
+        security_domain(row(
+            O::DownloadSecurityDomainPending,
+            (Get, paths!("/securitydomain/download/pending"), 200),
+            (A::SecurityDomainDownloadRead, Root),
+            V7_2,
+            "SecurityDomainDownloadStatusGet",
+        )),
+    ]
+};
+
+const ROLE_ASSIGNMENT: &[PathPattern] = paths!(
+    "/providers/Microsoft.Authorization/roleAssignments/{role-assignment-name}",
+    "/keys/{key-name?}/providers/Microsoft.Authorization/roleAssignments/{role-assignment-name}"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(method: &str, path: &str) -> Option<OperationId> {
+        match find(method, &RequestPath::parse(path).unwrap()) {
+            Match::Operation(operation, _) => Some(operation.id),
+            Match::MethodNotAllowed | Match::NotFound => None,
+        }
+    }
+
+    #[test]
+    fn paths_as_clients_write_them_reach_their_operation() {
+        for (method, path, wanted) in [
+            ("GET", "/keys/n/", OperationId::GetKey),
+            ("GET", "/keys/n", OperationId::GetKey),
+            ("POST", "/keys/n//sign", OperationId::Sign),
+            ("POST", "/keys/n/0123456789abcdef0123456789abcdef/wrapkey", OperationId::WrapKey),
+            ("GET", "/keys/n/versions", OperationId::ListKeyVersions),
+            ("GET", "/keys/", OperationId::ListKeys),
+            ("GET", "///providers/Microsoft.Authorization/roleDefinitions", OperationId::ListRoleDefinitions),
+            ("GET", "//keys/providers/Microsoft.Authorization/roleAssignments", OperationId::ListRoleAssignments),
+            ("PUT", "/keys/k/providers/Microsoft.Authorization/roleAssignments/g", OperationId::CreateRoleAssignment),
+            ("GET", "/SecurityDomain/download/pending", OperationId::DownloadSecurityDomainPending),
+        ] {
+            assert_eq!(id(method, path), Some(wanted), "{method} {path}");
+        }
+        assert!(matches!(find("PUT", &RequestPath::parse("/rng").unwrap()), Match::MethodNotAllowed));
+        assert!(matches!(find("GET", &RequestPath::parse("/nothing").unwrap()), Match::NotFound));
+    }
+
+    #[test]
+    fn a_key_may_be_called_like_an_operation() {
+        assert_eq!(id("POST", "/keys/sign/sign"), Some(OperationId::Sign));
+        assert_eq!(id("GET", "/keys/versions"), Some(OperationId::GetKey));
+    }
+
+    #[test]
+    fn every_operation_stands_once_in_the_table() {
+        for (position, operation) in OPERATIONS.iter().enumerate() {
+            assert!(!OPERATIONS[..position].iter().any(|other| other.id == operation.id), "{:?}", operation.id);
+            assert!(operation.paths.iter().all(|path| path.as_str().matches("?}").count() <= 1));
+        }
+    }
+}
