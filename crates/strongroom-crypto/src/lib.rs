@@ -23,6 +23,7 @@ pub mod identity;
 mod material;
 mod one_use;
 pub mod passphrase;
+mod pbes2;
 pub mod providers;
 mod public_key;
 pub mod root;

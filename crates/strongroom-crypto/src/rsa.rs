@@ -14,6 +14,7 @@ use strongroom_types::{Algorithm, RsaSize, Secret};
 use crate::CryptoError;
 use crate::algorithms::{Mechanism, RSA_SIGNATURES, RsaPadding, RsaSignature, mechanism};
 use crate::digest::import_digest;
+use crate::pbes2;
 
 /// A public RSA key: verifies signatures and encrypts.
 pub struct RsaPublicKey {
@@ -48,6 +49,18 @@ impl RsaPublicKey {
             oaep: OaepPublicEncryptingKey::new(key).map_err(malformed)?,
             verifiers: Default::default(),
         })
+    }
+
+    /// From DER: a `SubjectPublicKeyInfo` of type rsaEncryption (RFC 5280 §4.1) or an `RSAPublicKey` (RFC 8017 §A.1.1).
+    ///
+    /// # Errors
+    /// [`CryptoError::MalformedMaterial`] if it is no RSA key of an accepted size.
+    pub fn from_der(der: &[u8]) -> Result<Self, CryptoError> {
+        let key = aws_lc_rs::rsa::PublicKey::from_der(der).map_err(|_| CryptoError::MalformedMaterial)?;
+        Self::from_components(
+            key.modulus().big_endian_without_leading_zero(),
+            key.exponent().big_endian_without_leading_zero(),
+        )
     }
 
     /// The modulus, big-endian without leading zeros.
@@ -153,6 +166,15 @@ impl RsaPrivateKey {
     /// [`CryptoError::MalformedMaterial`].
     pub fn from_pkcs1(der: &[u8]) -> Result<Self, CryptoError> {
         KeyPair::from_der(der).map_err(|_| CryptoError::MalformedMaterial).and_then(Self::from_pair)
+    }
+
+    /// From PKCS#8 DER under a password, the `ENCRYPTED PRIVATE KEY` of PEM files (RFC 8018 §6.2: PBES2 with PBKDF2 and
+    /// AES-CBC).
+    ///
+    /// # Errors
+    /// [`CryptoError::MalformedMaterial`], also for a wrong password.
+    pub fn from_encrypted_pkcs8(der: &[u8], password: &[u8]) -> Result<Self, CryptoError> {
+        Self::from_pkcs8(pbes2::decrypt(der, password)?.expose())
     }
 
     /// The public half.

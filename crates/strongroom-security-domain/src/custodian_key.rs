@@ -1,0 +1,73 @@
+//! A custodian's private key with its certificate.
+
+use std::fmt;
+
+use strongroom_crypto::RsaPrivateKey;
+use strongroom_types::Secret;
+
+use crate::pem::first_block;
+use crate::{SecurityDomainError, Thumbprint, WrappingCertificate};
+
+/// A private key that decrypts the share of one certificate.
+pub struct CustodianKey {
+    private: RsaPrivateKey,
+    thumbprint: Thumbprint,
+}
+
+impl CustodianKey {
+    /// From a private key and the DER of its certificate.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::PrivateKey`] if they do not belong together; [`SecurityDomainError::Certificate`].
+    pub fn new(private: RsaPrivateKey, certificate: &[u8]) -> Result<Self, SecurityDomainError> {
+        let certificate = WrappingCertificate::from_der(certificate)
+            .map_err(|problem| SecurityDomainError::Certificate { index: 0, problem })?;
+        if certificate.public().n() != private.public().n() {
+            return Err(SecurityDomainError::PrivateKey("does not belong to the certificate"));
+        }
+        Ok(Self { private, thumbprint: certificate.thumbprint() })
+    }
+
+    /// From the PEM texts of both files. The key may be PKCS#8, PKCS#1, or PKCS#8 under a password (PBES2).
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::PrivateKey`] says what to do; a wrong password cannot be told from a damaged file.
+    pub fn from_pem(
+        key: &str,
+        certificate: &str,
+        password: Option<&Secret<String>>,
+    ) -> Result<Self, SecurityDomainError> {
+        let problem = SecurityDomainError::PrivateKey;
+        let (label, der) = first_block(key).ok_or(problem("is no PEM file"))?;
+        let private = match (label, password) {
+            ("PRIVATE KEY", _) => RsaPrivateKey::from_pkcs8(der.expose()),
+            ("RSA PRIVATE KEY", _) => RsaPrivateKey::from_pkcs1(der.expose()),
+            ("ENCRYPTED PRIVATE KEY", None) => return Err(problem("needs its password")),
+            ("ENCRYPTED PRIVATE KEY", Some(password)) => {
+                RsaPrivateKey::from_encrypted_pkcs8(der.expose(), password.expose().as_bytes())
+            }
+            _ => return Err(problem("is neither PKCS#8 nor PKCS#1")),
+        };
+        let private =
+            private.map_err(|_| problem("cannot be read: it is damaged, no RSA key, or the password is wrong"))?;
+        match first_block(certificate) {
+            Some(("CERTIFICATE", der)) => Self::new(private, der.expose()),
+            _ => Err(problem("needs the PEM file of its certificate")),
+        }
+    }
+
+    /// The SHA-256 of the certificate.
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
+    }
+
+    pub(crate) fn private(&self) -> &RsaPrivateKey {
+        &self.private
+    }
+}
+
+impl fmt::Debug for CustodianKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustodianKey").field("thumbprint", &self.thumbprint).finish_non_exhaustive()
+    }
+}

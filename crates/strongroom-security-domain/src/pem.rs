@@ -1,0 +1,45 @@
+//! PEM files as people have them (RFC 7468), lines of any length: the official client writes 65 columns.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use strongroom_types::Secret;
+
+/// The first block of a PEM text: its label and its bytes.
+pub(crate) fn first_block(text: &str) -> Option<(&str, Secret<Vec<u8>>)> {
+    let (_, rest) = text.split_once("-----BEGIN ")?;
+    let (label, rest) = rest.split_once("-----")?;
+    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    // Room for all of it from the start: growing would leave copies of a private key behind.
+    let mut base64 = Secret::new(String::with_capacity(body.len()));
+    base64.expose_mut().extend(body.chars().filter(|character| !character.is_ascii_whitespace()));
+    let bytes = STANDARD.decode(base64.expose()).ok()?;
+    Some((label, Secret::new(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_block_is_read_whatever_its_line_length() {
+        for body in ["\nAQID\n", "\r\nAQ\r\nID\r\n", "AQID"] {
+            let text = format!("comment\n-----BEGIN THING-----{body}-----END THING-----\nmore");
+            let (label, bytes) = first_block(&text).unwrap();
+            assert_eq!((label, bytes.expose().as_slice()), ("THING", [1, 2, 3].as_slice()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_block_is_refused() {
+        for text in [
+            "",
+            "AQID",
+            "-----BEGIN A-----AQID",
+            "-----BEGIN A-----AQID-----END B-----",
+            "-----BEGIN A-----AQI-----END A-----",
+            "-----BEGIN A-----Proc-Type: 4,ENCRYPTED-----END A-----",
+        ] {
+            assert!(first_block(text).is_none(), "{text}");
+        }
+    }
+}
