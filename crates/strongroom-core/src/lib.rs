@@ -1,1 +1,31 @@
-//! strongroom-core.
+//! What a managed HSM *is*: keys, local RBAC, the life of an instance, the directory, ARM resources, audit events.
+//!
+//! Every decision is made here, and only here: authorization, key state, `key_ops`, limits, soft delete. The core has
+//! **no clock, no entropy, no network and no tasks of its own**: they come in as arguments ([`ports`]), so that a whole
+//! deployment can be simulated. It is *not* the place for HTTP, statuses or wire shapes.
+//!
+//! Read first: [`Core`], [`request::Request`], [`barrier::Barrier`].
+//!
+//! It fails with [`Error`], which says what happened and never a status; `strongroom-server` maps it to the wire.
+
+pub mod activation;
+pub mod audit;
+pub mod barrier;
+mod core;
+pub mod deployment;
+pub mod error;
+pub mod guard;
+pub mod hsm;
+pub mod identity;
+pub mod keys;
+pub mod layout;
+pub mod managed_hsm;
+pub mod pools;
+pub mod ports;
+pub mod rbac;
+pub mod request;
+pub mod retry;
+pub mod witness;
+
+pub use crate::core::{Core, Foundations};
+pub use error::{Error, Result};

@@ -1,5 +1,16 @@
-//! strongroom-testkit.
+//! Test support: builders, a clock that stands still, an audit log in memory, a store with faults.
+//!
+//! A dev-dependency only. Tests *inside* `strongroom-core` cannot use it (they would meet a second copy of the crate);
+//! its integration tests can.
+//!
+//! Read first: [`core_in_memory`], [`FaultyStore`].
+//!
+//! It fails as what it builds fails.
 
+mod core;
 mod faulty_store;
+mod ports;
 
+pub use crate::core::{START, TestCore, core_in_memory, core_on, draw_uuid, program, request_of};
 pub use faulty_store::{CommitFault, FaultyStore, StoreCounts};
+pub use ports::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};

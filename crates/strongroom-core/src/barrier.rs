@@ -1,0 +1,235 @@
+//! The barrier: nothing above it sees sealed bytes, nothing below it sees anything else.
+//!
+//! Records are JSON behind a format number, sealed for their place by a [`Sealer`]. Reading one checks that it opens
+//! here and is not older than what was seen; writing goes through a [`Transaction`], which carries preconditions and
+//! the audit event in the same commit.
+
+mod transaction;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use strongroom_crypto::Entropy;
+use strongroom_crypto::seal::Sealer;
+use strongroom_store::{Entry, Kv, Revision};
+use strongroom_types::Secret;
+
+use crate::audit::Event;
+use crate::ports::{AuditSink, Clock};
+use crate::witness::Witness;
+use crate::{Error, Result, layout};
+
+pub use transaction::Transaction;
+
+/// A persisted type. When it must change incompatibly the old one is frozen beside it and `FORMAT` rises.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The number of this layout, written in front of the record.
+    const FORMAT: u16;
+}
+
+/// A record as it was read: what is needed to replace it later.
+#[derive(Debug, Clone)]
+pub struct Stored<T> {
+    /// Its store key.
+    pub key: String,
+    /// The record.
+    pub value: T,
+    /// The commit that wrote it; the precondition of a replacement.
+    pub revision: Revision,
+    /// Its change number; a replacement has a higher one.
+    pub change: u64,
+}
+
+/// A page of records.
+#[derive(Debug)]
+pub struct Records<T> {
+    /// The records, in the order of their keys.
+    pub records: Vec<Stored<T>>,
+    /// The revision they were read at.
+    pub revision: Revision,
+    /// The last store key looked at, if more may follow.
+    pub next: Option<String>,
+}
+
+/// The one way to the store.
+pub struct Barrier {
+    store: Arc<dyn Kv>,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+    audit: Arc<dyn AuditSink>,
+    witness: Arc<Witness>,
+    deployment: Arc<Sealer>,
+}
+
+impl std::fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Barrier").finish_non_exhaustive()
+    }
+}
+
+impl Barrier {
+    /// A barrier over a store. `deployment` seals what belongs to the deployment.
+    pub fn new(
+        store: Arc<dyn Kv>,
+        entropy: Arc<dyn Entropy>,
+        clock: Arc<dyn Clock>,
+        audit: Arc<dyn AuditSink>,
+        witness: Arc<Witness>,
+        deployment: Arc<Sealer>,
+    ) -> Self {
+        Self { store, entropy, clock, audit, witness, deployment }
+    }
+
+    /// Seals what belongs to the deployment and to no HSM.
+    pub fn deployment(&self) -> &Arc<Sealer> {
+        &self.deployment
+    }
+
+    /// The source of random bytes.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
+    /// The time of day.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Where events go.
+    pub fn audit(&self) -> &Arc<dyn AuditSink> {
+        &self.audit
+    }
+
+    /// Reads a record, or `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] if it does not open here or is older than one that was seen.
+    pub async fn read<T: Record>(&self, sealer: &Sealer, key: &str) -> Result<Option<Stored<T>>> {
+        let Some(entry) = self.store.get(key).await? else { return Ok(None) };
+        self.open_record(sealer, entry).map(Some)
+    }
+
+    /// Reads raw sealed bytes: key material.
+    pub async fn read_secret(&self, sealer: &Sealer, key: &str) -> Result<Option<(Secret<Vec<u8>>, Revision)>> {
+        let Some(entry) = self.store.get(key).await? else { return Ok(None) };
+        let revision = entry.modified;
+        let (_, plaintext) = self.open_entry(sealer, &entry)?;
+        Ok(Some((plaintext, revision)))
+    }
+
+    /// Reads one page of records under a prefix, behind a store key, at a revision.
+    pub async fn page<T: Record>(
+        &self,
+        sealer: &Sealer,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Records<T>> {
+        let page = self.store.range(prefix, after, limit, at).await?;
+        let next = page.more.then(|| page.entries.last().map(|entry| entry.key.clone())).flatten();
+        // What a page shows at an older revision may by now be newer elsewhere: only current reads are witnessed.
+        let historic = at.is_some();
+        let records = page
+            .entries
+            .into_iter()
+            .map(|entry| if historic { self.open_historic(sealer, entry) } else { self.open_record(sealer, entry) })
+            .collect::<Result<_>>()?;
+        Ok(Records { records, revision: page.revision, next })
+    }
+
+    /// Reads all records under a prefix, all at one revision.
+    pub async fn all<T: Record>(&self, sealer: &Sealer, prefix: &str) -> Result<Vec<Stored<T>>> {
+        let first = self.page(sealer, prefix, None, PAGE, None).await?;
+        let (mut all, mut next) = (first.records, first.next);
+        while let Some(after) = next {
+            let page = self.page(sealer, prefix, Some(&after), PAGE, Some(first.revision)).await?;
+            all.extend(page.records);
+            next = page.next;
+        }
+        Ok(all)
+    }
+
+    /// The names of all store keys under a prefix behind a key; for jobs that remove them.
+    pub async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>> {
+        let page = self.store.range(prefix, None, limit, None).await?;
+        Ok(page.entries.into_iter().map(|entry| entry.key).collect())
+    }
+
+    /// The events of committed changes that may not have reached the log yet, with their store keys.
+    pub async fn outbox(&self) -> Result<Vec<(String, Event)>> {
+        let (mut events, mut after, mut at) = (Vec::new(), None::<String>, None);
+        loop {
+            let page = self.store.range(layout::OUTBOX, after.as_deref(), PAGE, at).await?;
+            (after, at) = (page.entries.last().map(|entry| entry.key.clone()), Some(page.revision));
+            for entry in page.entries {
+                let (_, plaintext) = open_sealed(&self.deployment, &entry)?;
+                let event = serde_json::from_slice(plaintext.expose());
+                let malformed = Error::Tampered { key: entry.key.clone(), problem: "it is no event" };
+                events.push((entry.key, event.map_err(|_| malformed)?));
+            }
+            if !page.more {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Begins a batch of writes.
+    pub fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+
+    fn open_record<T: Record>(&self, sealer: &Sealer, entry: Entry) -> Result<Stored<T>> {
+        let (change, plaintext) = self.open_entry(sealer, &entry)?;
+        decode(&entry.key, plaintext.expose()).map(|value| Stored {
+            key: entry.key,
+            value,
+            revision: entry.modified,
+            change,
+        })
+    }
+
+    fn open_historic<T: Record>(&self, sealer: &Sealer, entry: Entry) -> Result<Stored<T>> {
+        let (header, plaintext) = open_sealed(sealer, &entry)?;
+        decode(&entry.key, plaintext.expose()).map(|value| Stored {
+            key: entry.key,
+            value,
+            revision: entry.modified,
+            change: header.change,
+        })
+    }
+
+    fn open_entry(&self, sealer: &Sealer, entry: &Entry) -> Result<(u64, Secret<Vec<u8>>)> {
+        let (header, plaintext) = open_sealed(sealer, entry)?;
+        if !entry.key.starts_with(layout::OUTBOX) {
+            self.witness
+                .look(&entry.key, header.change)
+                .map_err(|_| Error::Tampered { key: entry.key.clone(), problem: "it is older than one seen before" })?;
+        }
+        Ok((header.change, plaintext))
+    }
+}
+
+fn open_sealed(sealer: &Sealer, entry: &Entry) -> Result<(strongroom_crypto::seal::Header, Secret<Vec<u8>>)> {
+    sealer
+        .open(&entry.key, &entry.value)
+        .map_err(|_| Error::Tampered { key: entry.key.clone(), problem: "it does not open in its place" })
+}
+
+fn encode<T: Record>(record: &T) -> Result<Secret<Vec<u8>>> {
+    let mut bytes = Secret::new(T::FORMAT.to_be_bytes().to_vec());
+    serde_json::to_writer(bytes.expose_mut(), record).map_err(|_| Error::Internal("a record does not encode"))?;
+    Ok(bytes)
+}
+
+fn decode<T: Record>(key: &str, bytes: &[u8]) -> Result<T> {
+    let malformed = || Error::Tampered { key: key.to_owned(), problem: "its format is not known" };
+    let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(malformed)?;
+    if u16::from_be_bytes(*format) != T::FORMAT {
+        return Err(malformed());
+    }
+    serde_json::from_slice(body).map_err(|_| malformed())
+}
+
+const PAGE: usize = 500;

@@ -1,0 +1,119 @@
+//! The core itself: one opened deployment.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use strongroom_crypto::providers::RootProvider;
+use strongroom_crypto::seal::Sealer;
+use strongroom_crypto::{Entropy, KeyMaterial};
+use strongroom_store::Kv;
+use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion};
+use tokio::sync::oneshot;
+
+use crate::barrier::Barrier;
+use crate::deployment::Deployment;
+use crate::layout::Generation;
+use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
+use crate::rbac::Rights;
+use crate::witness::Witness;
+use crate::{Error, Result};
+
+/// One opened deployment: what all planes work on.
+pub struct Core {
+    barrier: Barrier,
+    deployment: Deployment,
+    root: Arc<dyn RootProvider>,
+    pool: Arc<dyn CryptoPool>,
+    caches: Caches,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("deployment", &self.deployment).finish_non_exhaustive()
+    }
+}
+
+/// What a core stands on.
+pub struct Foundations {
+    /// Where records lie.
+    pub store: Arc<dyn Kv>,
+    /// Where random bytes come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Where audit events go.
+    pub audit: Arc<dyn AuditSink>,
+    /// What this node has seen.
+    pub witness: Arc<Witness>,
+    /// What wraps the roots of HSMs.
+    pub root: Arc<dyn RootProvider>,
+    /// Where slow cryptography runs.
+    pub pool: Arc<dyn CryptoPool>,
+}
+
+/// What is kept in memory because making it is slow. Each key names one unchangeable value, so nothing goes stale.
+pub(crate) struct Caches {
+    /// Compiled rights by generation and rights version.
+    pub(crate) rights: Cache<(Generation, u64), Arc<Rights>>,
+    /// Record keys by instance, domain and epoch.
+    pub(crate) sealers: Cache<(InstanceId, DomainId, Epoch), Arc<Sealer>>,
+    /// Parsed key material; a version's material never changes. Dropped when its key is disabled, deleted or purged.
+    pub(crate) materials: Cache<(KeyId, KeyVersion), Arc<KeyMaterial>>,
+}
+
+impl Core {
+    /// A core over an opened deployment.
+    pub fn new(deployment: Deployment, foundations: Foundations) -> Self {
+        let Foundations { store, entropy, clock, audit, witness, root, pool } = foundations;
+        let barrier = Barrier::new(store, entropy, clock, audit, witness, Arc::clone(deployment.sealer()));
+        let caches = Caches {
+            rights: Cache::new(CACHED_RIGHTS_MAX),
+            sealers: Cache::new(CACHED_SEALERS_MAX),
+            materials: Cache::new(CACHED_MATERIALS_MAX),
+        };
+        Self { barrier, deployment, root, pool, caches }
+    }
+
+    /// The one way to the store.
+    pub fn barrier(&self) -> &Barrier {
+        &self.barrier
+    }
+
+    /// The deployment.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// What wraps the roots of HSMs.
+    pub fn root_provider(&self) -> &dyn RootProvider {
+        self.root.as_ref()
+    }
+
+    pub(crate) fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    /// Runs slow work on the pool, away from the threads that serve connections.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] if the lane's queue is full.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        let job = move || {
+            // Nobody waits for the result of a request whose client has gone.
+            if !sender.is_closed() {
+                let _ = sender.send(work());
+            }
+        };
+        self.pool.submit(lane, Box::new(job)).map_err(|_| Error::Throttled)?;
+        receiver.await.map_err(|_| Error::Internal("the crypto pool dropped a job"))
+    }
+}
+
+const CACHED_RIGHTS_MAX: usize = 256;
+const CACHED_SEALERS_MAX: usize = 256;
+const CACHED_MATERIALS_MAX: usize = 10_000;

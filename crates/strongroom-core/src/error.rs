@@ -1,0 +1,193 @@
+//! What can go wrong, in the core's own words.
+
+use strongroom_crypto::CryptoError;
+use strongroom_security_domain::SecurityDomainError;
+use strongroom_store::StoreError;
+use strongroom_types::{DataAction, KeyName, KeyOperation, KeyVersion, PrincipalId, Scope};
+
+/// The core's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What happened. Never a status: the server maps each variant to the wire in one place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller's roles do not allow it.
+    #[error("not authorized to access {action} on {scope}")]
+    Forbidden {
+        /// What was asked for.
+        action: DataAction,
+        /// On what.
+        scope: Scope,
+    },
+    /// The caller belongs to another tenant than the HSM.
+    #[error("the token is of another tenant")]
+    ForeignTenant,
+    /// Before activation only the security-domain calls answer.
+    #[error("the managed HSM is not activated")]
+    NotActivated,
+    /// The HSM is soft-deleted or gone.
+    #[error("the managed HSM does not exist")]
+    HsmNotFound,
+    /// The security domain has been downloaded (or recovered) already.
+    #[error("the managed HSM is already activated")]
+    AlreadyActivated,
+    /// No such key, version or deleted key.
+    #[error("key {name} was not found")]
+    KeyNotFound {
+        /// The name asked for.
+        name: KeyName,
+        /// The version asked for, if one was named.
+        version: Option<KeyVersion>,
+    },
+    /// The name is held by a soft-deleted key.
+    #[error("key {name} is deleted but recoverable")]
+    KeyDeleted {
+        /// The name.
+        name: KeyName,
+    },
+    /// The key is not enabled.
+    #[error("key {name} is disabled")]
+    KeyDisabled {
+        /// The name.
+        name: KeyName,
+    },
+    /// The key is outside its validity window for an operation that needs it.
+    #[error("key {name} is {problem}")]
+    KeyOutsideValidity {
+        /// The name.
+        name: KeyName,
+        /// `not yet valid` or `expired`.
+        problem: &'static str,
+    },
+    /// The operation is not in the key's `key_ops`.
+    #[error("operation {operation} is not permitted on key {name}")]
+    OperationNotPermitted {
+        /// The name.
+        name: KeyName,
+        /// The operation.
+        operation: KeyOperation,
+    },
+    /// The key cannot be purged yet.
+    #[error("purge protection is on: key {name} is kept until its retention ends")]
+    PurgeProtected {
+        /// The name.
+        name: KeyName,
+    },
+    /// An input is wrong.
+    #[error("{parameter}: {problem}")]
+    BadParameter {
+        /// The parameter, in the words of the wire.
+        parameter: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A limit of the service is reached.
+    #[error("{what}: the limit of {limit} is reached")]
+    LimitReached {
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// No such role definition.
+    #[error("role definition {id} was not found")]
+    RoleDefinitionNotFound {
+        /// What was asked for.
+        id: String,
+    },
+    /// No such role assignment.
+    #[error("role assignment {name} was not found")]
+    RoleAssignmentNotFound {
+        /// What was asked for.
+        name: String,
+    },
+    /// The same principal has the same role at the same scope already.
+    #[error("the role assignment exists already as {existing}")]
+    RoleAssignmentExists {
+        /// The name of the one that exists.
+        existing: String,
+    },
+    /// The last administrator would go.
+    #[error("{principal} is the last administrator")]
+    LastAdministrator {
+        /// The principal whose assignment was to be removed.
+        principal: PrincipalId,
+    },
+    /// Too much is waiting already.
+    #[error("too many requests are waiting")]
+    Throttled,
+    /// What was read has been changed by somebody else in between.
+    #[error("the resource was changed at the same time")]
+    Conflict,
+    /// A stored record does not open, or is older than one that was seen: the store was damaged, altered or rolled back.
+    #[error("record {key} cannot be trusted: {problem}")]
+    Tampered {
+        /// The store key.
+        key: String,
+        /// What was found.
+        problem: &'static str,
+    },
+    /// This store or folder belongs to something else, or the root does not fit.
+    #[error("{0}")]
+    Deployment(#[from] DeploymentError),
+    /// The security domain refused its input.
+    #[error(transparent)]
+    SecurityDomain(#[from] SecurityDomainError),
+    /// The cryptographic boundary refused its input, or failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The audit log cannot be written, so nothing that must be recorded may happen.
+    #[error("the audit log cannot be written")]
+    AuditUnavailable,
+    /// A mistake of ours.
+    #[error("internal fault: {0}")]
+    Internal(&'static str),
+}
+
+/// Why a deployment cannot be opened. All of these stop `serve`.
+#[derive(Debug, thiserror::Error)]
+pub enum DeploymentError {
+    /// The root provider's secret is not the one the store was founded with.
+    #[error("the platform root does not fit this store")]
+    WrongRoot,
+    /// The data folder belongs to another deployment.
+    #[error("the data folder belongs to deployment {folder}, the store holds {store}")]
+    OtherDeployment {
+        /// What the folder remembers.
+        folder: String,
+        /// What the store says.
+        store: String,
+    },
+    /// The folder remembers a deployment but the store is empty.
+    #[error("the store is empty, but the data folder belongs to deployment {folder}")]
+    StoreLost {
+        /// What the folder remembers.
+        folder: String,
+    },
+    /// A root exists, but the store is empty.
+    #[error("the store is empty, but a platform root exists already")]
+    RootWithoutStore,
+    /// The store is older than what this node has seen.
+    #[error("record {key} is older than this node has seen ({found} < {seen}): the store was rolled back")]
+    RolledBack {
+        /// A record that shows it.
+        key: String,
+        /// Its change number.
+        found: u64,
+        /// The highest this node has seen.
+        seen: u64,
+    },
+    /// The deployment record cannot be read.
+    #[error("the deployment record is malformed")]
+    Malformed,
+}
+
+impl Error {
+    /// A wrong input.
+    pub fn bad_parameter(parameter: &'static str, problem: impl Into<String>) -> Self {
+        Self::BadParameter { parameter, problem: problem.into() }
+    }
+}

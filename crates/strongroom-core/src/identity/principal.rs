@@ -1,0 +1,306 @@
+//! Making and removing principals.
+
+use strongroom_types::PrincipalId;
+
+use crate::barrier::Transaction;
+use crate::identity::directory::{ProgramIds, repeat_on_conflict};
+use crate::identity::record::{
+    ClientCertificate, FederatedCredential, Index, ManagedIdentity, Principal, PrincipalKind, PrincipalState,
+    ServicePrincipal,
+};
+use crate::identity::{Directory, IdentityError, Result, layout};
+use crate::request::Request;
+
+/// A managed identity to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewManagedIdentity<'a> {
+    /// Its name.
+    pub display_name: &'a str,
+    /// Its ARM resource id, as written.
+    pub resource_id: &'a str,
+}
+
+impl Directory {
+    /// Makes a service principal without credentials.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadParameter`] for a name that is empty or too long.
+    pub async fn create_service_principal(&self, request: &Request, display_name: &str) -> Result<ProgramIds> {
+        let kind = PrincipalKind::ServicePrincipal(ServicePrincipal {
+            client_id: self.draw_uuid()?,
+            secrets: Vec::new(),
+            certificates: Vec::new(),
+            federated: Vec::new(),
+        });
+        let principal = self.new_principal(display_name, kind)?;
+        let mut transaction = self.barrier().transaction();
+        let ids = self.stage_principal(&mut transaction, &principal)?;
+        transaction.detail(format!("service principal {}", ids.object_id)).commit(request).await?;
+        Ok(ids)
+    }
+
+    /// Adds a new managed identity to the commit that makes its ARM resource.
+    ///
+    /// The commit ends in a conflict if the resource id has an identity already.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadParameter`] for a name that is empty or too long.
+    pub fn stage_managed_identity(
+        &self,
+        transaction: &mut Transaction<'_>,
+        new: NewManagedIdentity<'_>,
+    ) -> Result<ProgramIds> {
+        let kind = PrincipalKind::ManagedIdentity(ManagedIdentity {
+            client_id: self.draw_uuid()?,
+            resource_id: new.resource_id.to_owned(),
+        });
+        let principal = self.new_principal(new.display_name, kind)?;
+        self.stage_principal(transaction, &principal)
+    }
+
+    /// Adds the removal of a principal of any kind to a commit. Its tokens are refused from that commit on.
+    ///
+    /// # Errors
+    /// [`IdentityError::Protected`] for the administrator and for `machine`, [`IdentityError::GroupNotEmpty`],
+    /// [`IdentityError::PrincipalNotFound`].
+    pub async fn stage_removal(&self, transaction: &mut Transaction<'_>, object_id: PrincipalId) -> Result<()> {
+        let tenant = self.tenant()?;
+        if object_id == tenant.administrator || object_id == tenant.machine {
+            return Err(IdentityError::Protected);
+        }
+        let stored = self.existing(object_id).await?;
+        if let Some(group) = stored.value.group() {
+            // A former group must not live on in its members' records, where it would still give them rights.
+            for member in &group.members {
+                if self.principal(*member).await?.is_some() {
+                    return Err(IdentityError::GroupNotEmpty);
+                }
+            }
+        }
+        for key in index_keys(&stored.value) {
+            transaction.discard(key);
+        }
+        transaction.delete(&stored);
+        Ok(())
+    }
+
+    /// Removes a principal of any kind.
+    ///
+    /// # Errors
+    /// As [`Directory::stage_removal`].
+    pub async fn remove(&self, request: &Request, object_id: PrincipalId) -> Result<()> {
+        repeat_on_conflict(|| async move {
+            let mut transaction = self.barrier().transaction();
+            self.stage_removal(&mut transaction, object_id).await?;
+            transaction.detail(format!("principal {object_id}")).commit(request).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Switches a principal on or off. Tokens of a disabled principal are refused from now on.
+    pub async fn set_state(&self, request: &Request, object_id: PrincipalId, state: PrincipalState) -> Result<()> {
+        self.change(request, object_id, |principal| {
+            principal.state = state;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets the key of a certificate sign assertions of a service principal.
+    ///
+    /// # Errors
+    /// [`IdentityError::LimitReached`], [`IdentityError::PrincipalNotFound`].
+    pub async fn add_certificate(
+        &self,
+        request: &Request,
+        object_id: PrincipalId,
+        certificate: &ClientCertificate,
+    ) -> Result<()> {
+        self.change_program(request, object_id, |program| {
+            program.certificates.retain(|known| known.thumbprint_sha256 != certificate.thumbprint_sha256);
+            below(program.certificates.len(), CERTIFICATES_MAX, "certificates of a client")?;
+            program.certificates.push(certificate.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets an outside identity act as a service principal.
+    ///
+    /// # Errors
+    /// [`IdentityError::LimitReached`], [`IdentityError::PrincipalNotFound`].
+    pub async fn add_federated_credential(
+        &self,
+        request: &Request,
+        object_id: PrincipalId,
+        credential: &FederatedCredential,
+    ) -> Result<()> {
+        self.change_program(request, object_id, |program| {
+            program.federated.retain(|known| known != credential);
+            below(program.federated.len(), FEDERATED_MAX, "federated credentials of a client")?;
+            program.federated.push(credential.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes a service principal in one commit, from its newest state.
+    pub(super) async fn change_program(
+        &self,
+        request: &Request,
+        object_id: PrincipalId,
+        change: impl Fn(&mut ServicePrincipal) -> Result<()>,
+    ) -> Result<()> {
+        self.change(request, object_id, |principal| match &mut principal.kind {
+            PrincipalKind::ServicePrincipal(program) => change(program),
+            _ => Err(IdentityError::PrincipalNotFound),
+        })
+        .await
+    }
+
+    /// Changes a principal in one commit, from its newest state.
+    pub(super) async fn change(
+        &self,
+        request: &Request,
+        object_id: PrincipalId,
+        change: impl Fn(&mut Principal) -> Result<()>,
+    ) -> Result<()> {
+        let change = &change;
+        repeat_on_conflict(|| async move {
+            let stored = self.existing(object_id).await?;
+            let mut principal = stored.value.clone();
+            change(&mut principal)?;
+            let mut transaction = self.barrier().transaction();
+            transaction.replace(self.barrier().deployment(), &stored, &principal)?;
+            transaction.detail(format!("principal {object_id}")).commit(request).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A principal without groups, made now.
+    pub(super) fn new_principal(&self, display_name: &str, kind: PrincipalKind) -> Result<Principal> {
+        let length = display_name.chars().count();
+        if !(1..=DISPLAY_NAME_MAX).contains(&length) || display_name.chars().any(char::is_control) {
+            return Err(IdentityError::BadParameter {
+                parameter: "displayName",
+                problem: "1 to 256 characters, none of them a control character",
+            });
+        }
+        Ok(Principal {
+            object_id: self.draw_principal_id()?,
+            display_name: display_name.to_owned(),
+            state: PrincipalState::Enabled,
+            groups: Vec::new(),
+            created: self.now(),
+            kind,
+        })
+    }
+
+    pub(super) fn draw_principal_id(&self) -> Result<PrincipalId> {
+        Ok(PrincipalId::from_uuid(self.draw_uuid()?))
+    }
+
+    /// Adds a new principal and what points to it to a commit. For users and groups the client id is nil.
+    pub(super) fn stage_principal(
+        &self,
+        transaction: &mut Transaction<'_>,
+        principal: &Principal,
+    ) -> Result<ProgramIds> {
+        let (sealer, object_id) = (self.barrier().deployment(), principal.object_id);
+        transaction.create(sealer, layout::principal(object_id), principal)?;
+        for key in index_keys(principal) {
+            transaction.create(sealer, key, &Index { object_id })?;
+        }
+        Ok(ProgramIds { client_id: principal.client_id().unwrap_or_default(), object_id })
+    }
+}
+
+/// The store keys of what points to a principal.
+fn index_keys(principal: &Principal) -> Vec<String> {
+    match &principal.kind {
+        PrincipalKind::ServicePrincipal(program) => vec![layout::client(program.client_id)],
+        PrincipalKind::ManagedIdentity(identity) => {
+            vec![layout::client(identity.client_id), layout::resource(&identity.resource_id)]
+        }
+        PrincipalKind::User(user) => vec![layout::user_name(&user.user_principal_name)],
+        PrincipalKind::Group(_) => Vec::new(),
+    }
+}
+
+/// Refuses one more where the limit is reached.
+pub(super) fn below(count: usize, limit: usize, what: &'static str) -> Result<()> {
+    if count < limit { Ok(()) } else { Err(IdentityError::LimitReached { what, limit }) }
+}
+
+const DISPLAY_NAME_MAX: usize = 256;
+const CERTIFICATES_MAX: usize = 20;
+const FEDERATED_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use crate::Error;
+    use crate::identity::test_support::{directory, request};
+
+    use super::*;
+
+    const RESOURCE: &str =
+        "/subscriptions/1/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
+
+    #[tokio::test]
+    async fn a_managed_identity_is_made_and_removed_by_the_commit_of_another() {
+        let (directory, _) = directory().await;
+        let mut transaction = directory.core().barrier().transaction();
+        let new = NewManagedIdentity { display_name: "i", resource_id: RESOURCE };
+        let ids = directory.stage_managed_identity(&mut transaction, new).unwrap();
+        assert!(directory.principal(ids.object_id).await.unwrap().is_none());
+        transaction.commit(&request()).await.unwrap();
+        assert!(directory.by_client_id(ids.client_id).await.unwrap().is_some());
+
+        let mut twice = directory.core().barrier().transaction();
+        directory.stage_managed_identity(&mut twice, new).unwrap();
+        assert!(matches!(twice.commit(&request()).await, Err(Error::Conflict)));
+
+        let mut transaction = directory.core().barrier().transaction();
+        directory.stage_removal(&mut transaction, ids.object_id).await.unwrap();
+        transaction.commit(&request()).await.unwrap();
+        assert!(directory.by_client_id(ids.client_id).await.unwrap().is_none());
+        assert!(directory.by_resource_id(RESOURCE).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_administrator_and_the_machine_cannot_be_removed() {
+        let (directory, foundation) = directory().await;
+        for object_id in [foundation.administrator.object_id, foundation.machine.object_id] {
+            assert!(matches!(directory.remove(&request(), object_id).await, Err(IdentityError::Protected)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_display_name_is_neither_empty_nor_long_nor_has_control_characters() {
+        let (directory, _) = directory().await;
+        for name in ["", "a\nb", &"a".repeat(257)] {
+            let made = directory.create_service_principal(&request(), name).await;
+            assert!(matches!(made, Err(IdentityError::BadParameter { .. })), "{name:?}");
+        }
+        assert!(directory.create_service_principal(&request(), &"ä".repeat(256)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_has_at_most_twenty_federated_credentials() {
+        let (directory, _) = directory().await;
+        let ids = directory.create_service_principal(&request(), "app").await.unwrap();
+        let credential = |number: usize| FederatedCredential {
+            issuer: "https://issuer.example".to_owned(),
+            subject: number.to_string(),
+            audience: "a".to_owned(),
+        };
+        for number in 0..FEDERATED_MAX {
+            directory.add_federated_credential(&request(), ids.object_id, &credential(number)).await.unwrap();
+        }
+        directory.add_federated_credential(&request(), ids.object_id, &credential(0)).await.unwrap();
+        let beyond = directory.add_federated_credential(&request(), ids.object_id, &credential(99)).await;
+        assert!(matches!(beyond, Err(IdentityError::LimitReached { limit: FEDERATED_MAX, .. })));
+    }
+}

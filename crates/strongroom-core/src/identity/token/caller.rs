@@ -1,0 +1,145 @@
+//! From verified claims to a [`Caller`].
+
+use serde::Deserialize;
+use strongroom_types::{PrincipalId, TenantId, Timestamp};
+
+use crate::identity::record::{Principal, PrincipalKind, PrincipalState};
+use crate::identity::token::{Claims, ParsedToken, SKEW_SECONDS, TokenError};
+use crate::identity::{Directory, IdentityError};
+use crate::request::{Caller, CallerKind};
+
+/// Which claims of an outside issuer say what (`[[issuer]] claims`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClaimNames {
+    /// The bearer's object id, a GUID.
+    pub oid: String,
+    /// The bearer's groups, GUIDs; others are left out.
+    pub groups: String,
+    /// A name to show in logs.
+    pub name: String,
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        Self { oid: "oid".to_owned(), groups: "groups".to_owned(), name: "preferred_username".to_owned() }
+    }
+}
+
+impl ClaimNames {
+    /// The caller that an outside issuer vouches for. The tenant is the issuer's by configuration; a token cannot choose
+    /// it, and one that names another is refused.
+    ///
+    /// # Errors
+    /// [`TokenError::MissingClaim`], [`TokenError::WrongTenant`].
+    pub fn caller(&self, claims: &Claims, tenant: TenantId, now: Timestamp) -> Result<Caller, TokenError> {
+        let principal =
+            claims.text(&self.oid).and_then(|text| text.parse().ok()).ok_or(TokenError::MissingClaim("oid"))?;
+        if claims.text("tid").is_some_and(|tid| tid.parse() != Ok(tenant)) {
+            return Err(TokenError::WrongTenant);
+        }
+        Ok(Caller {
+            tenant,
+            principal,
+            groups: self.groups(claims, now),
+            application: claims.text("appid").or(claims.text("azp")).map(bounded),
+            kind: outside_kind(claims),
+            issuer: claims.text("iss").unwrap_or_default().to_owned(),
+            name: claims.text(&self.name).or(claims.text("upn")).map(bounded),
+        })
+    }
+
+    /// Groups of an outside token live until `exp`, at most an hour from its issue (protocols.md §8).
+    fn groups(&self, claims: &Claims, now: Timestamp) -> Vec<PrincipalId> {
+        let fresh = |issued: Timestamp| now <= issued.plus_seconds(OUTSIDE_GROUPS_SECONDS + SKEW_SECONDS);
+        if !claims.time("iat").is_some_and(fresh) {
+            return Vec::new();
+        }
+        claims.texts(&self.groups).into_iter().take(OUTSIDE_GROUPS_MAX).filter_map(|text| text.parse().ok()).collect()
+    }
+}
+
+impl Directory {
+    /// Proves that one of our own keys signed a token of our own issuer.
+    ///
+    /// # Errors
+    /// [`TokenError`] inside [`OwnTokenError::Token`]; [`OwnTokenError::Directory`] if the store fails.
+    pub async fn verify_own(&self, token: ParsedToken<'_>, now: Timestamp) -> Result<Claims, OwnTokenError> {
+        if token.unproved_claims().text("iss") != Some(self.issuer()?.as_str()) {
+            return Err(TokenError::UnknownIssuer.into());
+        }
+        let kid = token.header().kid.clone().ok_or(TokenError::UnknownKey)?;
+        let mut ring = self.keyring.load_full();
+        if ring.verifier(&kid, now).is_none() {
+            // Another node may have made it since.
+            ring = self.refresh_keyring().await?;
+        }
+        let key = ring.verifier(&kid, now).ok_or(TokenError::UnknownKey)?;
+        Ok(key.verify(token, now)?)
+    }
+
+    /// Whether a key of ours is still published; a remembered token dies with its key.
+    pub fn publishes(&self, kid: &str, now: Timestamp) -> bool {
+        self.keyring.load().verifier(kid, now).is_some()
+    }
+
+    /// The caller that one of our own tokens speaks for, with state and groups as the directory has them now.
+    ///
+    /// # Errors
+    /// [`TokenError::BearerGone`] if the principal has been removed or disabled.
+    pub async fn own_caller(&self, claims: &Claims) -> Result<Caller, OwnTokenError> {
+        let tenant = self.tenant()?.id;
+        if claims.text("tid").and_then(|tid| tid.parse().ok()) != Some(tenant) {
+            return Err(TokenError::WrongTenant.into());
+        }
+        let object_id = claims.text("oid").and_then(|oid| oid.parse().ok()).ok_or(TokenError::MissingClaim("oid"))?;
+        let Principal { object_id, state, groups, kind, .. } =
+            self.principal(object_id).await?.ok_or(TokenError::BearerGone)?.value;
+        if state == PrincipalState::Disabled {
+            return Err(TokenError::BearerGone.into());
+        }
+        let (kind, name) = match kind {
+            PrincipalKind::User(user) => (CallerKind::User, Some(user.user_principal_name)),
+            _ => (CallerKind::Application, None),
+        };
+        Ok(Caller {
+            tenant,
+            principal: object_id,
+            groups,
+            application: claims.text("appid").map(str::to_owned),
+            kind,
+            issuer: claims.text("iss").unwrap_or_default().to_owned(),
+            name,
+        })
+    }
+}
+
+/// Why one of our own tokens does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnTokenError {
+    /// The token is at fault.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The directory is.
+    #[error(transparent)]
+    Directory(#[from] IdentityError),
+}
+
+/// Entra says `idtyp`; elsewhere a token with a scope or a user's name is a person's.
+fn outside_kind(claims: &Claims) -> CallerKind {
+    match claims.text("idtyp") {
+        Some("user") => CallerKind::User,
+        Some(_) => CallerKind::Application,
+        None if claims.text("scp").is_some() || claims.text("upn").is_some() => CallerKind::User,
+        None => CallerKind::Application,
+    }
+}
+
+/// Text that outsiders chose and logs will show.
+fn bounded(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(NAME_CHARACTERS_MAX).collect()
+}
+
+const OUTSIDE_GROUPS_SECONDS: i64 = 3600;
+const OUTSIDE_GROUPS_MAX: usize = 500;
+const NAME_CHARACTERS_MAX: usize = 256;

@@ -1,0 +1,30 @@
+//! Keys: create, read, change, delete, use.
+//!
+//! A key is one **name record** that points to a random key id; its versions and their material lie under the id
+//! (protocols.md §3). Delete, recover and purge touch the name record only. There is one door to key material:
+//! [`crypto`]'s `open`, which checks rights, state and `key_ops` and returns the only value it can be reached from.
+
+mod create;
+mod crypto;
+mod delete;
+mod read;
+mod record;
+mod update;
+
+pub use create::{CreateKey, KeyAttributes};
+pub use crypto::{CipherInput, Decrypted, Encrypted, KeyIdentifier, Signed};
+pub use delete::JobRequest;
+pub use read::{KeyPage, PageRequest, PageToken};
+pub use record::{DeletedKey, Key, KeyReference, RecoveryLevel, Tags};
+pub use update::UpdateKey;
+
+/// Versions of one key (limits.md, "Objects").
+pub const VERSIONS_MAX: usize = 100;
+/// Tags of one key version (limits.md, "Objects").
+pub const TAGS_MAX: usize = 15;
+/// Characters of a tag's name, and of its value (limits.md, "Objects").
+pub const TAG_CHARACTERS_MAX: usize = 256;
+/// Entries of one page, and the default (limits.md, "Objects").
+pub const PAGE_MAX: usize = 25;
+/// Random bytes of one call (limits.md, "Objects").
+pub const RANDOM_BYTES_MAX: usize = 128;

@@ -1,0 +1,137 @@
+//! Making keys and versions.
+
+use std::sync::Arc;
+
+use strongroom_crypto::{KeyMaterial, KeySpecification};
+use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Scope, Timestamp};
+
+use crate::hsm::{Hsm, Permit};
+use crate::keys::VERSIONS_MAX;
+use crate::keys::record::{
+    Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, possible_operations,
+};
+use crate::ports::Lane;
+use crate::request::Request;
+use crate::retry_on_conflict;
+use crate::{Error, Result};
+
+/// What is asked of a new key, or a new version of one.
+#[derive(Debug, Clone)]
+pub struct CreateKey {
+    /// Type and size.
+    pub specification: KeySpecification,
+    /// `key_ops`; `None` means all the type can do.
+    pub operations: Option<KeyOperations>,
+    /// `attributes`.
+    pub attributes: KeyAttributes,
+    /// `tags`.
+    pub tags: Tags,
+}
+
+/// The attributes a client may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyAttributes {
+    /// Whether the key may be used; `None` leaves it as it is, or enabled.
+    pub enabled: Option<bool>,
+    /// `nbf`.
+    pub not_before: Option<Timestamp>,
+    /// `exp`.
+    pub expires: Option<Timestamp>,
+}
+
+impl Hsm<'_> {
+    /// Makes a key, or a new version if the name is in use.
+    ///
+    /// # Errors
+    /// [`Error::KeyDeleted`] if the name is held by a soft-deleted key; [`Error::LimitReached`] at 100 versions;
+    /// [`Error::BadParameter`]; [`Error::Throttled`] if too many keys are being generated.
+    pub async fn create_key(&self, request: &Request, name: &KeyName, wanted: CreateKey) -> Result<Key> {
+        // Rights first, so that a stranger cannot make the server generate keys.
+        self.authorize(request, DataAction::KeysCreate, &Scope::Key(name.clone())).await?;
+        let key_type = wanted.specification.key_type();
+        let operations = wanted.operations.unwrap_or(possible_operations(key_type));
+        check_operations(key_type, operations)?;
+        check_validity(wanted.attributes.not_before, wanted.attributes.expires)?;
+        let material = self.generate(wanted.specification).await?;
+        let record = VersionRecord {
+            specification: wanted.specification,
+            public_key: material.public_key().clone(),
+            operations,
+            enabled: wanted.attributes.enabled.unwrap_or(true),
+            not_before: wanted.attributes.not_before,
+            expires: wanted.attributes.expires,
+            created: request.received,
+            updated: request.received,
+            tags: wanted.tags,
+            origin: Origin::Generated,
+        };
+        let version = retry_on_conflict!(self.try_add_version(request, name, &record, &material))?;
+        Ok(record.show(self.record(), name, version))
+    }
+
+    async fn try_add_version(
+        &self,
+        request: &Request,
+        name: &KeyName,
+        record: &VersionRecord,
+        material: &KeyMaterial,
+    ) -> Result<KeyVersion> {
+        let permit = self.authorize(request, DataAction::KeysCreate, &Scope::Key(name.clone())).await?;
+        let entropy = permit.barrier().entropy();
+        let version = KeyVersion::from_random(entropy.sixteen()?);
+        let existing = self.name_record(&permit, name).await?;
+        let mut transaction = permit.transaction().detail(format!("key {name} version {version}"));
+        let id = match &existing {
+            None => KeyId::from_random(entropy.sixteen()?),
+            Some(stored) if stored.value.deletion.is_some() => {
+                return Err(Error::KeyDeleted { name: name.clone() });
+            }
+            Some(stored) if stored.value.versions.len() >= VERSIONS_MAX => {
+                return Err(Error::LimitReached { what: "versions of a key", limit: VERSIONS_MAX });
+            }
+            Some(stored) => stored.value.id,
+        };
+        let generation = permit.generation();
+        transaction.create(permit.sealer(), generation.version(id, version), record)?;
+        let secret = material.to_sealable()?;
+        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
+        match existing {
+            None => {
+                let pointer = NameRecord { name: name.clone(), id, versions: vec![version], deletion: None };
+                transaction.create(permit.sealer(), generation.name(name), &pointer)?;
+            }
+            Some(stored) => {
+                let mut pointer = stored.value.clone();
+                pointer.versions.push(version);
+                transaction.replace(permit.sealer(), &stored, &pointer)?;
+            }
+        }
+        transaction.commit(request).await?;
+        Ok(version)
+    }
+
+    async fn generate(&self, specification: KeySpecification) -> Result<KeyMaterial> {
+        let entropy = Arc::clone(self.core().barrier().entropy());
+        let work = move || KeyMaterial::generate(specification, entropy.as_ref());
+        let material = match specification {
+            KeySpecification::Rsa(_) => self.core().run(Lane::Slow, work).await?,
+            KeySpecification::Ec(_) | KeySpecification::Oct(_) => work(),
+        };
+        Ok(material?)
+    }
+
+    /// Random bytes from the HSM's generator.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] unless 1 to 128 bytes are asked for.
+    pub async fn random(&self, request: &Request, count: usize) -> Result<Vec<u8>> {
+        let permit: Permit<'_> = self.authorize(request, DataAction::Rng, &Scope::Keys).await?;
+        if !(1..=super::RANDOM_BYTES_MAX).contains(&count) {
+            return Err(Error::bad_parameter("count", format!("must be 1 to {}", super::RANDOM_BYTES_MAX)));
+        }
+        self.check_audit()?;
+        let mut bytes = vec![0; count];
+        permit.barrier().entropy().fill(&mut bytes)?;
+        Ok(bytes)
+    }
+}

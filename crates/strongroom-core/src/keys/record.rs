@@ -1,0 +1,285 @@
+//! What is stored of a key, and what is shown of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use strongroom_crypto::{KeySpecification, PublicKey};
+use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, KeyVersion, Timestamp};
+
+use crate::barrier::{Record, Stored};
+use crate::hsm::{Hsm, Permit};
+use crate::keys::{TAG_CHARACTERS_MAX, TAGS_MAX};
+use crate::managed_hsm::{Deletion, ManagedHsm};
+use crate::{Error, Result};
+
+/// A key as a request names it: a name, and a version or the latest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyReference {
+    /// The name.
+    pub name: KeyName,
+    /// The version; `None` means the latest.
+    pub version: Option<KeyVersion>,
+}
+
+/// `tags`: at most 15 names with values, each up to 256 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tags(BTreeMap<String, String>);
+
+impl Tags {
+    /// Tags within the limits.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] names the limit.
+    pub fn new(tags: BTreeMap<String, String>) -> Result<Self> {
+        if tags.len() > TAGS_MAX {
+            return Err(Error::bad_parameter(
+                "tags",
+                format!("at most {TAGS_MAX} tags are allowed, not {}", tags.len()),
+            ));
+        }
+        let too_long = |text: &String| text.chars().count() > TAG_CHARACTERS_MAX;
+        if tags.iter().any(|(name, value)| too_long(name) || too_long(value)) {
+            let problem = format!("names and values have at most {TAG_CHARACTERS_MAX} characters");
+            return Err(Error::bad_parameter("tags", problem));
+        }
+        Ok(Self(tags))
+    }
+
+    /// The tags, by name.
+    pub fn as_map(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+/// One version of a key, as it is shown: everything but its private part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The name, as written at creation.
+    pub name: KeyName,
+    /// The version.
+    pub version: KeyVersion,
+    /// Type and size.
+    pub specification: KeySpecification,
+    /// The public part.
+    pub public_key: PublicKey,
+    /// `key_ops`.
+    pub operations: KeyOperations,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// `nbf`.
+    pub not_before: Option<Timestamp>,
+    /// `exp`.
+    pub expires: Option<Timestamp>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When its attributes were last changed.
+    pub updated: Timestamp,
+    /// `tags`.
+    pub tags: Tags,
+    /// Days the key would be kept after deletion.
+    pub recoverable_days: u32,
+    /// What deletion means here.
+    pub recovery_level: RecoveryLevel,
+}
+
+impl Key {
+    /// `kty`.
+    pub fn key_type(&self) -> KeyType {
+        self.specification.key_type()
+    }
+}
+
+/// `recoveryLevel`, as far as a managed HSM knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecoveryLevel {
+    /// 90 days, can be purged before.
+    RecoverablePurgeable,
+    /// Fewer days, can be purged before.
+    CustomizedRecoverablePurgeable,
+    /// 90 days, purge protection.
+    Recoverable,
+    /// Fewer days, purge protection.
+    CustomizedRecoverable,
+}
+
+impl RecoveryLevel {
+    fn of(hsm: &ManagedHsm) -> Self {
+        match (hsm.retention_days >= RETENTION_DAYS_FULL, hsm.purge_protection) {
+            (true, false) => Self::RecoverablePurgeable,
+            (false, false) => Self::CustomizedRecoverablePurgeable,
+            (true, true) => Self::Recoverable,
+            (false, true) => Self::CustomizedRecoverable,
+        }
+    }
+
+    /// The spelling on the wire (REST `DeletionRecoveryLevel`).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RecoverablePurgeable => "Recoverable+Purgeable",
+            Self::CustomizedRecoverablePurgeable => "CustomizedRecoverable+Purgeable",
+            Self::Recoverable => "Recoverable",
+            Self::CustomizedRecoverable => "CustomizedRecoverable",
+        }
+    }
+}
+
+/// A soft-deleted key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedKey {
+    /// Its latest version.
+    pub key: Key,
+    /// When it was deleted.
+    pub deleted: Timestamp,
+    /// When it goes for good by itself.
+    pub scheduled_purge: Timestamp,
+}
+
+/// What a name points to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NameRecord {
+    /// The name as written.
+    pub(super) name: KeyName,
+    /// Where the versions lie.
+    pub(super) id: KeyId,
+    /// All versions, oldest first; never empty.
+    pub(super) versions: Vec<KeyVersion>,
+    /// Set while soft-deleted.
+    pub(super) deletion: Option<Deletion>,
+}
+
+impl Record for NameRecord {
+    const FORMAT: u16 = 1;
+}
+
+impl NameRecord {
+    pub(super) fn latest(&self) -> Result<KeyVersion> {
+        self.versions.last().copied().ok_or(Error::Internal("a key has no version"))
+    }
+}
+
+/// One version, as it is stored; the private part lies apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct VersionRecord {
+    pub(super) specification: KeySpecification,
+    pub(super) public_key: PublicKey,
+    pub(super) operations: KeyOperations,
+    pub(super) enabled: bool,
+    pub(super) not_before: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+    pub(super) tags: Tags,
+    pub(super) origin: Origin,
+}
+
+impl Record for VersionRecord {
+    const FORMAT: u16 = 1;
+}
+
+/// Where key material came from; key attestation will say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Origin {
+    /// Made inside.
+    Generated,
+}
+
+impl VersionRecord {
+    /// What is shown of a version.
+    pub(super) fn show(self, hsm: &ManagedHsm, name: &KeyName, version: KeyVersion) -> Key {
+        let Self {
+            specification,
+            public_key,
+            operations,
+            enabled,
+            not_before,
+            expires,
+            created,
+            updated,
+            tags,
+            origin: _,
+        } = self;
+        Key {
+            name: name.clone(),
+            version,
+            specification,
+            public_key,
+            operations,
+            enabled,
+            not_before,
+            expires,
+            created,
+            updated,
+            tags,
+            recoverable_days: hsm.retention_days,
+            recovery_level: RecoveryLevel::of(hsm),
+        }
+    }
+}
+
+/// Which `key_ops` a type of key may have, and gets if none are asked for (data-plane.md §8).
+pub(super) fn possible_operations(key_type: KeyType) -> KeyOperations {
+    use KeyOperation::{Decrypt, Encrypt, Sign, UnwrapKey, Verify, WrapKey};
+    match key_type {
+        KeyType::RsaHsm => [Encrypt, Decrypt, Sign, Verify, WrapKey, UnwrapKey].into_iter().collect(),
+        KeyType::EcHsm => [Sign, Verify].into_iter().collect(),
+        KeyType::OctHsm => [Encrypt, Decrypt, WrapKey, UnwrapKey].into_iter().collect(),
+    }
+}
+
+/// Checks `key_ops` against the type of key.
+pub(super) fn check_operations(key_type: KeyType, operations: KeyOperations) -> Result<()> {
+    let possible = possible_operations(key_type);
+    match operations.iter().find(|operation| !possible.contains(*operation)) {
+        None => Ok(()),
+        Some(operation) => {
+            Err(Error::bad_parameter("key_ops", format!("{operation} is not possible for keys of type {key_type}")))
+        }
+    }
+}
+
+/// Checks `nbf` against `exp`.
+pub(super) fn check_validity(not_before: Option<Timestamp>, expires: Option<Timestamp>) -> Result<()> {
+    match (not_before, expires) {
+        (Some(not_before), Some(expires)) if expires <= not_before => {
+            Err(Error::bad_parameter("attributes", "exp must be later than nbf"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Hsm<'_> {
+    /// The name record, deleted or not.
+    pub(super) async fn name_record(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Option<Stored<NameRecord>>> {
+        permit.barrier().read(permit.sealer(), &permit.generation().name(name)).await
+    }
+
+    /// The name record of a key that is not deleted.
+    pub(super) async fn live_name(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Stored<NameRecord>> {
+        let found = self.name_record(permit, name).await?.filter(|stored| stored.value.deletion.is_none());
+        found.ok_or_else(|| Error::KeyNotFound { name: name.clone(), version: None })
+    }
+
+    /// The version a reference means, with its record.
+    pub(super) async fn version_record(
+        &self,
+        permit: &Permit<'_>,
+        name: &NameRecord,
+        version: Option<KeyVersion>,
+    ) -> Result<(KeyVersion, Stored<VersionRecord>)> {
+        let wanted = match version {
+            None => name.latest()?,
+            Some(version) if name.versions.contains(&version) => version,
+            Some(version) => {
+                return Err(Error::KeyNotFound { name: name.name.clone(), version: Some(version) });
+            }
+        };
+        let key = permit.generation().version(name.id, wanted);
+        let record = permit.barrier().read(permit.sealer(), &key).await?;
+        let record = record.ok_or(Error::Tampered { key, problem: "a version that its name lists is missing" })?;
+        Ok((wanted, record))
+    }
+}
+
+/// Retention from which on a level is not called customized.
+const RETENTION_DAYS_FULL: u32 = 90;

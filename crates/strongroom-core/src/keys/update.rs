@@ -1,0 +1,59 @@
+//! Changing a version's attributes.
+
+use strongroom_types::{DataAction, KeyOperations, Scope};
+
+use crate::Result;
+use crate::hsm::Hsm;
+use crate::keys::create::KeyAttributes;
+use crate::keys::record::{Key, KeyReference, Tags, VersionRecord, check_operations, check_validity};
+use crate::request::Request;
+use crate::retry_on_conflict;
+
+/// What is to change; what is absent stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateKey {
+    /// `key_ops`, replaced whole.
+    pub operations: Option<KeyOperations>,
+    /// `attributes`, each by itself.
+    pub attributes: KeyAttributes,
+    /// `tags`, replaced whole.
+    pub tags: Option<Tags>,
+}
+
+impl Hsm<'_> {
+    /// Changes a version's attributes, the latest version's if none is named.
+    pub async fn update_key(&self, request: &Request, reference: &KeyReference, change: &UpdateKey) -> Result<Key> {
+        retry_on_conflict!(self.try_update_key(request, reference, change))
+    }
+
+    async fn try_update_key(&self, request: &Request, reference: &KeyReference, change: &UpdateKey) -> Result<Key> {
+        let scope = Scope::Key(reference.name.clone());
+        let permit = self.authorize(request, DataAction::KeysWrite, &scope).await?;
+        let name = self.live_name(&permit, &reference.name).await?;
+        let (version, stored) = self.version_record(&permit, &name.value, reference.version).await?;
+        let current = &stored.value;
+        let operations = change.operations.unwrap_or(current.operations);
+        check_operations(current.specification.key_type(), operations)?;
+        let not_before = change.attributes.not_before.or(current.not_before);
+        let expires = change.attributes.expires.or(current.expires);
+        check_validity(not_before, expires)?;
+        let changed = VersionRecord {
+            operations,
+            enabled: change.attributes.enabled.unwrap_or(current.enabled),
+            not_before,
+            expires,
+            updated: request.received,
+            tags: change.tags.clone().unwrap_or_else(|| current.tags.clone()),
+            ..current.clone()
+        };
+        let mut transaction = permit.transaction().detail(format!("key {} version {version}", reference.name));
+        // The name too: a key deleted in between is not changed any more.
+        transaction.expect(&name);
+        transaction.replace(permit.sealer(), &stored, &changed)?;
+        transaction.commit(request).await?;
+        if !changed.enabled {
+            self.core().caches().materials.remove(&(name.value.id, version));
+        }
+        Ok(changed.show(self.record(), &name.value.name, version))
+    }
+}

@@ -1,0 +1,113 @@
+//! Where records lie in the store. Names are folded before they come here; nothing else builds store keys.
+//!
+//! ```text
+//! deployment                                          in the clear: id, root check, wrapped deployment key
+//! d/…                                                 sealed under the deployment key: directory, ARM resources
+//! hsm/<instance>/guard                                sealed under the deployment key: state, generation, rights version
+//! hsm/<instance>/domain                               sealed under the deployment key: wrapped HSM roots
+//! hsm/<instance>/<generation>/name/<name>             a key's name, pointing to a key id
+//! hsm/<instance>/<generation>/key/<id>/<version>      attributes and public key of a version
+//! hsm/<instance>/<generation>/material/<id>/<version> its private part
+//! hsm/<instance>/<generation>/leftover/<id>           a purged key whose versions a job removes
+//! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC
+//! audit/outbox/<event id>                             events on their way to the log
+//! ```
+
+use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion};
+use uuid::Uuid;
+
+/// The deployment record.
+pub const DEPLOYMENT: &str = "deployment";
+/// Prefix of everything sealed under the deployment key that belongs to no HSM.
+pub const DEPLOYMENT_AREA: &str = "d/";
+/// Prefix of events on their way to the log.
+pub const OUTBOX: &str = "audit/outbox/";
+
+/// An event on its way to the log.
+pub fn outbox(event: Uuid) -> String {
+    format!("{OUTBOX}{event}")
+}
+
+/// The record of a managed HSM, as both planes know it, under its folded name.
+pub fn managed_hsm(folded_name: &str) -> String {
+    format!("{MANAGED_HSMS}{folded_name}")
+}
+
+/// Prefix of the records of managed HSMs.
+pub const MANAGED_HSMS: &str = "d/managed-hsm/";
+
+/// The guard of an HSM.
+pub fn guard(instance: InstanceId) -> String {
+    format!("hsm/{instance}/guard")
+}
+
+/// The wrapped roots of an HSM.
+pub fn domain(instance: InstanceId) -> String {
+    format!("hsm/{instance}/domain")
+}
+
+/// Everything of an HSM.
+pub fn instance(instance: InstanceId) -> String {
+    format!("hsm/{instance}/")
+}
+
+/// One generation of an HSM's data; a restore makes a new one and switches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Generation {
+    /// The HSM.
+    pub instance: InstanceId,
+    /// Counted from 1.
+    pub number: u32,
+}
+
+impl Generation {
+    /// Prefix of all key names.
+    pub fn names(self) -> String {
+        format!("hsm/{}/{}/name/", self.instance, self.number)
+    }
+
+    /// A key's name record.
+    pub fn name(self, name: &KeyName) -> String {
+        format!("{}{}", self.names(), name.folded())
+    }
+
+    /// Prefix of a key's version records.
+    pub fn versions(self, id: KeyId) -> String {
+        format!("hsm/{}/{}/key/{id}/", self.instance, self.number)
+    }
+
+    /// A version record.
+    pub fn version(self, id: KeyId, version: KeyVersion) -> String {
+        format!("{}{version}", self.versions(id))
+    }
+
+    /// Prefix of a key's material.
+    pub fn materials(self, id: KeyId) -> String {
+        format!("hsm/{}/{}/material/{id}/", self.instance, self.number)
+    }
+
+    /// A version's material.
+    pub fn material(self, id: KeyId, version: KeyVersion) -> String {
+        format!("{}{version}", self.materials(id))
+    }
+
+    /// Prefix of purged keys whose versions remain to be removed.
+    pub fn leftovers(self) -> String {
+        format!("hsm/{}/{}/leftover/", self.instance, self.number)
+    }
+
+    /// A purged key whose versions remain to be removed.
+    pub fn leftover(self, id: KeyId) -> String {
+        format!("{}{id}", self.leftovers())
+    }
+
+    /// Prefix of all role assignments.
+    pub fn role_assignments(self) -> String {
+        format!("hsm/{}/{}/role-assignment/", self.instance, self.number)
+    }
+
+    /// A role assignment.
+    pub fn role_assignment(self, name: Uuid) -> String {
+        format!("{}{name}", self.role_assignments())
+    }
+}

@@ -1,0 +1,141 @@
+//! The management plane: subscriptions, resource groups, managed HSMs, identities, Azure RBAC (management-plane.md).
+//!
+//! Every function here takes a [`Permit`], and only [`Pools::authorize`] makes one. It names the action and the scope
+//! that were allowed, and the management guard as of that moment: each write depends on it, so that nothing is written
+//! on a right that has been taken away in between (protocols.md §4). On [`crate::Error::Conflict`] the request is to be
+//! authorized again from the start.
+//!
+//! Nothing here gives a right on the data plane of a managed HSM.
+//!
+//! Read first: [`Pools`], [`Permit`], [`ResourceScope`].
+//!
+//! It fails with [`Error`], which says what happened and never a status.
+
+mod error;
+mod founding;
+mod groups;
+mod hsms;
+mod identities;
+mod layout;
+mod operations;
+mod rbac;
+mod scope;
+mod tags;
+
+use std::sync::Arc;
+
+use strongroom_types::PrincipalId;
+use uuid::Uuid;
+
+use crate::barrier::{Barrier, Stored};
+use crate::identity::Directory;
+use crate::identity::record::{Principal, PrincipalKind};
+use crate::{Core, request::Request};
+
+pub use error::{Error, Result};
+pub use founding::{MACHINE_IDENTITY, RESOURCE_GROUP, Subscription, machine_identity_id, subscription_id};
+pub use groups::{GroupSpecification, ResourceGroup};
+pub use hsms::{
+    CreateMode, HsmId, HsmPlan, HsmSpecification, HsmView, IdentityChange, NameAvailability, RetentionDays,
+    network_acls, sku,
+};
+pub use identities::{IdentitySpecification, UserAssignedIdentity};
+pub use operations::{Operation, OperationKind, OperationState, Progress};
+pub use rbac::{
+    Action, AssignmentSpecification, BUILT_IN_ROLES, BuiltInRole, Changes, CustomRoleSpecification, OWNER, Permission,
+    Permit, PrincipalType, READER, Reach, Rights, RoleAssignment, RoleDefinition, RoleKind,
+};
+pub use scope::{GroupName, IdentityName, Location, ResourceScope};
+pub use tags::Tags;
+
+/// The management plane of a deployment.
+pub struct Pools {
+    core: Arc<Core>,
+    directory: Arc<Directory>,
+    rights: rbac::CompiledRights,
+}
+
+impl std::fmt::Debug for Pools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pools").finish_non_exhaustive()
+    }
+}
+
+/// What a write did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written<T> {
+    /// There is something new.
+    Created(T),
+    /// It was there already, and is now as asked.
+    Updated(T),
+}
+
+impl<T> Written<T> {
+    /// What is there now.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Created(value) | Self::Updated(value) => value,
+        }
+    }
+}
+
+/// What a removal did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It was there and is gone.
+    Gone,
+    /// It was not there.
+    WasAbsent,
+}
+
+impl Pools {
+    /// The management plane over a core and its directory.
+    pub fn new(core: Arc<Core>, directory: Arc<Directory>) -> Self {
+        Self { core, directory, rights: rbac::CompiledRights::default() }
+    }
+
+    /// The core it works on.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// What kind of principal an object id names, as far as our directory knows.
+    pub async fn principal_type(&self, principal: PrincipalId) -> Result<PrincipalType> {
+        Ok(match self.principal(principal).await? {
+            None => PrincipalType::Unknown,
+            Some(principal) => match principal.kind {
+                PrincipalKind::User(_) => PrincipalType::User,
+                PrincipalKind::Group(_) => PrincipalType::Group,
+                PrincipalKind::ServicePrincipal(_) | PrincipalKind::ManagedIdentity(_) => {
+                    PrincipalType::ServicePrincipal
+                }
+            },
+        })
+    }
+
+    /// A principal and the groups it is a member of: whom assignments to it can name.
+    pub async fn principal_with_groups(&self, principal: PrincipalId) -> Result<Vec<PrincipalId>> {
+        let groups = self.principal(principal).await?.map(|principal| principal.groups).unwrap_or_default();
+        Ok([principal].into_iter().chain(groups).collect())
+    }
+
+    async fn principal(&self, principal: PrincipalId) -> Result<Option<Principal>> {
+        let stored: Option<Stored<Principal>> = self.directory.principal(principal).await?;
+        Ok(stored.map(|stored| stored.value))
+    }
+
+    fn barrier(&self) -> &Barrier {
+        self.core.barrier()
+    }
+
+    fn draw_uuid(&self) -> Result<Uuid> {
+        let bytes = self.barrier().entropy().sixteen().map_err(crate::Error::from)?;
+        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// A request of our own: a step of an operation, a removal on schedule.
+    fn internal(&self, operation: &'static str, resource_id: &str) -> Result<Request> {
+        let now = self.barrier().clock().now();
+        Ok(Request::internal(self.draw_uuid()?, now, operation, resource_id.to_owned()))
+    }
+}

@@ -1,0 +1,132 @@
+//! The actions that the management plane asks for.
+
+use std::fmt;
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
+        /// An action of Azure RBAC: what an operation of the management plane asks the caller's roles for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action { $($(#[$doc])* $variant,)+ }
+
+        impl Action {
+            /// Every action, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name that role definitions hold patterns for.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Show a subscription.
+    SubscriptionRead => "Microsoft.Resources/subscriptions/read",
+    /// List the regions.
+    LocationsRead => "Microsoft.Resources/subscriptions/locations/read",
+    /// Show resource providers.
+    ProvidersRead => "Microsoft.Resources/subscriptions/providers/read",
+    /// List resources of any type.
+    ResourcesRead => "Microsoft.Resources/subscriptions/resources/read",
+    /// Register the Key Vault provider.
+    KeyVaultRegister => "Microsoft.KeyVault/register/action",
+    /// Register the Managed Identity provider.
+    ManagedIdentityRegister => "Microsoft.ManagedIdentity/register/action",
+    /// Show a resource group.
+    GroupRead => "Microsoft.Resources/subscriptions/resourceGroups/read",
+    /// Make or change a resource group.
+    GroupWrite => "Microsoft.Resources/subscriptions/resourceGroups/write",
+    /// Remove a resource group.
+    GroupDelete => "Microsoft.Resources/subscriptions/resourceGroups/delete",
+    /// Show a managed HSM.
+    HsmRead => "Microsoft.KeyVault/managedHSMs/read",
+    /// Make, change or recover a managed HSM.
+    HsmWrite => "Microsoft.KeyVault/managedHSMs/write",
+    /// Soft-delete a managed HSM.
+    HsmDelete => "Microsoft.KeyVault/managedHSMs/delete",
+    /// Show the private link resources of a managed HSM.
+    HsmPrivateLinkResourcesRead => "Microsoft.KeyVault/managedHSMs/privateLinkResources/read",
+    /// Show the private endpoint connections of a managed HSM.
+    HsmPrivateEndpointConnectionsRead => "Microsoft.KeyVault/managedHSMs/privateEndpointConnections/read",
+    /// List deleted managed HSMs.
+    DeletedHsmsRead => "Microsoft.KeyVault/deletedManagedHsms/read",
+    /// Show a deleted managed HSM.
+    DeletedHsmRead => "Microsoft.KeyVault/locations/deletedManagedHsms/read",
+    /// Remove a deleted managed HSM for good.
+    DeletedHsmPurge => "Microsoft.KeyVault/locations/deletedManagedHsms/purge/action",
+    /// Poll a long-running operation on a managed HSM.
+    HsmOperationRead => "Microsoft.KeyVault/locations/managedHsmOperationResults/read",
+    /// Ask whether a name for a managed HSM is free.
+    HsmNameCheck => "Microsoft.KeyVault/checkMhsmNameAvailability/read",
+    /// Show vaults.
+    VaultRead => "Microsoft.KeyVault/vaults/read",
+    /// List deleted vaults.
+    DeletedVaultsRead => "Microsoft.KeyVault/deletedVaults/read",
+    /// Show a user-assigned identity.
+    IdentityRead => "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+    /// Make or change a user-assigned identity.
+    IdentityWrite => "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+    /// Remove a user-assigned identity.
+    IdentityDelete => "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
+    /// Give a user-assigned identity to a resource.
+    IdentityAssign => "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+    /// Show role definitions.
+    RoleDefinitionRead => "Microsoft.Authorization/roleDefinitions/read",
+    /// Make or change a custom role.
+    RoleDefinitionWrite => "Microsoft.Authorization/roleDefinitions/write",
+    /// Remove a custom role.
+    RoleDefinitionDelete => "Microsoft.Authorization/roleDefinitions/delete",
+    /// Show role assignments.
+    RoleAssignmentRead => "Microsoft.Authorization/roleAssignments/read",
+    /// Assign a role.
+    RoleAssignmentWrite => "Microsoft.Authorization/roleAssignments/write",
+    /// Take a role away.
+    RoleAssignmentDelete => "Microsoft.Authorization/roleAssignments/delete",
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a pattern of a role definition means an action: `*` stands for anything, slashes included; compared
+/// without case.
+pub(super) fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        // The leftmost place leaves the most for what follows.
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything_and_case_does_not_matter() {
+        let action = "Microsoft.KeyVault/managedHSMs/read";
+        let fits =
+            ["*", "*/read", "microsoft.keyvault/*", "Microsoft.KeyVault/MANAGEDHSMS/*", "*/managed*/re*d", action];
+        for pattern in fits {
+            assert!(matches(pattern, action), "{pattern}");
+        }
+        let other = ["", "*/write", "Microsoft.KeyVault/managedHSMs", "Microsoft.KeyVault/*/x", "read", "*/read/"];
+        for pattern in other {
+            assert!(!matches(pattern, action), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn prefix_and_suffix_do_not_share_characters() {
+        assert!(!matches("ab*ba", "aba"));
+        assert!(matches("ab*ba", "abba"));
+    }
+}

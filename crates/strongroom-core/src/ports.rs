@@ -1,0 +1,60 @@
+//! What the core needs from outside: time, and a place for audit events. (Entropy comes from `strongroom_crypto`,
+//! storage from `strongroom_store`.)
+
+use async_trait::async_trait;
+use strongroom_types::Timestamp;
+
+use crate::audit::Event;
+
+/// The time of day. One adapter in the server; tests bring their own.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Where audit events go (protocols.md §7).
+#[async_trait]
+pub trait AuditSink: Send + Sync {
+    /// Takes an event that has no record of its own: durable within 100 ms. Never blocks on the disk.
+    fn submit(&self, event: Event);
+
+    /// Takes an event whose outbox record has been committed; the sink removes that record once the line is durable.
+    fn submit_committed(&self, event: Event, outbox_key: String);
+
+    /// Waits until everything submitted before is durable.
+    ///
+    /// # Errors
+    /// [`AuditUnavailable`] if the log cannot be written.
+    async fn flush(&self) -> std::result::Result<(), AuditUnavailable>;
+
+    /// Whether cryptography may go on: false while the log cannot be written and `[audit] on_full` is not `serve`.
+    fn accepts(&self) -> bool;
+}
+
+/// The audit log cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub struct AuditUnavailable;
+
+/// Where slow cryptography runs: bounded threads apart from those that serve connections.
+pub trait CryptoPool: Send + Sync {
+    /// Queues a job.
+    ///
+    /// # Errors
+    /// [`Overloaded`] if the lane's queue is full; the job is dropped.
+    fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> std::result::Result<(), Overloaded>;
+}
+
+/// Jobs of one lane do not wait for those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Up to a few milliseconds: RSA private operations, large curves.
+    Fast,
+    /// Longer: RSA key generation, security-domain work.
+    Slow,
+}
+
+/// The queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is full")]
+pub struct Overloaded;

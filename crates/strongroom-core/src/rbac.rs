@@ -1,0 +1,16 @@
+//! Local RBAC: who may do what on a managed HSM.
+//!
+//! A role is a set of data actions; an assignment gives a role to a principal at a scope. Rights are inherited
+//! downwards, add up, and know no denial (data-plane.md §2). The whole set is bound to the guard: its version and digest
+//! change with every assignment, so that a store cannot quietly take one away or put an old one back.
+
+mod assignments;
+mod builtin;
+mod rights;
+
+pub use assignments::{AssignmentFilter, RoleAssignment};
+pub use builtin::{ADMINISTRATOR, RoleDefinition, RoleDefinitionId, builtin_definitions};
+pub use rights::Rights;
+
+pub(crate) use assignments::with_rights;
+pub(crate) use rights::digest;

@@ -1,0 +1,204 @@
+//! Role assignments: list, create, delete.
+
+use serde::{Deserialize, Serialize};
+use strongroom_types::{DataAction, PrincipalId, Scope, Timestamp};
+use uuid::Uuid;
+
+use crate::barrier::{Record, Stored};
+use crate::guard::Guard;
+use crate::hsm::{Hsm, Permit};
+use crate::rbac::{ADMINISTRATOR, RoleDefinition, RoleDefinitionId, builtin_definitions, digest};
+use crate::request::Request;
+use crate::retry_on_conflict;
+use crate::{Error, Result};
+
+/// A role given to a principal at a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleAssignment {
+    /// The GUID the client chose.
+    pub name: Uuid,
+    /// Where it holds.
+    pub scope: Scope,
+    /// The role.
+    pub role: RoleDefinitionId,
+    /// Who gets it; a principal of the HSM's tenant, known to us or not.
+    pub principal: PrincipalId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who made it.
+    pub created_by: PrincipalId,
+}
+
+impl Record for RoleAssignment {
+    const FORMAT: u16 = 1;
+}
+
+/// Which assignments a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssignmentFilter {
+    /// All that hold at the scope, and those at `/keys` when asked at `/`.
+    All,
+    /// Those made exactly at the scope (`atScope()`).
+    AtScope,
+    /// Those of one principal (`principalId eq '…'`).
+    Principal(PrincipalId),
+}
+
+impl Hsm<'_> {
+    /// All role definitions assignable at a scope.
+    pub async fn role_definitions(&self, request: &Request, scope: &Scope) -> Result<&'static [RoleDefinition]> {
+        self.authorize(request, DataAction::RoleDefinitionsRead, scope).await?;
+        Ok(builtin_definitions())
+    }
+
+    /// One role definition.
+    pub async fn role_definition(
+        &self,
+        request: &Request,
+        scope: &Scope,
+        id: RoleDefinitionId,
+    ) -> Result<&'static RoleDefinition> {
+        self.authorize(request, DataAction::RoleDefinitionsRead, scope).await?;
+        RoleDefinition::builtin(id).ok_or_else(|| Error::RoleDefinitionNotFound { id: id.0.to_string() })
+    }
+
+    /// The assignments a scope knows of. Those of single keys show only at their key (roles.json, rules).
+    pub async fn role_assignments(
+        &self,
+        request: &Request,
+        scope: &Scope,
+        filter: AssignmentFilter,
+    ) -> Result<Vec<RoleAssignment>> {
+        let permit = self.authorize(request, DataAction::RoleAssignmentsRead, scope).await?;
+        let shown = |assignment: &RoleAssignment| match filter {
+            AssignmentFilter::AtScope => assignment.scope == *scope,
+            AssignmentFilter::Principal(principal) => {
+                assignment.principal == principal && shows(scope, &assignment.scope)
+            }
+            AssignmentFilter::All => shows(scope, &assignment.scope),
+        };
+        let all = permit.rights().assignments().iter().map(|stored| &stored.value);
+        Ok(all.filter(|assignment| shown(assignment)).cloned().collect())
+    }
+
+    /// One assignment at a scope.
+    pub async fn role_assignment(&self, request: &Request, scope: &Scope, name: Uuid) -> Result<RoleAssignment> {
+        let permit = self.authorize(request, DataAction::RoleAssignmentsRead, scope).await?;
+        find(&permit, scope, name).map(|stored| stored.value.clone())
+    }
+
+    /// Gives a role to a principal at a scope. Repeating a call with the same name and content changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::RoleAssignmentExists`] if another assignment says the same, or the name says something else;
+    /// [`Error::RoleDefinitionNotFound`]; [`Error::LimitReached`].
+    pub async fn create_role_assignment(
+        &self,
+        request: &Request,
+        scope: &Scope,
+        name: Uuid,
+        role: RoleDefinitionId,
+        principal: PrincipalId,
+    ) -> Result<RoleAssignment> {
+        let wanted = RoleAssignment {
+            name,
+            scope: scope.clone(),
+            role,
+            principal,
+            created: request.received,
+            created_by: request.caller.principal,
+        };
+        retry_on_conflict!(self.try_create_role_assignment(request, &wanted))
+    }
+
+    /// Takes an assignment away, and answers what it was.
+    ///
+    /// # Errors
+    /// [`Error::RoleAssignmentNotFound`]; [`Error::LastAdministrator`].
+    pub async fn delete_role_assignment(&self, request: &Request, scope: &Scope, name: Uuid) -> Result<RoleAssignment> {
+        retry_on_conflict!(self.try_delete_role_assignment(request, scope, name))
+    }
+
+    async fn try_create_role_assignment(&self, request: &Request, wanted: &RoleAssignment) -> Result<RoleAssignment> {
+        let permit = self.authorize(request, DataAction::RoleAssignmentsWrite, &wanted.scope).await?;
+        if RoleDefinition::builtin(wanted.role).is_none() {
+            return Err(Error::RoleDefinitionNotFound { id: wanted.role.0.to_string() });
+        }
+        let existing = permit.rights().assignments();
+        let same = |assignment: &RoleAssignment| {
+            (&assignment.scope, assignment.role, assignment.principal) == (&wanted.scope, wanted.role, wanted.principal)
+        };
+        if let Some(Stored { value, .. }) =
+            existing.iter().find(|stored| stored.value.name == wanted.name || same(&stored.value))
+        {
+            return if value.name == wanted.name && same(value) {
+                Ok(value.clone())
+            } else {
+                Err(Error::RoleAssignmentExists { existing: value.name.to_string() })
+            };
+        }
+        check_limit(&permit, &wanted.scope)?;
+        let rights = existing.iter().map(|stored| &stored.value).chain([wanted]);
+        let guard = with_rights(&permit.guard().value, digest(rights));
+        let mut transaction =
+            permit.transaction().detail(format!("role {} to {} at {}", wanted.role.0, wanted.principal, wanted.scope));
+        transaction.replace(permit.barrier().deployment(), permit.guard(), &guard)?;
+        transaction.create(permit.sealer(), permit.generation().role_assignment(wanted.name), wanted)?;
+        transaction.commit(request).await?;
+        Ok(wanted.clone())
+    }
+
+    async fn try_delete_role_assignment(&self, request: &Request, scope: &Scope, name: Uuid) -> Result<RoleAssignment> {
+        let permit = self.authorize(request, DataAction::RoleAssignmentsDelete, scope).await?;
+        let removed = find(&permit, scope, name)?;
+        let left = || permit.rights().assignments().iter().map(|stored| &stored.value).filter(|left| left.name != name);
+        if is_administration(&removed.value) && !left().any(is_administration) {
+            return Err(Error::LastAdministrator { principal: removed.value.principal });
+        }
+        let guard = with_rights(&permit.guard().value, digest(left()));
+        let mut transaction = permit
+            .transaction()
+            .detail(format!("role {} from {} at {scope}", removed.value.role.0, removed.value.principal));
+        transaction.replace(permit.barrier().deployment(), permit.guard(), &guard)?;
+        transaction.delete(removed);
+        transaction.commit(request).await?;
+        Ok(removed.value.clone())
+    }
+}
+
+/// Whether a list at one scope shows an assignment made at another.
+fn shows(asked: &Scope, assigned: &Scope) -> bool {
+    assigned.covers(asked) || (*asked == Scope::Root && *assigned == Scope::Keys)
+}
+
+fn is_administration(assignment: &RoleAssignment) -> bool {
+    assignment.role == ADMINISTRATOR && assignment.scope == Scope::Root
+}
+
+fn find<'p>(permit: &'p Permit<'_>, scope: &Scope, name: Uuid) -> Result<&'p Stored<RoleAssignment>> {
+    let mut all = permit.rights().assignments().iter();
+    all.find(|stored| stored.value.name == name && stored.value.scope == *scope)
+        .ok_or_else(|| Error::RoleAssignmentNotFound { name: name.to_string() })
+}
+
+fn check_limit(permit: &Permit<'_>, scope: &Scope) -> Result<()> {
+    let at_key = matches!(scope, Scope::Key(_));
+    let count = permit.rights().assignments().iter().filter(|stored| {
+        if at_key { stored.value.scope == *scope } else { !matches!(stored.value.scope, Scope::Key(_)) }
+    });
+    let limit = if at_key { ASSIGNMENTS_PER_KEY_MAX } else { ASSIGNMENTS_PER_HSM_MAX };
+    if count.count() >= limit {
+        return Err(Error::LimitReached { what: "role assignments at this scope", limit });
+    }
+    Ok(())
+}
+
+/// The guard after a change of rights.
+pub(crate) fn with_rights(guard: &Guard, rights_digest: String) -> Guard {
+    Guard { rights_version: guard.rights_version.saturating_add(1), rights_digest, ..guard.clone() }
+}
+
+/// Role assignments at `/` and `/keys` together (limits.md, "Objects").
+pub const ASSIGNMENTS_PER_HSM_MAX: usize = 50;
+/// Role assignments at one key's scope (limits.md, "Objects").
+pub const ASSIGNMENTS_PER_KEY_MAX: usize = 10;

@@ -1,0 +1,168 @@
+//! An HSM to try things on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strongroom_core::activation::DownloadStatus;
+use strongroom_core::hsm::Hsm;
+use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, Tags};
+use strongroom_core::layout;
+use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess, Sku};
+use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::request::Request;
+use strongroom_crypto::{Entropy, KeySpecification, SystemEntropy};
+use strongroom_security_domain::{CertificateJwk, Custodians};
+use strongroom_store::{Kv, MemoryStore};
+use strongroom_testkit::{TestCore, core_on, draw_uuid, program, request_of};
+use strongroom_types::{CurveName, HsmName, InstanceId, PrincipalId, Scope, TenantId};
+use uuid::Uuid;
+
+/// A download request of the official client: three certificates, quorum 2.
+pub(crate) const DOWNLOAD: &[u8] = include_bytes!("../../../../vectors/security-domain/download-request.json");
+pub(crate) const CRYPTO_USER: RoleDefinitionId =
+    RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
+pub(crate) const CRYPTO_OFFICER: RoleDefinitionId =
+    RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
+
+/// A deployment with one HSM.
+pub(crate) struct World {
+    pub(crate) test: TestCore,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) tenant: TenantId,
+    pub(crate) administrator: PrincipalId,
+    pub(crate) name: HsmName,
+}
+
+impl World {
+    /// With an HSM that is not activated.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut ManagedHsm)) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let kv: Arc<dyn Kv> = Arc::<MemoryStore>::clone(&store);
+        let world = Self {
+            test: core_on(kv).await.unwrap(),
+            store,
+            tenant: TenantId::from_uuid(draw_uuid().unwrap()),
+            administrator: PrincipalId::from_uuid(draw_uuid().unwrap()),
+            name: "hsm1".parse().unwrap(),
+        };
+        world.add_hsm("hsm1", change).await;
+        world
+    }
+
+    pub(crate) async fn add_hsm(&self, name: &str, change: impl FnOnce(&mut ManagedHsm)) {
+        let mut hsm = ManagedHsm {
+            name: name.parse().unwrap(),
+            subscription: Uuid::nil(),
+            resource_group: "strongroom".to_owned(),
+            location: "local".to_owned(),
+            sku: Sku { family: "B".to_owned(), name: "Standard_B1".to_owned() },
+            tags: BTreeMap::new(),
+            identity: None,
+            tenant: self.tenant,
+            initial_administrators: vec![self.administrator],
+            retention_days: 7,
+            purge_protection: false,
+            public_network_access: PublicNetworkAccess::Enabled,
+            network_acls: NetworkAcls {
+                bypass: "AzureServices".to_owned(),
+                default_action: "Allow".to_owned(),
+                ip_rules: Vec::new(),
+            },
+            instance: InstanceId::from_random(SystemEntropy.sixteen().unwrap()),
+            provisioning: Provisioning::Succeeded,
+            created: strongroom_testkit::START,
+            updated: strongroom_testkit::START,
+            deletion: None,
+        };
+        change(&mut hsm);
+        let barrier = self.test.core.barrier();
+        let mut transaction = barrier.transaction();
+        transaction.create(barrier.deployment(), layout::managed_hsm(hsm.name.folded()), &hsm).unwrap();
+        self.test.core.stage_guard(&mut transaction, &hsm).unwrap();
+        transaction.commit(&self.administration()).await.unwrap();
+    }
+
+    pub(crate) async fn hsm(&self) -> Hsm<'_> {
+        self.test.core.hsm(&self.name).await.unwrap()
+    }
+
+    pub(crate) fn custodians(&self) -> Custodians {
+        let request: serde_json::Value = serde_json::from_slice(DOWNLOAD).unwrap();
+        let certificates: Vec<CertificateJwk> = serde_json::from_value(request["certificates"].clone()).unwrap();
+        Custodians::parse(&certificates, request["required"].as_i64().unwrap()).unwrap()
+    }
+
+    /// A request of the initial administrator.
+    pub(crate) fn administration(&self) -> Request {
+        self.request(self.administrator)
+    }
+
+    pub(crate) fn request(&self, principal: PrincipalId) -> Request {
+        use strongroom_core::ports::Clock;
+        request_of(program(self.tenant, principal), self.test.clock.now()).unwrap()
+    }
+
+    pub(crate) async fn activate(&self) {
+        let hsm = self.hsm().await;
+        let download = hsm.download_security_domain(&self.administration(), self.custodians()).await.unwrap();
+        let status = hsm.confirm_download(&self.administration(), download.operation).await.unwrap();
+        assert_eq!(status, DownloadStatus::Success);
+    }
+
+    /// An activated HSM whose administrator also holds Crypto User and Crypto Officer.
+    pub(crate) async fn active() -> Self {
+        Self::active_with(|_| {}).await
+    }
+
+    pub(crate) async fn active_with(change: impl FnOnce(&mut ManagedHsm)) -> Self {
+        let world = Self::with(change).await;
+        world.activate().await;
+        for role in [CRYPTO_USER, CRYPTO_OFFICER] {
+            world.assign(world.administrator, role, "/").await;
+        }
+        world
+    }
+
+    pub(crate) async fn assign(&self, principal: PrincipalId, role: RoleDefinitionId, scope: &str) -> Uuid {
+        let (name, scope): (_, Scope) = (draw_uuid().unwrap(), scope.parse().unwrap());
+        let hsm = self.hsm().await;
+        hsm.create_role_assignment(&self.administration(), &scope, name, role, principal).await.unwrap();
+        name
+    }
+
+    /// Makes a P-256 key.
+    pub(crate) async fn ec_key(&self, name: &str) -> KeyReference {
+        self.create(name, ec()).await
+    }
+
+    pub(crate) async fn create(&self, name: &str, wanted: CreateKey) -> KeyReference {
+        let name = name.parse().unwrap();
+        let key = self.hsm().await.create_key(&self.administration(), &name, wanted).await.unwrap();
+        KeyReference { name: key.name, version: Some(key.version) }
+    }
+
+    /// Every store key there is.
+    pub(crate) async fn store_keys(&self) -> Vec<String> {
+        let page = self.store.range("", None, 1000, None).await.unwrap();
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    }
+}
+
+/// What is asked of a P-256 key.
+pub(crate) fn ec() -> CreateKey {
+    CreateKey {
+        specification: KeySpecification::Ec(CurveName::P256),
+        operations: None,
+        attributes: KeyAttributes::default(),
+        tags: Tags::default(),
+    }
+}
+
+/// A principal nobody has heard of.
+pub(crate) fn stranger() -> PrincipalId {
+    PrincipalId::from_uuid(draw_uuid().unwrap())
+}

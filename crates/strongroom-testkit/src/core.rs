@@ -1,0 +1,96 @@
+//! A core over a store in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use strongroom_core::deployment::{Deployment, Expectation};
+use strongroom_core::request::{Caller, CallerKind, Context, Request};
+use strongroom_core::witness::{NoLog, Witness};
+use strongroom_core::{Core, Foundations, Result};
+use strongroom_crypto::{Entropy, SystemEntropy};
+use strongroom_store::{Kv, MemoryStore};
+use strongroom_types::{PrincipalId, TenantId, Timestamp};
+use uuid::Uuid;
+
+use crate::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};
+
+/// A core, and the test's hold on what is around it.
+#[derive(Debug)]
+pub struct TestCore {
+    /// The core.
+    pub core: Arc<Core>,
+    /// Its clock; it begins at [`START`].
+    pub clock: Arc<FakeClock>,
+    /// Its audit log.
+    pub audit: Arc<MemoryAudit>,
+}
+
+/// The time at which a test begins.
+pub const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// A core over a new store in memory.
+///
+/// # Errors
+/// What the founding of a deployment says.
+pub async fn core_in_memory() -> Result<TestCore> {
+    core_on(Arc::new(MemoryStore::new())).await
+}
+
+/// A core over a new deployment in an empty store, such as a [`crate::FaultyStore`].
+///
+/// # Errors
+/// What the founding of a deployment says.
+pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
+    let root = MemoryRoot::generate()?;
+    let deployment = Deployment::open(store.as_ref(), &root, &SystemEntropy, Expectation::default()).await?;
+    let (clock, audit) = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()));
+    let foundations = Foundations {
+        store,
+        entropy: Arc::new(SystemEntropy),
+        clock: Arc::<FakeClock>::clone(&clock),
+        audit: Arc::<MemoryAudit>::clone(&audit),
+        witness: Arc::new(Witness::new(HashMap::new(), Box::new(NoLog))),
+        root: Arc::new(root),
+        pool: Arc::new(InlinePool),
+    };
+    Ok(TestCore { core: Arc::new(Core::new(deployment, foundations)), clock, audit })
+}
+
+/// A program of a tenant, member of no group.
+pub fn program(tenant: TenantId, principal: PrincipalId) -> Caller {
+    Caller {
+        tenant,
+        principal,
+        groups: Vec::new(),
+        application: None,
+        kind: CallerKind::Application,
+        issuer: format!("https://login.localhost:8443/{tenant}/v2.0"),
+        name: None,
+    }
+}
+
+/// A request of a caller, at a time.
+///
+/// # Errors
+/// [`strongroom_core::Error::Crypto`] if the system has no random bytes.
+pub fn request_of(caller: Caller, received: Timestamp) -> Result<Request> {
+    let context = Context {
+        operation: "Test",
+        operation_version: String::new(),
+        resource_id: String::new(),
+        success_status: 200,
+        client_address: None,
+        uri: String::new(),
+        user_agent: String::new(),
+        correlation_id: String::new(),
+    };
+    Ok(Request::new(draw_uuid()?, caller, received, context))
+}
+
+/// A random GUID.
+///
+/// # Errors
+/// [`strongroom_core::Error::Crypto`] if the system has no random bytes.
+pub fn draw_uuid() -> Result<Uuid> {
+    Ok(uuid::Builder::from_random_bytes(SystemEntropy.sixteen()?).into_uuid())
+}

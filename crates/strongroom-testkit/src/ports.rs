@@ -1,0 +1,135 @@
+//! What a core needs from outside, for tests.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use strongroom_core::audit::Event;
+use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Lane, Overloaded};
+use strongroom_crypto::providers::RootProvider;
+use strongroom_crypto::seal::Sealer;
+use strongroom_crypto::{CryptoError, Entropy, Root, SystemEntropy};
+use strongroom_types::{DomainId, Epoch, Secret, Timestamp};
+use uuid::Uuid;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct FakeClock(AtomicI64);
+
+impl FakeClock {
+    /// A clock at a time.
+    pub const fn at(time: Timestamp) -> Self {
+        Self(AtomicI64::new(time.millis()))
+    }
+
+    /// Moves the clock by so many seconds.
+    pub fn advance_seconds(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// Moves the clock by so many days.
+    pub fn advance_days(&self, days: i64) {
+        self.advance_seconds(days * 86_400);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// An audit log in memory.
+#[derive(Debug, Default)]
+pub struct MemoryAudit {
+    events: Mutex<Vec<Event>>,
+    unavailable: AtomicBool,
+}
+
+impl MemoryAudit {
+    /// Every event so far, in the order it was submitted.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The events that were submitted since the last call.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes the log unwritable.
+    pub fn fail(&self) {
+        self.unavailable.store(true, Ordering::SeqCst);
+    }
+
+    fn push(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+}
+
+#[async_trait]
+impl AuditSink for MemoryAudit {
+    fn submit(&self, event: Event) {
+        self.push(event);
+    }
+
+    fn submit_committed(&self, event: Event, _outbox_key: String) {
+        self.push(event);
+    }
+
+    async fn flush(&self) -> Result<(), AuditUnavailable> {
+        if self.accepts() { Ok(()) } else { Err(AuditUnavailable) }
+    }
+
+    fn accepts(&self) -> bool {
+        !self.unavailable.load(Ordering::SeqCst)
+    }
+}
+
+/// A pool that does each job at once, on the caller's thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InlinePool;
+
+impl CryptoPool for InlinePool {
+    fn submit(&self, _lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        job();
+        Ok(())
+    }
+}
+
+/// A platform root that lives as long as the test.
+#[derive(Debug)]
+pub struct MemoryRoot {
+    sealer: Sealer,
+    check_value: [u8; 16],
+}
+
+impl MemoryRoot {
+    /// Draws a new root.
+    ///
+    /// # Errors
+    /// [`CryptoError::Entropy`] if the system has no random bytes.
+    pub fn generate() -> Result<Self, CryptoError> {
+        let sealer =
+            Sealer::new(&Root::generate(&SystemEntropy)?, DomainId::from_uuid(Uuid::nil()), Epoch::FIRST, Uuid::nil())?;
+        Ok(Self { sealer, check_value: SystemEntropy.sixteen()? })
+    }
+}
+
+impl RootProvider for MemoryRoot {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn wrap(&self, purpose: &str, secret: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.sealer.seal(&SystemEntropy, purpose, 1, secret)
+    }
+
+    fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
+        self.sealer.open(purpose, wrapped).map(|(_, secret)| secret)
+    }
+
+    fn check_value(&self) -> [u8; 16] {
+        self.check_value
+    }
+}
