@@ -1,0 +1,53 @@
+//! One audit event for each request of the authority, the directory and the metadata service.
+
+use strongroom_core::Core;
+use strongroom_core::audit::{Event, Result as EventResult};
+use strongroom_core::identity::Directory;
+use strongroom_core::identity::record::Principal;
+use strongroom_core::request::{Caller, CallerKind, Context, Request};
+
+use crate::authority::refusal::correlation_id;
+use crate::http::exchange::Inbound;
+
+/// A request whose caller is known.
+pub(super) fn request(inbound: &Inbound, operation: &'static str, caller: Caller) -> Request {
+    let uri = if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
+    let context = Context {
+        operation,
+        operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
+        resource_id: String::new(),
+        success_status: 200,
+        client_address: Some(inbound.peer.remote.ip()),
+        uri,
+        user_agent: inbound.header("user-agent").unwrap_or_default().to_owned(),
+        correlation_id: correlation_id(inbound),
+    };
+    Request::new(inbound.id, caller, inbound.received, context)
+}
+
+/// The caller that a principal is once its credentials have been checked.
+pub(super) fn caller_of(directory: &Directory, principal: &Principal, application: Option<String>) -> Option<Caller> {
+    let user = principal.user();
+    Some(Caller {
+        tenant: directory.tenant().ok()?.id,
+        principal: principal.object_id,
+        groups: principal.groups.clone(),
+        application,
+        kind: if user.is_some() { CallerKind::User } else { CallerKind::Application },
+        issuer: directory.issuer().ok()?,
+        name: user.map(|user| user.user_principal_name.clone()),
+    })
+}
+
+/// Submits the event of a request, unless a commit has recorded it already.
+pub(super) fn record(core: &Core, request: &Request, result: EventResult, detail: Option<String>) {
+    if !request.is_recorded() {
+        let decided = core.barrier().clock().now();
+        core.barrier().audit().submit(Event::of(request, result, decided, detail));
+    }
+}
+
+/// The result of a request that went well.
+pub(super) fn success(status: u16) -> EventResult {
+    EventResult { status, code: "OK".to_owned(), message: String::new() }
+}

@@ -1,0 +1,161 @@
+//! Configuration: one typed TOML file, and the flags that override it.
+//!
+//! Unknown keys are refused. Secrets are never in the file, only the names of files that hold them. Every key is
+//! documented in `docs/operating/strongroom.sample.toml`, which a test reads.
+
+mod file;
+mod settings;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::audit_log::OnFull;
+use crate::http::host::Domain;
+
+pub use file::{FileError, FileProblem};
+pub use settings::{Flags, MetadataListener, Settings, SettingsError};
+
+/// The configuration file, as it is written.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Configuration {
+    /// Where this node keeps what is its own, and the embedded store.
+    pub data_dir: Option<PathBuf>,
+    /// The domain below which all hosts lie.
+    pub domain: Option<Domain>,
+    /// Where to listen.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// How the server is reached from outside.
+    pub public: Public,
+    /// Certificates.
+    pub tls: Tls,
+    /// What opens the store.
+    pub root: Root,
+    /// Where records lie.
+    pub store: Store,
+    /// The instance metadata service.
+    pub metadata: Metadata,
+    /// The audit log.
+    pub audit: Audit,
+    /// The server's own log.
+    pub log: Log,
+}
+
+/// `[public]`: for port maps, load balancers and names besides the domain.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Public {
+    /// The port in every URL that is handed out; without it, the first listener's.
+    pub port: Option<u16>,
+    /// Domains that are served besides `domain`.
+    pub suffixes: Vec<Domain>,
+}
+
+/// `[tls]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The operator's certificate and its chain, PEM; without it, a certificate of the deployment's own CA.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub private_key_file: Option<PathBuf>,
+    /// CAs that outgoing TLS trusts besides the system's, PEM.
+    pub extra_ca_files: Vec<PathBuf>,
+}
+
+/// `[root]` (protocols.md §1).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Root {
+    /// Which provider.
+    pub provider: RootProviderKind,
+    /// The root file of provider `file`; without it, `root.key` in the data folder.
+    pub file: Option<PathBuf>,
+    /// Whether the server must not start when memory cannot be kept out of swap.
+    pub require_locked_memory: bool,
+}
+
+/// `[root] provider`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootProviderKind {
+    /// A file: who can read it and the store has every key.
+    #[default]
+    File,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Which engine.
+    pub kind: StoreKind,
+}
+
+/// `[store] kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// One file in the data folder.
+    #[default]
+    Embedded,
+}
+
+/// `[metadata]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metadata {
+    /// `off`, or `ADDRESS:PORT` on loopback or link-local.
+    pub listen: Option<String>,
+    /// Resource ids of the user-assigned identities it serves outside the local profile.
+    pub identities: Vec<String>,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// What to do when the log cannot be written (protocols.md §7).
+    pub on_full: OnFull,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// How much.
+    pub level: LogLevel,
+}
+
+/// `[log] format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log] level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs somebody.
+    Error,
+    /// And what may need somebody soon.
+    Warn,
+    /// And what happened.
+    #[default]
+    Info,
+    /// And why connections end.
+    Debug,
+}
+
+#[cfg(test)]
+mod tests;

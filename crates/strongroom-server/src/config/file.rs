@@ -1,0 +1,131 @@
+//! Reading the configuration file, and saying in one line what is wrong with it.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::config::Configuration;
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    #[source]
+    pub problem: FileProblem,
+}
+
+/// What is wrong with a configuration file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// It cannot be read.
+    #[error("{0}")]
+    Unreadable(#[source] std::io::Error),
+    /// A line of it is wrong.
+    #[error("line {line}: {text}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// The key, what is wrong with it, and what is allowed.
+        text: String,
+    },
+}
+
+impl Configuration {
+    /// Reads a file. Names of files in it are relative to its folder.
+    ///
+    /// # Errors
+    /// [`FileError`] names the file, the line and the key.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let failed = |problem| FileError { path: path.to_owned(), problem };
+        let text = fs::read_to_string(path).map_err(|error| failed(FileProblem::Unreadable(error)))?;
+        let mut configuration = Self::parse(&text).map_err(failed)?;
+        configuration.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(configuration)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// [`FileProblem::Line`].
+    pub fn parse(text: &str) -> Result<Self, FileProblem> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let place = Place::of(text, error.span().unwrap_or(0..0));
+            let mut problem = error.message().replace('\n', ", ");
+            if let Some(key) = &place.key {
+                problem = format!("{key}: {problem}");
+            }
+            if let Some(allowed) = place.key.as_deref().and_then(allowed) {
+                problem = format!("{problem}; allowed: {allowed}");
+            }
+            FileProblem::Line { line: place.line, text: problem }
+        })
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        let Self { data_dir, tls, root, .. } = self;
+        let files = [&mut tls.certificate_file, &mut tls.private_key_file, &mut root.file, data_dir];
+        for path in files.into_iter().flatten().chain(&mut tls.extra_ca_files) {
+            *path = folder.join(&path);
+        }
+    }
+}
+
+/// Where in the text an error lies.
+struct Place {
+    line: usize,
+    /// With its table in front, such as `public.port`.
+    key: Option<String>,
+}
+
+impl Place {
+    fn of(text: &str, span: Range<usize>) -> Self {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let above: Vec<&str> = text.lines().take(line).collect();
+        let key = above.iter().rev().map_while(|line| (!is_table(line)).then_some(line)).find_map(|line| key_of(line));
+        let table = above.iter().rev().find(|line| is_table(line)).map(|line| {
+            let name = line.split('#').next().unwrap_or_default();
+            name.trim().trim_matches(['[', ']']).trim().to_owned()
+        });
+        let key = match (table, key) {
+            (Some(table), Some(key)) => Some(format!("{table}.{key}")),
+            (table, key) => key.or(table),
+        };
+        Self { line, key }
+    }
+}
+
+fn is_table(line: &str) -> bool {
+    line.trim_start().starts_with('[') && !line.contains('=')
+}
+
+fn key_of(line: &str) -> Option<String> {
+    let (key, _) = line.split_once('=')?;
+    let key = key.trim();
+    (!key.is_empty() && !key.starts_with('#')).then(|| key.to_owned())
+}
+
+/// What a key takes, where the type alone does not say it.
+fn allowed(key: &str) -> Option<&'static str> {
+    ALLOWED.iter().find(|(name, _)| *name == key).map(|(_, allowed)| *allowed)
+}
+
+const ALLOWED: [(&str, &str); 14] = [
+    ("data_dir", "a folder, such as \"/var/lib/strongroom\""),
+    ("domain", "a domain, such as \"hsm.example.com\""),
+    ("listen", "a list of ADDRESS:PORT, such as [\"0.0.0.0:443\", \"[::]:443\"]"),
+    ("public.port", "a port from 1 to 65535"),
+    ("public.suffixes", "a list of domains, such as [\"hsm.example.com\"]"),
+    ("tls.certificate_file", "a PEM file"),
+    ("tls.private_key_file", "a PEM file"),
+    ("tls.extra_ca_files", "a list of PEM files"),
+    ("root.file", "a file"),
+    ("root.require_locked_memory", "true or false"),
+    ("metadata.listen", "\"off\", or ADDRESS:PORT on loopback or link-local, such as \"127.0.0.1:8480\""),
+    ("metadata.identities", "a list of resource ids of user-assigned identities"),
+    ("audit.on_full", "\"stop\" or \"serve\""),
+    ("log.format", "\"text\" or \"json\""),
+];

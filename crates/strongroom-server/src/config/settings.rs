@@ -1,0 +1,187 @@
+//! What a server is started with: the file, overridden by flags, with defaults.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::audit_log::OnFull;
+use crate::config::{Configuration, Log, LogFormat, Tls};
+use crate::http::host::Domain;
+
+/// The flags of `strongroom serve`; what is given here overrides the file.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`, as often as it was given.
+    pub listen: Vec<SocketAddr>,
+    /// `--domain`.
+    pub domain: Option<Domain>,
+    /// `--imds`: `off` or `ADDRESS:PORT`.
+    pub metadata: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<LogFormat>,
+    /// `--accept-rollback`: serve a store that is older than this node has seen.
+    pub accept_rollback: bool,
+    /// `--init`: found a deployment with a root that exists already.
+    pub init: bool,
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where this node keeps what is its own, and the embedded store.
+    pub data_dir: PathBuf,
+    /// The domains that are served; the first is in every URL.
+    pub domains: Vec<Domain>,
+    /// Where to listen; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Whether `listen` is the default, so that a machine without IPv6 is no error.
+    pub listen_by_default: bool,
+    /// The port in every URL, if it is not the first listener's.
+    pub public_port: Option<u16>,
+    /// The instance metadata service.
+    pub metadata: MetadataListener,
+    /// Resource ids of the identities it serves outside the local profile.
+    pub metadata_identities: Vec<String>,
+    /// Certificates.
+    pub tls: Tls,
+    /// The root file.
+    pub root_file: PathBuf,
+    /// Whether memory must be locked.
+    pub require_locked_memory: bool,
+    /// What to do when the audit log cannot be written.
+    pub on_full: OnFull,
+    /// The server's own log.
+    pub log: Log,
+    /// Serve a store that is older than this node has seen.
+    pub accept_rollback: bool,
+    /// Found a deployment with a root that exists already.
+    pub init: bool,
+}
+
+/// Where the instance metadata service listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataListener {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+/// The file and the flags together make no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Only one of the two files was named.
+    #[error("tls.certificate_file and tls.private_key_file go together, but only one is set")]
+    HalfCertificate,
+    /// Neither `off` nor an address.
+    #[error("`{0}` is no place for the metadata service to listen")]
+    MetadataAddress(String),
+    /// It would hand tokens to the network.
+    #[error("the metadata service speaks plain HTTP and cannot listen on {0}")]
+    MetadataExposed(IpAddr),
+    /// There is no home folder and no `--data-dir`.
+    #[error("no data folder is set, and there is no home folder to put one into")]
+    NoDataDir,
+    /// `listen = []`.
+    #[error("listen is empty")]
+    NoListener,
+}
+
+impl SettingsError {
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::HalfCertificate => "set both, or neither to use a certificate of the deployment's own CA",
+            Self::MetadataAddress(_) | Self::MetadataExposed(_) => {
+                "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
+            }
+            Self::NoDataDir => "use --data-dir DIR",
+            Self::NoListener => "name at least one ADDRESS:PORT, or leave listen out",
+        }
+    }
+}
+
+impl Settings {
+    /// The file, overridden by flags. `default_data_dir` is used if neither names a folder.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if the parts do not fit together.
+    pub fn resolve(
+        file: Configuration,
+        flags: Flags,
+        default_data_dir: Option<PathBuf>,
+    ) -> Result<Self, SettingsError> {
+        let Configuration { data_dir, domain, listen, public, tls, root, store: _, metadata, audit, mut log } = file;
+        if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
+            return Err(SettingsError::HalfCertificate);
+        }
+        let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
+        let asked = if flags.listen.is_empty() { listen } else { Some(flags.listen) };
+        let listen_by_default = asked.is_none();
+        let listen = asked.unwrap_or_else(|| DEFAULT_LISTEN.to_vec());
+        if listen.is_empty() {
+            return Err(SettingsError::NoListener);
+        }
+        let metadata_listener = match flags.metadata.or(metadata.listen) {
+            Some(text) => text.parse()?,
+            None if listen.iter().all(|address| address.ip().is_loopback()) => DEFAULT_METADATA,
+            None => MetadataListener::Off,
+        };
+        let mut domains = vec![flags.domain.or(domain).unwrap_or_else(Domain::localhost)];
+        for suffix in public.suffixes {
+            if !domains.contains(&suffix) {
+                domains.push(suffix);
+            }
+        }
+        log.format = flags.log_format.unwrap_or(log.format);
+        Ok(Self {
+            domains,
+            listen,
+            listen_by_default,
+            public_port: public.port,
+            metadata: metadata_listener,
+            metadata_identities: metadata.identities,
+            root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
+            tls,
+            data_dir,
+            require_locked_memory: root.require_locked_memory,
+            on_full: audit.on_full,
+            log,
+            accept_rollback: flags.accept_rollback,
+            init: flags.init,
+        })
+    }
+
+    /// Whether every listener is on loopback (architecture.md §2).
+    pub fn is_local(&self) -> bool {
+        self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+}
+
+impl std::str::FromStr for MetadataListener {
+    type Err = SettingsError;
+
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address: SocketAddr = text.parse().map_err(|_| SettingsError::MetadataAddress(text.to_owned()))?;
+        let stays_here = match address.ip() {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+        };
+        if stays_here { Ok(Self::At(address)) } else { Err(SettingsError::MetadataExposed(address.ip())) }
+    }
+}
+
+/// Loopback, both families: names below `localhost` resolve to both (az-cli.md §1.2).
+const DEFAULT_LISTEN: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), DEFAULT_PORT),
+];
+const DEFAULT_PORT: u16 = 8443;
+const DEFAULT_METADATA: MetadataListener =
+    MetadataListener::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480));
+/// The root file's name in the data folder.
+const ROOT_FILE: &str = "root.key";

@@ -1,0 +1,148 @@
+use std::path::Path;
+
+use super::*;
+
+const SAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating/strongroom.sample.toml"));
+
+fn settings(text: &str, flags: Flags) -> Result<Settings, SettingsError> {
+    Settings::resolve(Configuration::parse(text).unwrap(), flags, Some("/home/somebody".into()))
+}
+
+fn line(text: &str) -> String {
+    let problem = Configuration::parse(text).expect_err(text).to_string();
+    assert!(!problem.contains('\n'), "one line: {problem}");
+    problem
+}
+
+#[test]
+fn the_documented_sample_says_every_key() {
+    let sample = Configuration::parse(SAMPLE).unwrap();
+    let Configuration { data_dir, domain, listen, public, tls, root, store: _, metadata, audit: _, log: _ } = sample;
+    assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
+    assert!(public.port.is_some() && !public.suffixes.is_empty());
+    assert!(tls.certificate_file.is_some() && tls.private_key_file.is_some() && !tls.extra_ca_files.is_empty());
+    assert!(root.file.is_some() && root.require_locked_memory);
+    assert!(metadata.listen.is_some() && !metadata.identities.is_empty());
+    for line in ["provider = ", "kind = ", "on_full = ", "format = ", "level = "] {
+        assert!(SAMPLE.contains(&format!("\n{line}")), "{line} has a default and is documented all the same");
+    }
+}
+
+#[test]
+fn the_documented_sample_can_be_served() {
+    let settings = settings(SAMPLE, Flags::default()).unwrap();
+    assert_eq!(settings.domains.len(), 2);
+    assert!(!settings.is_local());
+    assert_eq!(settings.metadata, MetadataListener::Off);
+}
+
+#[test]
+fn names_of_files_are_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("strongroom.toml");
+    let text = "data_dir = \"data\"\n[tls]\nextra_ca_files = [\"a.pem\", \"/b.pem\"]\n";
+    std::fs::write(&path, text).unwrap();
+    let configuration = Configuration::read(&path).unwrap();
+    assert_eq!(configuration.data_dir, Some(folder.path().join("data")));
+    assert_eq!(configuration.tls.extra_ca_files, [folder.path().join("a.pem"), "/b.pem".into()]);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_what_is_known() {
+    let problem = line("domain = \"localhost\"\n\n[public]\nprot = 1\n");
+    assert!(problem.starts_with("line 4: public.prot: unknown field `prot`, expected `port` or `suffixes`"), "{problem}");
+    assert!(line("[tsl]\n").starts_with("line 1: tsl: unknown field"), "{}", line("[tsl]\n"));
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_line_and_what_is_allowed() {
+    for (text, parts) in [
+        ("listen = \"127.0.0.1\"", ["line 1: listen: ", "allowed: a list of ADDRESS:PORT"]),
+        ("\nlisten = [\n  \"127.0.0.1:1\",\n  \"x\",\n]", ["line 4: listen: ", "allowed: a list of ADDRESS:PORT"]),
+        ("[public]\nport = 70000", ["line 2: public.port: ", "allowed: a port from 1 to 65535"]),
+        ("[public]\nport = \"x\"", ["line 2: public.port: ", "allowed: a port from 1 to 65535"]),
+        ("domain = \"a..b\"", ["line 1: domain: ", "allowed: a domain"]),
+        ("[root]\nprovider = \"tpm\"", ["line 2: root.provider: ", "expected `file`"]),
+        ("[store]\n# which\nkind = \"etcd\"", ["line 3: store.kind: ", "expected `embedded`"]),
+        ("[audit]\non_full = \"x\"", ["line 2: audit.on_full: ", "allowed: \"stop\" or \"serve\""]),
+        ("[log]\nlevel = \"loud\"", ["line 2: log.level: ", "expected one of `error`"]),
+        ("domain = ", ["line 1: ", ""]),
+        ("a = 1\na = 2", ["line 2: ", "duplicate"]),
+    ] {
+        let problem = line(text);
+        for part in parts {
+            assert!(problem.contains(part), "{text:?} gives {problem:?}, which lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Configuration::read(Path::new("/does/not/exist.toml")).unwrap_err();
+    assert!(error.to_string().starts_with("/does/not/exist.toml: No such file"), "{error}");
+}
+
+#[test]
+fn nothing_configured_is_a_local_profile() {
+    let settings = settings("", Flags::default()).unwrap();
+    assert!(settings.is_local() && settings.listen_by_default);
+    assert_eq!(settings.listen, ["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()]);
+    assert_eq!(settings.metadata, MetadataListener::At("127.0.0.1:8480".parse().unwrap()));
+    assert_eq!(settings.domains, [Domain::localhost()]);
+    assert_eq!(settings.data_dir, Path::new("/home/somebody"));
+    assert_eq!(settings.root_file, Path::new("/home/somebody/root.key"));
+}
+
+#[test]
+fn one_listener_outside_loopback_ends_the_local_profile() {
+    let flags = Flags { listen: vec!["127.0.0.1:1".parse().unwrap(), "0.0.0.0:1".parse().unwrap()], ..Flags::default() };
+    let settings = settings("", flags).unwrap();
+    assert!(!settings.is_local() && !settings.listen_by_default);
+    assert_eq!(settings.metadata, MetadataListener::Off);
+}
+
+#[test]
+fn flags_override_the_file() {
+    let text = "data_dir = \"/a\"\ndomain = \"a.example\"\nlisten = [\"127.0.0.1:1\"]\n[metadata]\nlisten = \"off\"";
+    let flags = Flags {
+        data_dir: Some("/b".into()),
+        domain: Some("b.example".parse().unwrap()),
+        listen: vec!["127.0.0.1:2".parse().unwrap()],
+        metadata: Some("127.0.0.1:3".to_owned()),
+        log_format: Some(LogFormat::Json),
+        ..Flags::default()
+    };
+    let settings = settings(text, flags).unwrap();
+    assert_eq!(settings.data_dir, Path::new("/b"));
+    assert_eq!(settings.domains, ["b.example".parse().unwrap()]);
+    assert_eq!(settings.listen, ["127.0.0.1:2".parse().unwrap()]);
+    assert_eq!(settings.metadata, MetadataListener::At("127.0.0.1:3".parse().unwrap()));
+    assert_eq!(settings.log.format, LogFormat::Json);
+}
+
+#[test]
+fn the_metadata_service_never_listens_on_the_network() {
+    let with = |text: &str| settings("", Flags { metadata: Some(text.to_owned()), ..Flags::default() });
+    assert_eq!(with("0.0.0.0:80").unwrap_err(), SettingsError::MetadataExposed("0.0.0.0".parse().unwrap()));
+    assert_eq!(with("[2001:db8::1]:80").unwrap_err(), SettingsError::MetadataExposed("2001:db8::1".parse().unwrap()));
+    assert_eq!(with("on").unwrap_err(), SettingsError::MetadataAddress("on".to_owned()));
+    for here in ["127.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[fe80::1]:80"] {
+        assert_eq!(with(here).unwrap().metadata, MetadataListener::At(here.parse().unwrap()));
+    }
+}
+
+#[test]
+fn half_a_certificate_and_no_listener_are_refused() {
+    let problem = |text: &str| settings(text, Flags::default()).unwrap_err();
+    assert_eq!(problem("[tls]\ncertificate_file = \"a\""), SettingsError::HalfCertificate);
+    assert_eq!(problem("[tls]\nprivate_key_file = \"a\""), SettingsError::HalfCertificate);
+    assert_eq!(problem("listen = []"), SettingsError::NoListener);
+    let homeless = Settings::resolve(Configuration::default(), Flags::default(), None);
+    assert_eq!(homeless.unwrap_err(), SettingsError::NoDataDir);
+}
+
+#[test]
+fn a_suffix_that_is_the_domain_counts_once() {
+    let settings = settings("[public]\nsuffixes = [\"LOCALHOST\", \"a.example\", \"a.example\"]", Flags::default()).unwrap();
+    assert_eq!(settings.domains, [Domain::localhost(), "a.example".parse().unwrap()]);
+}

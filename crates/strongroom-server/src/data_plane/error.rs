@@ -1,0 +1,192 @@
+//! The one place where the core's errors become statuses, codes and messages (data-plane.md §6).
+
+use http::{HeaderValue, StatusCode, header};
+use strongroom_api::error::ErrorBody;
+use strongroom_api::version::ApiVersion;
+use strongroom_core::Error;
+use strongroom_core::audit::Result as EventResult;
+use strongroom_crypto::CryptoError;
+use strongroom_store::StoreError;
+use uuid::Uuid;
+
+use crate::http::exchange::{Outbound, json};
+
+/// Why a request of the data plane failed: at the edge, or in the core.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// No `api-version`.
+    ApiVersionMissing,
+    /// An `api-version` this server does not speak.
+    ApiVersionUnknown,
+    /// The operation came later.
+    ApiVersionTooOld {
+        /// The first version that has it.
+        since: ApiVersion,
+    },
+    /// No such path.
+    RouteNotFound,
+    /// The path has no such verb.
+    MethodNotAllowed,
+    /// The body is not what the operation takes.
+    BadBody(String),
+    /// The core refused or failed.
+    Core(Error),
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self::Core(error)
+    }
+}
+
+/// Status, code, inner code and message of an error.
+struct Shape {
+    status: StatusCode,
+    code: &'static str,
+    inner: Option<&'static str>,
+    message: String,
+}
+
+fn shape(status: StatusCode, code: &'static str, message: impl Into<String>) -> Shape {
+    Shape { status, code, inner: None, message: message.into() }
+}
+
+impl Shape {
+    fn inner(self, inner: &'static str) -> Self {
+        Self { inner: Some(inner), ..self }
+    }
+}
+
+impl ApiError {
+    /// The answer, and what the audit log says of it. Causes of 500 and 503 go to the log, not to the client.
+    pub(crate) fn answer(self, request_id: Uuid) -> (Outbound, EventResult) {
+        let Shape { status, code, inner, message } = self.shape();
+        if status.is_server_error() {
+            tracing::error!(%request_id, error = %self.cause(), "a request failed");
+        }
+        let message = format!("{message} (Activity ID: {request_id})");
+        let mut body = ErrorBody::new(code, message.clone());
+        if let Some(inner) = inner {
+            body = body.with_inner(inner);
+        }
+        let mut answer = json(status, &body);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })
+    }
+
+    fn cause(&self) -> String {
+        let Self::Core(error) = self else { return String::new() };
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+
+    fn shape(&self) -> Shape {
+        let bad = |message: String| shape(StatusCode::BAD_REQUEST, "BadParameter", message);
+        match self {
+            Self::ApiVersionMissing => bad("The api-version query parameter is required".to_owned()),
+            Self::ApiVersionUnknown => bad(format!(
+                "The api-version is not supported. Supported are {}",
+                ApiVersion::SPELLINGS.iter().map(|(spelling, _)| *spelling).collect::<Vec<_>>().join(", ")
+            )),
+            Self::ApiVersionTooOld { since } => bad(format!("This operation needs api-version {since} or later")),
+            Self::RouteNotFound => shape(StatusCode::NOT_FOUND, "NotFound", "There is no such resource"),
+            Self::MethodNotAllowed => {
+                shape(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The resource has no such operation")
+            }
+            Self::BadBody(problem) => bad(problem.clone()),
+            Self::Core(error) => core_shape(error),
+        }
+    }
+}
+
+fn core_shape(error: &Error) -> Shape {
+    let bad = |message: String| shape(StatusCode::BAD_REQUEST, "BadParameter", message);
+    let forbidden = |message: String| shape(StatusCode::FORBIDDEN, "Forbidden", message);
+    let conflict = |message: String| shape(StatusCode::CONFLICT, "Conflict", message);
+    match error {
+        Error::Forbidden { action, scope } => {
+            shape(StatusCode::FORBIDDEN, "AccessDenied", format!("Not authorized to access {action} on {scope}"))
+        }
+        // The plane answers it with a challenge before it comes here.
+        Error::ForeignTenant => shape(StatusCode::UNAUTHORIZED, "Unauthorized", "The token is not of this tenant"),
+        Error::NotActivated => forbidden(NOT_ACTIVATED.to_owned()).inner("NotActivated"),
+        Error::HsmNotFound => shape(StatusCode::NOT_FOUND, "NotFound", "There is no managed HSM of this name"),
+        Error::AlreadyActivated => conflict("The managed HSM has been activated already".to_owned()),
+        Error::KeyNotFound { name, version } => {
+            let version = version.map(|version| format!("/{version}")).unwrap_or_default();
+            shape(StatusCode::NOT_FOUND, "KeyNotFound", format!("Key not found: {name}{version}"))
+        }
+        Error::KeyDeleted { name } => conflict(format!(
+            "Key {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, \
+             the key can only be recovered or purged"
+        ))
+        .inner("ObjectIsDeletedButRecoverable"),
+        Error::KeyDisabled { name } => forbidden(format!("Key {name} is disabled")).inner("KeyDisabled"),
+        Error::KeyOutsideValidity { name, problem } => forbidden(format!("Key {name} is {problem}")),
+        Error::OperationNotPermitted { name, operation } => {
+            forbidden(format!("Operation {operation} is not permitted on key {name}")).inner("KeyOperationForbidden")
+        }
+        Error::PurgeProtected { name } => {
+            forbidden(format!("Purge protection is on: key {name} is kept until its scheduled purge date"))
+        }
+        Error::BadParameter { parameter, problem } => bad(format!("{parameter}: {problem}")),
+        Error::LimitReached { what, limit } => bad(format!("The limit of {limit} {what} is reached")),
+        Error::RoleDefinitionNotFound { id } => {
+            shape(StatusCode::NOT_FOUND, "RoleDefinitionNotFound", format!("Role definition not found: {id}"))
+        }
+        Error::RoleAssignmentNotFound { name } => {
+            shape(StatusCode::NOT_FOUND, "RoleAssignmentNotFound", format!("Role assignment not found: {name}"))
+        }
+        Error::RoleAssignmentExists { existing } => shape(
+            StatusCode::CONFLICT,
+            "RoleAssignmentExists",
+            format!("The role assignment already exists under the name {existing}"),
+        ),
+        Error::LastAdministrator { principal } => forbidden(format!(
+            "{principal} holds the last Managed HSM Administrator assignment at /; assign the role to another principal first"
+        )),
+        Error::Throttled => {
+            shape(StatusCode::TOO_MANY_REQUESTS, "Throttled", "Too many requests are waiting; try again later")
+        }
+        Error::Conflict => conflict("The resource was changed at the same time; try again".to_owned()),
+        Error::SecurityDomain(problem) => bad(problem.to_string()),
+        Error::Crypto(problem) => crypto_shape(problem),
+        Error::Store(StoreError::TooLarge { .. }) => bad("The request is too large".to_owned()),
+        Error::Store(_) => unavailable("The store is unavailable; try again later"),
+        Error::AuditUnavailable => unavailable("The audit log cannot be written; nothing is done until it can"),
+        Error::Tampered { .. } | Error::Deployment(_) | Error::Internal(_) => internal(),
+    }
+}
+
+fn crypto_shape(error: &CryptoError) -> Shape {
+    let bad = |message: String| shape(StatusCode::BAD_REQUEST, "BadParameter", message);
+    match error {
+        CryptoError::Rejected => bad("value: the value could not be decrypted or unwrapped with this key".to_owned()),
+        CryptoError::UnsuitableAlgorithm { algorithm } => {
+            bad(format!("alg: {algorithm} does not fit the type or size of this key, or this operation"))
+        }
+        CryptoError::BadInput { parameter, problem } => bad(format!("{parameter}: {problem}")),
+        CryptoError::MalformedMaterial
+        | CryptoError::Entropy
+        | CryptoError::Library(_)
+        | CryptoError::RootFile { .. } => internal(),
+    }
+}
+
+fn internal() -> Shape {
+    shape(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "The server failed; its log names the cause")
+}
+
+fn unavailable(message: &'static str) -> Shape {
+    shape(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+}
+
+const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \
+                             security-domain download), or recover another one's (az keyvault security-domain init-recovery)";

@@ -1,0 +1,215 @@
+//! The data plane of managed HSMs: one request from the edge to the core and back.
+//!
+//! ```text
+//! handle → status URL? → authenticate (401 before anything else is judged) → api-version → operation table
+//!        → handler: parse, core, wire → audit → answer
+//! ```
+//! Handlers convert; they do not decide. Only the core authorizes.
+
+mod error;
+mod keys;
+mod rbac;
+mod security_domain;
+mod wire;
+
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId};
+use strongroom_api::path::{Captures, RequestPath};
+use strongroom_api::version::ApiVersion;
+use strongroom_core::audit::{Event, Result as EventResult};
+use strongroom_core::hsm::Hsm;
+use strongroom_core::request::{Caller, Context, Request};
+use strongroom_core::{Core, Error};
+use strongroom_types::{HsmName, TenantId};
+
+use crate::authentication::{Audience, Authenticator};
+use crate::http::exchange::{Inbound, Outbound, Plane, empty, with_header};
+pub(crate) use error::ApiError;
+
+/// The data plane of all managed HSMs of a deployment.
+pub struct DataPlane {
+    core: Arc<Core>,
+    authenticator: Arc<Authenticator>,
+    tenant: TenantId,
+    /// `host[:port]` behind an HSM's name in key identifiers, such as `managedhsm.localhost:8443`.
+    canonical_suffix: String,
+}
+
+/// One request at work: what handlers get.
+pub(crate) struct Call<'a> {
+    pub(crate) inbound: &'a Inbound,
+    pub(crate) request: &'a Request,
+    pub(crate) hsm: &'a Hsm<'a>,
+    pub(crate) captures: &'a Captures,
+    /// `https://host[:port]` that key identifiers begin with.
+    pub(crate) canonical_url: String,
+}
+
+impl DataPlane {
+    /// A data plane over a core. Challenges name `tenant`; key identifiers are rendered below `canonical_suffix`.
+    pub fn new(core: Arc<Core>, authenticator: Arc<Authenticator>, tenant: TenantId, canonical_suffix: String) -> Self {
+        Self { core, authenticator, tenant, canonical_suffix }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, inbound: Inbound) -> Outbound {
+        if let Some(answer) = self.answer_status_url(&inbound).await {
+            return answer;
+        }
+        let caller = match self.authenticator.authenticate(&inbound, Audience::ManagedHsm, inbound.received).await {
+            Ok(caller) => caller,
+            Err(_) => return self.challenge(&inbound),
+        };
+        self.answer(&inbound, caller).await
+    }
+
+    /// The status of a security-domain download, asked by its unguessable URL and without a token: some clients lose
+    /// their token between the case of a name they typed and the lower case of the URL (az-cli.md §7, pitfall 1).
+    async fn answer_status_url(&self, inbound: &Inbound) -> Option<Outbound> {
+        let operation = inbound.query_parameter(security_domain::OPERATION_PARAMETER)?;
+        let path = RequestPath::parse(&inbound.path).ok()?;
+        match operations::find(inbound.method.as_str(), &path) {
+            Match::Operation(row, _) if row.id == OperationId::DownloadSecurityDomainPending => {
+                let hsm = self.hsm(inbound).await.ok()?;
+                Some(security_domain::status_by_url(&self.core, &hsm, inbound, &operation).await)
+            }
+            _ => None,
+        }
+    }
+
+    async fn answer(&self, inbound: &Inbound, caller: Caller) -> Outbound {
+        let matched = self.find_operation(inbound);
+        let row = matched.as_ref().ok().map(|(row, _)| *row);
+        let request = Request::new(inbound.id, caller, inbound.received, self.context(inbound, row).await);
+        let result = match matched {
+            Ok((row, captures)) => self.perform(inbound, &request, row, &captures).await,
+            Err(error) => Err(error),
+        };
+        let result = match result {
+            Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound),
+            other => other,
+        };
+        self.record(&request, row, result).await
+    }
+
+    fn find_operation(&self, inbound: &Inbound) -> Result<(&'static Operation, Captures), ApiError> {
+        let version = inbound.query_parameter("api-version").ok_or(ApiError::ApiVersionMissing)?;
+        let version: ApiVersion = version.parse().map_err(|_| ApiError::ApiVersionUnknown)?;
+        let path = RequestPath::parse(&inbound.path).map_err(|_| ApiError::RouteNotFound)?;
+        match operations::find(inbound.method.as_str(), &path) {
+            Match::Operation(row, captures) if row.since <= version => Ok((row, captures)),
+            Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
+            Match::MethodNotAllowed => Err(ApiError::MethodNotAllowed),
+            Match::NotFound => Err(ApiError::RouteNotFound),
+        }
+    }
+
+    async fn perform(
+        &self,
+        inbound: &Inbound,
+        request: &Request,
+        row: &'static Operation,
+        captures: &Captures,
+    ) -> Result<Outbound, ApiError> {
+        let hsm = self.hsm(inbound).await?;
+        let canonical_url = format!("https://{}.{}", hsm.record().name.folded(), self.canonical_suffix);
+        let call = Call { inbound, request, hsm: &hsm, captures, canonical_url };
+        match row.id {
+            OperationId::CreateKey => keys::create(&call).await,
+            OperationId::GetKey => keys::get(&call).await,
+            OperationId::ListKeys => keys::list(&call).await,
+            OperationId::ListKeyVersions => keys::list_versions(&call).await,
+            OperationId::UpdateKey => keys::update(&call).await,
+            OperationId::DeleteKey => keys::delete(&call).await,
+            OperationId::Encrypt => keys::encrypt(&call).await,
+            OperationId::Decrypt => keys::decrypt(&call).await,
+            OperationId::Sign => keys::sign(&call).await,
+            OperationId::Verify => keys::verify(&call).await,
+            OperationId::WrapKey => keys::wrap(&call).await,
+            OperationId::UnwrapKey => keys::unwrap(&call).await,
+            OperationId::GetRandomBytes => keys::random(&call).await,
+            OperationId::ListDeletedKeys => keys::list_deleted(&call).await,
+            OperationId::GetDeletedKey => keys::get_deleted(&call).await,
+            OperationId::RecoverDeletedKey => keys::recover(&call).await,
+            OperationId::PurgeDeletedKey => keys::purge(&call).await,
+            OperationId::ListRoleDefinitions => rbac::list_definitions(&call).await,
+            OperationId::GetRoleDefinition => rbac::get_definition(&call).await,
+            OperationId::ListRoleAssignments => rbac::list_assignments(&call).await,
+            OperationId::GetRoleAssignment => rbac::get_assignment(&call).await,
+            OperationId::CreateRoleAssignment => rbac::create_assignment(&call).await,
+            OperationId::DeleteRoleAssignment => rbac::delete_assignment(&call).await,
+            OperationId::DownloadSecurityDomain => security_domain::download(&call).await,
+            OperationId::DownloadSecurityDomainPending => security_domain::status(&call).await,
+        }
+    }
+
+    /// Records the event, and answers. An event that must be durable first is waited for.
+    async fn record(
+        &self,
+        request: &Request,
+        row: Option<&'static Operation>,
+        result: Result<Outbound, ApiError>,
+    ) -> Outbound {
+        let (answer, ended) = match result {
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                (answer, EventResult { status, code: "OK".to_owned(), message: String::new() })
+            }
+            Err(error) => error.answer(request.id),
+        };
+        let audit = self.core.barrier().audit();
+        if !request.is_recorded() {
+            audit.submit(Event::of(request, ended, self.core.barrier().clock().now(), None));
+        }
+        if row.is_some_and(|row| row.audit == AuditDurability::BeforeAnswer) && audit.flush().await.is_err() {
+            return ApiError::Core(Error::AuditUnavailable).answer(request.id).0;
+        }
+        with_header(answer, "x-ms-keyvault-region", "local")
+    }
+
+    async fn hsm(&self, inbound: &Inbound) -> Result<Hsm<'_>, ApiError> {
+        let Plane::ManagedHsm(label) = &inbound.host.plane else { return Err(ApiError::Core(Error::HsmNotFound)) };
+        let name: HsmName = label.parse().map_err(|_| ApiError::Core(Error::HsmNotFound))?;
+        Ok(self.core.hsm(&name).await?)
+    }
+
+    async fn context(&self, inbound: &Inbound, row: Option<&'static Operation>) -> Context {
+        let text = |name: &str| inbound.header(name).unwrap_or_default().chars().take(HEADER_TEXT_MAX).collect();
+        let resource_id = match self.hsm(inbound).await {
+            Ok(hsm) => hsm.record().resource_id(),
+            Err(_) => inbound.host.authority.clone(),
+        };
+        let uri = if inbound.query.is_empty() {
+            inbound.path.clone()
+        } else {
+            format!("{}?{}", inbound.path, inbound.query)
+        };
+        Context {
+            operation: row.map_or("Unknown", |row| row.audit_name),
+            operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
+            resource_id,
+            success_status: row.map_or(200, |row| row.success),
+            client_address: Some(inbound.peer.remote.ip()),
+            uri,
+            user_agent: text("user-agent"),
+            correlation_id: text("x-ms-client-request-id"),
+        }
+    }
+
+    /// 401 with the challenge that tells clients where to get a token (data-plane.md §4): the same whatever the path,
+    /// the HSM or the fault of the token. The resource is the parent domain of the request's own host, with its port.
+    fn challenge(&self, inbound: &Inbound) -> Outbound {
+        let domain = &inbound.host.domain;
+        let challenge = format!(
+            "Bearer authorization=\"https://login.{domain}/{}\", resource=\"https://managedhsm.{domain}\"",
+            self.tenant
+        );
+        with_header(empty(StatusCode::UNAUTHORIZED), "www-authenticate", &challenge)
+    }
+}
+
+/// Characters of a client's header that are kept for the audit log.
+const HEADER_TEXT_MAX: usize = 256;

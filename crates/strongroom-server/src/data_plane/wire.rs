@@ -1,0 +1,252 @@
+//! From the wire to the core's types and back. Values that need no context are built by the types themselves.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use serde::de::DeserializeOwned;
+use strongroom_api::keys as api;
+use strongroom_core::keys::{
+    CreateKey, DeletedKey, Key, KeyAttributes, KeyIdentifier, KeyReference, PageToken, Tags, UpdateKey,
+};
+use strongroom_core::Error;
+use strongroom_crypto::{KeySpecification, PublicKey};
+use strongroom_types::{
+    Algorithm, CurveName, KeyName, KeyOperation, KeyOperations, KeyType, ParseError, RsaSize, SymmetricSize, Timestamp,
+};
+
+use super::{ApiError, Call};
+
+/// Parses a JSON body. What is missing or of the wrong type is named; the content is not repeated.
+pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "has a member of the wrong type",
+            _ => "is not JSON",
+        };
+        ApiError::BadBody(format!("The request body {what} (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+/// The refusal of a parameter that does not parse.
+pub(super) fn bad(parameter: &'static str) -> impl Fn(ParseError) -> ApiError {
+    move |error| ApiError::Core(Error::bad_parameter(parameter, error.to_string()))
+}
+
+/// A member that must be there.
+pub(super) fn required<T>(parameter: &'static str, value: Option<T>) -> Result<T, ApiError> {
+    value.ok_or_else(|| ApiError::Core(Error::bad_parameter(parameter, "is required")))
+}
+
+/// Base64url, with or without padding (some clients send it).
+pub(super) fn binary(parameter: &'static str, text: &str) -> Result<Vec<u8>, ApiError> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::URL_SAFE,
+        GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+    );
+    LENIENT.decode(text).map_err(|_| ApiError::Core(Error::bad_parameter(parameter, "is not base64url")))
+}
+
+/// Base64url without padding.
+pub(super) fn text(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// `alg`.
+pub(super) fn algorithm(alg: Option<String>) -> Result<Algorithm, ApiError> {
+    required("alg", alg)?.parse().map_err(bad("alg"))
+}
+
+/// The key name of the path.
+pub(super) fn key_name(call: &Call<'_>) -> Result<KeyName, ApiError> {
+    let name = call.captures.get("key-name").unwrap_or_default();
+    name.parse().map_err(bad("key-name"))
+}
+
+/// The key name and version of the path.
+pub(super) fn key_reference(call: &Call<'_>) -> Result<KeyReference, ApiError> {
+    let name = key_name(call)?;
+    let version = match call.captures.get("key-version") {
+        None => None,
+        // What is no version at all names none that exists.
+        Some(text) => Some(text.parse().map_err(|_| Error::KeyNotFound { name: name.clone(), version: None })?),
+    };
+    Ok(KeyReference { name, version })
+}
+
+/// What is asked of a new key.
+pub(super) fn create_key(parameters: api::KeyCreateParameters) -> Result<CreateKey, ApiError> {
+    let api::KeyCreateParameters { kty, key_size, crv, public_exponent, key_ops, attributes, tags, release_policy } =
+        parameters;
+    refuse_release(release_policy.is_some(), attributes.as_ref())?;
+    Ok(CreateKey {
+        specification: specification(kty, key_size, crv, public_exponent)?,
+        operations: key_ops.map(key_operations).transpose()?,
+        attributes: key_attributes(attributes),
+        tags: Tags::new(tags.unwrap_or_default())?,
+    })
+}
+
+/// What is to change of a key.
+pub(super) fn update_key(parameters: api::KeyUpdateParameters) -> Result<UpdateKey, ApiError> {
+    let api::KeyUpdateParameters { key_ops, attributes, tags, release_policy } = parameters;
+    refuse_release(release_policy.is_some(), attributes.as_ref())?;
+    Ok(UpdateKey {
+        operations: key_ops.map(key_operations).transpose()?,
+        attributes: key_attributes(attributes),
+        tags: tags.map(Tags::new).transpose()?,
+    })
+}
+
+fn refuse_release(has_policy: bool, attributes: Option<&api::KeyAttributesParameters>) -> Result<(), ApiError> {
+    if has_policy {
+        return Err(Error::bad_parameter("release_policy", "secure key release is not supported by this release").into());
+    }
+    if attributes.and_then(|attributes| attributes.exportable).unwrap_or(false) {
+        return Err(Error::bad_parameter("exportable", "an exportable key needs a release policy").into());
+    }
+    Ok(())
+}
+
+fn specification(
+    kty: Option<String>,
+    key_size: Option<u32>,
+    crv: Option<String>,
+    public_exponent: Option<u64>,
+) -> Result<KeySpecification, ApiError> {
+    let key_type = KeyType::from_wire(&required("kty", kty)?).map_err(bad("kty"))?;
+    if let Some(exponent) = public_exponent.filter(|exponent| *exponent != u64::from(RSA_EXPONENT)) {
+        let problem = format!("only {RSA_EXPONENT} is supported by this release, not {exponent}");
+        return Err(Error::bad_parameter("public_exponent", problem).into());
+    }
+    // Clients send 0 for "not given".
+    let key_size = key_size.filter(|size| *size != 0);
+    match key_type {
+        KeyType::RsaHsm => {
+            let size = key_size.map_or(Ok(RsaSize::Bits2048), RsaSize::try_from).map_err(bad("key_size"))?;
+            Ok(KeySpecification::Rsa(size))
+        }
+        KeyType::EcHsm => {
+            let curve = crv.map_or(Ok(CurveName::P256), |crv| crv.parse()).map_err(bad("crv"))?;
+            Ok(KeySpecification::Ec(curve))
+        }
+        KeyType::OctHsm => {
+            let size = key_size.map_or(Ok(SymmetricSize::Bits256), SymmetricSize::try_from).map_err(bad("key_size"))?;
+            Ok(KeySpecification::Oct(size))
+        }
+    }
+}
+
+fn key_operations(key_ops: Vec<String>) -> Result<KeyOperations, ApiError> {
+    key_ops.iter().map(|text| text.parse::<KeyOperation>()).collect::<Result<_, _>>().map_err(bad("key_ops"))
+}
+
+fn key_attributes(attributes: Option<api::KeyAttributesParameters>) -> KeyAttributes {
+    let api::KeyAttributesParameters { enabled, nbf, exp, exportable: _ } = attributes.unwrap_or_default();
+    KeyAttributes {
+        enabled,
+        not_before: nbf.map(Timestamp::from_seconds),
+        expires: exp.map(Timestamp::from_seconds),
+    }
+}
+
+/// A key as it is shown.
+pub(super) fn key_bundle(call: &Call<'_>, key: &Key) -> api::KeyBundle {
+    api::KeyBundle { attributes: attributes(key), key: json_web_key(call, key), tags: tags(key) }
+}
+
+/// A deleted key as it is shown.
+pub(super) fn deleted_key_bundle(call: &Call<'_>, deleted: &DeletedKey) -> api::DeletedKeyBundle {
+    api::DeletedKeyBundle {
+        deleted_date: deleted.deleted.seconds(),
+        recovery_id: recovery_id(call, &deleted.key),
+        scheduled_purge_date: deleted.scheduled_purge.seconds(),
+        bundle: key_bundle(call, &deleted.key),
+    }
+}
+
+/// An entry of a list of keys: its identifier has no version.
+pub(super) fn key_item(call: &Call<'_>, key: &Key) -> api::KeyItem {
+    api::KeyItem {
+        attributes: attributes(key),
+        kid: format!("{}/keys/{}", call.canonical_url, key.name),
+        tags: tags(key),
+    }
+}
+
+/// An entry of a list of versions.
+pub(super) fn version_item(call: &Call<'_>, key: &Key) -> api::KeyItem {
+    let identifier = KeyIdentifier { name: key.name.clone(), version: key.version };
+    api::KeyItem { kid: kid(call, &identifier), ..key_item(call, key) }
+}
+
+/// An entry of the list of deleted keys.
+pub(super) fn deleted_key_item(call: &Call<'_>, deleted: &DeletedKey) -> api::DeletedKeyItem {
+    api::DeletedKeyItem {
+        deleted_date: deleted.deleted.seconds(),
+        recovery_id: recovery_id(call, &deleted.key),
+        scheduled_purge_date: deleted.scheduled_purge.seconds(),
+        item: key_item(call, &deleted.key),
+    }
+}
+
+/// The identifier of a version.
+pub(super) fn kid(call: &Call<'_>, key: &KeyIdentifier) -> String {
+    format!("{}/keys/{}/{}", call.canonical_url, key.name, key.version)
+}
+
+/// A page, with the link to the next one on the request's own host.
+pub(super) fn page<T>(call: &Call<'_>, value: Vec<T>, next: Option<PageToken>, limit: usize) -> api::Page<T> {
+    let next_link = next.map(|token| {
+        let version = call.inbound.query_parameter("api-version").unwrap_or_default();
+        let path = call.inbound.path.trim_end_matches('/');
+        let base = call.inbound.base_url();
+        format!("{base}{path}?api-version={version}&$skiptoken={token}&maxresults={limit}")
+    });
+    api::Page { next_link, value }
+}
+
+fn recovery_id(call: &Call<'_>, key: &Key) -> String {
+    format!("{}/deletedkeys/{}", call.canonical_url, key.name)
+}
+
+fn attributes(key: &Key) -> api::KeyAttributes {
+    api::KeyAttributes {
+        created: key.created.seconds(),
+        enabled: key.enabled,
+        exp: key.expires.map(Timestamp::seconds),
+        exportable: false,
+        nbf: key.not_before.map(Timestamp::seconds),
+        recoverable_days: key.recoverable_days,
+        recovery_level: key.recovery_level.as_str(),
+        updated: key.updated.seconds(),
+    }
+}
+
+fn json_web_key(call: &Call<'_>, key: &Key) -> api::JsonWebKey {
+    let identifier = KeyIdentifier { name: key.name.clone(), version: key.version };
+    let bare = api::JsonWebKey {
+        crv: None,
+        e: None,
+        key_ops: key.operations.iter().map(KeyOperation::as_str).collect(),
+        kid: kid(call, &identifier),
+        kty: key.key_type().as_str(),
+        n: None,
+        x: None,
+        y: None,
+    };
+    match &key.public_key {
+        PublicKey::Rsa { n, e } => api::JsonWebKey { n: Some(text(n)), e: Some(text(e)), ..bare },
+        PublicKey::Ec { curve, x, y } => {
+            api::JsonWebKey { crv: Some(curve.as_str()), x: Some(text(x)), y: Some(text(y)), ..bare }
+        }
+        PublicKey::Oct => bare,
+    }
+}
+
+fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, String>> {
+    let tags = key.tags.as_map();
+    (!tags.is_empty()).then(|| tags.clone())
+}
+
+/// The only RSA exponent AWS-LC generates keys with.
+const RSA_EXPONENT: u32 = 65_537;

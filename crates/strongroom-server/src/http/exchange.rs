@@ -1,0 +1,126 @@
+//! A request as the planes see it, and the answer they give.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+use strongroom_types::Timestamp;
+use uuid::Uuid;
+
+/// A request that has arrived whole: within all limits, on a Host of ours.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Drawn for this request; answered as `x-ms-request-id`.
+    pub id: Uuid,
+    /// When its last byte had been read.
+    pub received: Timestamp,
+    /// Both ends of the connection it came on.
+    pub peer: Peer,
+    /// The method.
+    pub method: Method,
+    /// Which of our hosts it was sent to.
+    pub host: Host,
+    /// The path as sent.
+    pub path: String,
+    /// The query as sent, without `?`; empty if none.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; empty if none.
+    pub body: Bytes,
+}
+
+/// The ends of an accepted connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// The listener's address it arrived at.
+    pub local: SocketAddr,
+}
+
+/// The host a request was sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Which plane it belongs to.
+    pub plane: Plane,
+    /// The `host[:port]` as sent, lower case: for `nextLink`, `Location`, `Azure-AsyncOperation` and the challenge.
+    pub authority: String,
+    /// The configured domain behind the plane's label with the request's port, such as `localhost:8443`.
+    pub domain: String,
+}
+
+/// The planes behind the one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plane {
+    /// `login.<domain>`.
+    Authority,
+    /// `management.<domain>`.
+    Management,
+    /// `graph.<domain>`.
+    Graph,
+    /// `<hsm>.managedhsm.<domain>`; the label, lower case.
+    ManagedHsm(String),
+    /// The instance metadata service, on its own listener under whatever Host; it is never found by name.
+    Metadata,
+}
+
+/// An answer: always whole, never streamed.
+pub type Outbound = http::Response<Full<Bytes>>;
+
+impl Inbound {
+    /// The first value of a query parameter, decoded; names are compared without case.
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// A header as text; `None` if absent or not ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The bearer token, if one was sent (RFC 6750 §2.1).
+    pub fn bearer_token(&self) -> Option<&str> {
+        let (scheme, token) = self.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+
+    /// `https://host[:port]` of this request.
+    pub fn base_url(&self) -> String {
+        format!("https://{}", self.host.authority)
+    }
+}
+
+/// An answer with a JSON body.
+pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Outbound {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let mut response = empty(status);
+            *response.body_mut() = Full::new(Bytes::from(bytes));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            response
+        }
+        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// An answer without a body.
+pub fn empty(status: StatusCode) -> Outbound {
+    let mut response = Outbound::new(Full::new(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Adds a header; a value that cannot be one is left out.
+pub fn with_header(mut response: Outbound, name: &'static str, value: &str) -> Outbound {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}

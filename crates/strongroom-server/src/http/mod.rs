@@ -1,0 +1,9 @@
+//! What all planes share of HTTP.
+
+pub mod edge;
+pub mod exchange;
+pub mod health;
+pub mod host;
+pub mod limits;
+pub mod listener;
+pub mod planes;

@@ -1,0 +1,78 @@
+//! The planes as the edge knows them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::http::exchange::{Host, Inbound, Outbound, Plane};
+use crate::http::host::Hosts;
+
+/// Answers the requests of one plane.
+#[async_trait]
+pub trait Handle: Send + Sync {
+    /// Answers one request. Errors become answers in the shape the plane's clients expect.
+    async fn handle(&self, inbound: Inbound) -> Outbound;
+}
+
+/// The planes behind one listener.
+#[derive(Clone)]
+pub enum Planes {
+    /// The planes behind TLS, told apart by Host.
+    Public(Box<PublicPlanes>),
+    /// The instance metadata service: any Host is let through, the plane judges it itself.
+    Metadata(Arc<dyn Handle>),
+}
+
+/// The planes behind TLS.
+#[derive(Clone)]
+pub struct PublicPlanes {
+    /// The names they answer to.
+    pub hosts: Hosts,
+    /// `login.<domain>`.
+    pub authority: Arc<dyn Handle>,
+    /// `management.<domain>`.
+    pub management: Arc<dyn Handle>,
+    /// `graph.<domain>`.
+    pub graph: Arc<dyn Handle>,
+    /// `<hsm>.managedhsm.<domain>`.
+    pub managed_hsm: Arc<dyn Handle>,
+}
+
+impl std::fmt::Debug for Planes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Public(_) => "Public",
+            Self::Metadata(_) => "Metadata",
+        })
+    }
+}
+
+impl Planes {
+    /// The plane that `host[:port]` means; `None` if it is none of ours.
+    pub fn find(&self, authority: &str) -> Option<(Host, Arc<dyn Handle>)> {
+        match self {
+            Self::Public(planes) => {
+                let host = planes.hosts.find(authority)?;
+                let plane = Arc::clone(planes.of(&host.plane));
+                Some((host, plane))
+            }
+            Self::Metadata(plane) => {
+                let authority = authority.to_ascii_lowercase();
+                let host = Host { plane: Plane::Metadata, domain: authority.clone(), authority };
+                Some((host, Arc::clone(plane)))
+            }
+        }
+    }
+}
+
+impl PublicPlanes {
+    fn of(&self, plane: &Plane) -> &Arc<dyn Handle> {
+        match plane {
+            Plane::Authority => &self.authority,
+            Plane::Management => &self.management,
+            Plane::Graph => &self.graph,
+            // The metadata service has a listener of its own and is never found by name.
+            Plane::ManagedHsm(_) | Plane::Metadata => &self.managed_hsm,
+        }
+    }
+}
