@@ -1,1 +1,11 @@
-//! strongroom-cli.
+//! A client of strongroom's public API: the commands that talk to a running deployment.
+//!
+//! It uses what any client could: `client.env`, tokens from the authority, the planes' REST calls. It is *not* the place
+//! for shortcuts into the server: what a command here can do, `az` or an SDK can do too.
+//!
+//! Read first: [`connection::Connection`], [`quickstart::run`].
+//!
+//! It fails with an `anyhow` error whose text is one line of cause.
+
+pub mod connection;
+pub mod quickstart;
