@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::barrier::Barrier;
 use crate::deployment::Deployment;
+use crate::keys::FailureBudget;
 use crate::layout::Generation;
 use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
 use crate::rbac::Rights;
@@ -25,6 +26,7 @@ pub struct Core {
     root: Arc<dyn RootProvider>,
     pool: Arc<dyn CryptoPool>,
     caches: Caches,
+    decryption_failures: FailureBudget,
 }
 
 impl std::fmt::Debug for Core {
@@ -71,7 +73,7 @@ impl Core {
             sealers: Cache::new(CACHED_SEALERS_MAX),
             materials: Cache::new(CACHED_MATERIALS_MAX),
         };
-        Self { barrier, deployment, root, pool, caches }
+        Self { barrier, deployment, root, pool, caches, decryption_failures: FailureBudget::default() }
     }
 
     /// The one way to the store.
@@ -91,6 +93,10 @@ impl Core {
 
     pub(crate) fn caches(&self) -> &Caches {
         &self.caches
+    }
+
+    pub(crate) fn decryption_failures(&self) -> &FailureBudget {
+        &self.decryption_failures
     }
 
     /// Runs slow work on the pool, away from the threads that serve connections.

@@ -7,6 +7,7 @@
 mod create;
 mod crypto;
 mod delete;
+mod failures;
 mod read;
 mod record;
 mod update;
@@ -14,6 +15,7 @@ mod update;
 pub use create::{CreateKey, KeyAttributes};
 pub use crypto::{CipherInput, Decrypted, Encrypted, KeyIdentifier, Signed};
 pub use delete::JobRequest;
+pub(crate) use failures::FailureBudget;
 pub use read::{KeyPage, PageRequest, PageToken};
 pub use record::{DeletedKey, Key, KeyReference, RecoveryLevel, Tags};
 pub use update::UpdateKey;

@@ -69,6 +69,7 @@ pub struct CipherInput {
 
 /// A key that may be used for one operation, now. Built by [`Hsm::open`] only.
 struct UsableKey {
+    id: KeyId,
     identifier: KeyIdentifier,
     material: Arc<KeyMaterial>,
 }
@@ -82,7 +83,7 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         digest: Vec<u8>,
     ) -> Result<Signed> {
-        let UsableKey { identifier, material } = self.open(request, key, KeyOperation::Sign, algorithm).await?;
+        let UsableKey { identifier, material, .. } = self.open(request, key, KeyOperation::Sign, algorithm).await?;
         let placement = placement(material.specification(), KeyOperation::Sign);
         let value = self.core().place(placement, move || material.sign(algorithm, &digest)).await??;
         Ok(Signed { key: identifier, value })
@@ -110,7 +111,7 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         input: CipherInput,
     ) -> Result<Encrypted> {
-        let UsableKey { identifier, material } = self.open(request, key, KeyOperation::Encrypt, algorithm).await?;
+        let UsableKey { identifier, material, .. } = self.open(request, key, KeyOperation::Encrypt, algorithm).await?;
         let entropy = Arc::clone(self.core().barrier().entropy());
         let placement = placement(material.specification(), KeyOperation::Encrypt);
         let work = move || {
@@ -129,14 +130,14 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         input: CipherInput,
     ) -> Result<Decrypted> {
-        let UsableKey { identifier, material } = self.open(request, key, KeyOperation::Decrypt, algorithm).await?;
+        let UsableKey { id, identifier, material } = self.open(request, key, KeyOperation::Decrypt, algorithm).await?;
         let placement = placement(material.specification(), KeyOperation::Decrypt);
         let work = move || {
             let (iv, tag, aad) = (input.iv.as_deref(), input.tag.as_deref(), input.aad.as_deref());
             material.decrypt(algorithm, DecryptInput { value: &input.value, iv, tag, aad })
         };
-        let value = self.core().place(placement, work).await??;
-        Ok(Decrypted { key: identifier, value })
+        let opened = self.core().place(placement, work).await?;
+        Ok(Decrypted { key: identifier, value: self.within_budget(request, id, opened)? })
     }
 
     /// Wraps another key.
@@ -147,7 +148,7 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         value: Secret<Vec<u8>>,
     ) -> Result<Encrypted> {
-        let UsableKey { identifier, material } = self.open(request, key, KeyOperation::WrapKey, algorithm).await?;
+        let UsableKey { identifier, material, .. } = self.open(request, key, KeyOperation::WrapKey, algorithm).await?;
         let entropy = Arc::clone(self.core().barrier().entropy());
         let placement = placement(material.specification(), KeyOperation::WrapKey);
         let work = move || material.wrap(algorithm, value.expose(), entropy.as_ref());
@@ -163,10 +164,11 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         wrapped: Vec<u8>,
     ) -> Result<Decrypted> {
-        let UsableKey { identifier, material } = self.open(request, key, KeyOperation::UnwrapKey, algorithm).await?;
+        let UsableKey { id, identifier, material } =
+            self.open(request, key, KeyOperation::UnwrapKey, algorithm).await?;
         let placement = placement(material.specification(), KeyOperation::UnwrapKey);
-        let value = self.core().place(placement, move || material.unwrap(algorithm, &wrapped)).await??;
-        Ok(Decrypted { key: identifier, value })
+        let opened = self.core().place(placement, move || material.unwrap(algorithm, &wrapped)).await?;
+        Ok(Decrypted { key: identifier, value: self.within_budget(request, id, opened)? })
     }
 
     /// The one door to a key.
@@ -185,8 +187,24 @@ impl Hsm<'_> {
         if !algorithm.supports(operation) {
             return Err(CryptoError::UnsuitableAlgorithm { algorithm }.into());
         }
+        if matches!(operation, KeyOperation::Decrypt | KeyOperation::UnwrapKey) {
+            self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
+        }
         let material = self.material(&permit, name.id, version, record.value.specification).await?;
-        Ok(UsableKey { identifier: KeyIdentifier { name: name.name, version }, material })
+        Ok(UsableKey { id: name.id, identifier: KeyIdentifier { name: name.name, version }, material })
+    }
+
+    /// Counts what did not open against the caller.
+    fn within_budget<T>(
+        &self,
+        request: &Request,
+        key: KeyId,
+        opened: std::result::Result<T, CryptoError>,
+    ) -> Result<T> {
+        if matches!(opened, Err(CryptoError::Rejected)) {
+            self.core().decryption_failures().failed(key, request.caller.principal, request.received);
+        }
+        Ok(opened?)
     }
 
     /// Nothing that must be recorded happens while it cannot be (protocols.md §7).
