@@ -168,3 +168,6 @@ fn malformed(problem: &'static str) -> SecurityDomainError {
 
 const FORMAT: u32 = 1;
 const SIGNATURE_LABEL: &[u8] = b"strongroom/security-domain-manifest";
+
+#[cfg(test)]
+mod tests;

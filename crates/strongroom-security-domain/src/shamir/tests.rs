@@ -38,17 +38,33 @@ fn splitting_and_combining_give_what_the_vectors_say() {
     }
 }
 
-/// With a coefficient for each byte and one share fewer than the quorum, every secret is as likely as any other.
+#[derive(Deserialize)]
+struct Expected {
+    master_key_hex: String,
+    coefficients_c1_per_byte: Vec<u16>,
+    shares_plaintext_hex: Vec<String>,
+}
+
+#[test]
+fn the_shares_of_the_example_file_come_out_of_its_master_key() {
+    let expected: Expected =
+        serde_json::from_str(include_str!("../../../../vectors/security-domain/expected.json")).unwrap();
+    let coefficients = Coefficients::from_vectors(1, expected.coefficients_c1_per_byte);
+    let shares = split(&hex(&expected.master_key_hex), &coefficients, 3);
+    let bytes: Vec<Vec<u8>> = shares.iter().map(|share| share.to_bytes().expose().clone()).collect();
+    assert_eq!(bytes, expected.shares_plaintext_hex.iter().map(|share| hex(share)).collect::<Vec<_>>());
+}
+
+/// Whatever the secret is guessed to be, exactly one value of the missing share gives it.
 #[test]
 fn one_share_fewer_than_the_quorum_fits_every_secret() {
     let quorum = Quorum::new(3, 3).unwrap();
     let coefficients = Coefficients::draw(quorum, 1, &SystemEntropy).unwrap();
     let shares = split(&[0x5a], &coefficients, 3);
     for guess in 0..=255 {
-        let invented = Share { x: 100, values: Secret::new(vec![0]) };
         let with = |value| {
-            let candidate = Share { x: invented.x, values: Secret::new(vec![value]) };
-            combine(&[&shares[0], &shares[1], &candidate]).is_some_and(|secret| secret.expose() == &[guess])
+            let invented = Share { x: 100, values: Secret::new(vec![value]) };
+            combine(&[&shares[0], &shares[1], &invented]).is_some_and(|secret| secret.expose() == &[guess])
         };
         assert_eq!((0..257).filter(|value| with(*value)).count(), 1, "{guess}");
     }
