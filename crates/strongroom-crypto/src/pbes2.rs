@@ -119,3 +119,73 @@ const AES_CBC: [(ObjectIdentifier, SymmetricSize); 3] = [
     (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.22"), SymmetricSize::Bits192),
     (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.42"), SymmetricSize::Bits256),
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Vectors {
+        password: String,
+        pkcs8_hex: String,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        how: String,
+        supported: bool,
+        der_hex: String,
+    }
+
+    fn vectors() -> Vectors {
+        serde_json::from_str(include_str!("../../../vectors/pbes2.json")).unwrap()
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_openssl_encrypted_decrypts_or_is_refused_by_its_algorithm() {
+        let vectors = vectors();
+        assert_eq!(vectors.cases.iter().filter(|case| case.supported).count(), 4);
+        for case in vectors.cases {
+            let decrypted = decrypt(&hex(&case.der_hex), vectors.password.as_bytes());
+            match case.supported {
+                true => assert_eq!(decrypted.unwrap().expose(), &hex(&vectors.pkcs8_hex), "{}", case.how),
+                false => assert_eq!(decrypted.unwrap_err(), CryptoError::MalformedMaterial, "{}", case.how),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_or_with_more_behind_it_is_refused() {
+        let vectors = vectors();
+        let der = hex(&vectors.cases[0].der_hex);
+        for length in 0..der.len() {
+            assert!(decrypt(&der[..length], vectors.password.as_bytes()).is_err(), "{length}");
+        }
+        assert!(decrypt(&[der.as_slice(), &[0]].concat(), vectors.password.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn more_rounds_than_the_limit_are_refused_without_being_computed() {
+        let mut der = hex(&vectors().cases[0].der_hex);
+        assert_eq!(Encrypted::parse(&der).unwrap().rounds.get(), 2048);
+        // Two bytes more for the number: so much more for every structure around it.
+        let at = der.windows(4).position(|window| window == [2, 2, 8, 0]).unwrap();
+        for (rounds, allowed) in [([0x00, 0x98, 0x96, 0x80], true), ([0x00, 0x98, 0x96, 0x81], false)] {
+            let mut longer = der.clone();
+            longer.splice(at..at + 4, [&[2, 4], rounds.as_slice()].concat());
+            for length_at in [2, 4, 17, 19, 30, 32] {
+                longer[length_at] += 2;
+            }
+            assert_eq!(Encrypted::parse(&longer).is_some(), allowed, "{rounds:?}");
+        }
+        der[at + 3] = 1;
+        assert_eq!(Encrypted::parse(&der).unwrap().rounds.get(), 2049);
+    }
+}

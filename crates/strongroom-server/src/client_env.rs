@@ -6,11 +6,14 @@ use std::path::PathBuf;
 
 use strongroom_types::Secret;
 
+use crate::authentication::PublicAddress;
+use crate::http::host::{BLOB, GRAPH, MANAGED_HSM, MANAGEMENT, VAULT};
+
 /// What clients are told.
 #[derive(Debug)]
 pub struct ClientEnvironment {
-    /// `management`, `login` and the like below it, with the port if it is not 443.
-    pub domain_and_port: String,
+    /// What every URL is made of.
+    pub address: PublicAddress,
     /// Where the instance metadata service listens, if it does.
     pub metadata_url: Option<String>,
     /// The CA alone, PEM.
@@ -49,14 +52,17 @@ impl ClientEnvironment {
 
     /// Every variable with its value, in the order of the file.
     fn variables(&self) -> Vec<(&'static str, Secret<String>)> {
-        let domain = &self.domain_and_port;
-        let authority = format!("https://login.{domain}");
+        let Self { address, .. } = self;
+        let suffix = |label: &str| address.url(label).replacen("https://", ".", 1);
+        // The storage suffix has no leading dot, and no label either (az-cli.md §1.1).
+        let storage = suffix(BLOB).replacen(".blob.", "", 1);
+        let authority = address.authority_url();
         let metadata = self.metadata_url.clone().unwrap_or_default();
         let (ca_file, ca_bundle) = (self.ca_file.display().to_string(), self.ca_bundle.display().to_string());
         let mut variables = vec![
-            ("STRONGROOM_MANAGEMENT_URL", format!("https://management.{domain}")),
+            ("STRONGROOM_MANAGEMENT_URL", address.url(MANAGEMENT)),
             ("STRONGROOM_AUTHORITY_URL", authority.clone()),
-            ("STRONGROOM_GRAPH_URL", format!("https://graph.{domain}")),
+            ("STRONGROOM_GRAPH_URL", address.url(GRAPH)),
             ("STRONGROOM_IMDS_URL", metadata.clone()),
             ("STRONGROOM_CA_FILE", ca_file.clone()),
             ("STRONGROOM_TENANT_ID", self.tenant.clone()),
@@ -64,10 +70,9 @@ impl ClientEnvironment {
             ("STRONGROOM_RESOURCE_GROUP", self.resource_group.clone()),
             ("STRONGROOM_CLIENT_ID", self.client_id.clone()),
             ("STRONGROOM_PRINCIPAL_ID", self.principal_id.clone()),
-            ("STRONGROOM_MHSM_SUFFIX", format!(".managedhsm.{domain}")),
-            ("STRONGROOM_KEYVAULT_SUFFIX", format!(".vault.{domain}")),
-            // The storage suffix has no leading dot (az-cli.md §1.1).
-            ("STRONGROOM_STORAGE_SUFFIX", domain.clone()),
+            ("STRONGROOM_MHSM_SUFFIX", suffix(MANAGED_HSM)),
+            ("STRONGROOM_KEYVAULT_SUFFIX", suffix(VAULT)),
+            ("STRONGROOM_STORAGE_SUFFIX", storage),
             // `DefaultAzureCredential` asks a real tenant's authority elsewhere first (components.md §0 rule 3).
             ("AZURE_TENANT_ID", TENANT_ALIAS.to_owned()),
             ("AZURE_CLIENT_ID", self.client_id.clone()),
@@ -115,7 +120,7 @@ mod tests {
 
     fn environment(metadata_url: Option<&str>) -> ClientEnvironment {
         ClientEnvironment {
-            domain_and_port: "localhost:8443".to_owned(),
+            address: PublicAddress { domain: "localhost".parse().unwrap(), port: 8443 },
             metadata_url: metadata_url.map(str::to_owned),
             ca_file: "/it's a $HOME/`ca`.pem".into(),
             ca_bundle: "/b \"undle\"\\.pem".into(),

@@ -12,13 +12,14 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::audit_log::OnFull;
+use crate::authentication::OutsideIssuer;
 use crate::http::host::Domain;
 
 pub use file::{FileError, FileProblem};
 pub use settings::{Flags, MetadataListener, Settings, SettingsError};
 
 /// The configuration file, as it is written.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Configuration {
     /// Where this node keeps what is its own, and the embedded store.
@@ -35,6 +36,8 @@ pub struct Configuration {
     pub root: Root,
     /// Where records lie.
     pub store: Store,
+    /// Issuers whose tokens count besides the built-in authority's.
+    pub issuer: Vec<OutsideIssuer>,
     /// The instance metadata service.
     pub metadata: Metadata,
     /// The audit log.

@@ -133,7 +133,7 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel(10);
         owner.tasks().every(Duration::from_millis(1), move || {
             let sender = sender.clone();
-            async move { drop(sender.send(()).await) }
+            async move { sender.send(()).await.unwrap_or_default() }
         });
         receiver.recv().await.unwrap();
         receiver.recv().await.unwrap();

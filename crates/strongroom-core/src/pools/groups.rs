@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::barrier::{Record, Stored, Transaction};
 use crate::managed_hsm::ManagedHsm;
 use crate::pools::{
-    Action, Error, GroupName, Location, Permit, Pools, ResourceScope, Result, Subscription, Tags, Written, layout,
+    Action, Error, GroupName, HsmView, Location, Permit, Pools, ResourceScope, Result, Subscription, Tags,
+    UserAssignedIdentity, Written, layout,
 };
 use crate::request::{Caller, Request};
 
@@ -84,6 +85,24 @@ impl Pools {
         let all = barrier.all::<ResourceGroup>(barrier.deployment(), &layout::resource_groups(subscription)).await?;
         let readable = |group: &ResourceGroup| permit.allows(Action::GroupRead, &group.scope());
         Ok(all.into_iter().map(|stored| stored.value).filter(readable).collect())
+    }
+
+    /// The resources of a subscription that the caller may read: HSMs and identities.
+    pub async fn resources(
+        &self,
+        permit: &Permit,
+        subscription: Uuid,
+    ) -> Result<(Vec<HsmView>, Vec<UserAssignedIdentity>)> {
+        permit.demand_list(Action::ResourcesRead, &ResourceScope::subscription(subscription))?;
+        let hsms = self.readable_hsms(permit, subscription, None).await?;
+        let identities = self.readable_identities(permit, subscription, None).await?;
+        Ok((hsms, identities))
+    }
+
+    /// Whether a group is there that the caller is about to write: a PUT that makes one is answered otherwise.
+    pub async fn group_is_there(&self, permit: &Permit, subscription: Uuid, name: &GroupName) -> Result<bool> {
+        permit.demand(Action::GroupWrite, &ResourceScope::group(subscription, name))?;
+        Ok(self.find_group(subscription, name).await?.is_some())
     }
 
     /// Makes or changes a resource group.

@@ -121,6 +121,18 @@ impl Pools {
         Ok(all.into_iter().map(|stored| stored.value).filter(readable).collect())
     }
 
+    /// Whether an identity is there that the caller is about to write: a PUT that makes one is answered otherwise.
+    pub async fn identity_is_there(
+        &self,
+        permit: &Permit,
+        subscription: Uuid,
+        group: &GroupName,
+        name: &IdentityName,
+    ) -> Result<bool> {
+        permit.demand(Action::IdentityWrite, &UserAssignedIdentity::scope_of(subscription, group, name))?;
+        Ok(self.find_identity(subscription, group, name).await?.is_some())
+    }
+
     /// Makes an identity with a new principal, or changes the tags of an existing one.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ mod tags;
 
 use std::sync::Arc;
 
-use strongroom_types::PrincipalId;
+use strongroom_types::{PrincipalId, TenantId};
 use uuid::Uuid;
 
 use crate::barrier::{Barrier, Stored};
@@ -97,6 +97,11 @@ impl Pools {
     /// The core it works on.
     pub fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// The tenant whose principals hold roles here.
+    pub fn tenant(&self) -> Result<TenantId> {
+        Ok(self.directory.tenant()?.id)
     }
 
     /// What kind of principal an object id names, as far as our directory knows.

@@ -5,6 +5,7 @@ use strongroom_api::error::ErrorBody;
 use strongroom_core::audit::{Result as EventResult, rfc3339};
 use strongroom_core::identity::IdentityError;
 use strongroom_core::{Error as CoreError, pools};
+use uuid::Uuid;
 
 use crate::arm::versions;
 use crate::http::exchange::{Outbound, json, with_header};
@@ -64,10 +65,10 @@ impl From<strongroom_core::Error> for ArmError {
 
 impl ArmError {
     /// The answer, and how the audit log calls it.
-    pub(crate) fn answer(&self) -> (Outbound, EventResult) {
+    pub(crate) fn answer(&self, request_id: Uuid) -> (Outbound, EventResult) {
         let ((status, code), message) = (self.status(), self.message());
         if status.is_server_error() {
-            tracing::error!(error = self as &dyn std::error::Error, "a management request failed");
+            tracing::error!(%request_id, error = self as &dyn std::error::Error, "a management request failed");
         }
         let mut answer = json(status, &ErrorBody::new(code, message.as_str()));
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
@@ -216,8 +217,8 @@ fn message_of_pools(error: &pools::Error) -> String {
         | E::RoleAssignmentNotFound(_)
         | E::RoleAssignmentExists { .. }
         | E::RoleAssignmentUpdateNotPermitted(_)
-        | E::LastRoleAdministrator
-        | E::Directory(_) => sentence(&error.to_string()),
+        | E::LastRoleAdministrator => sentence(&error.to_string()),
+        E::Directory(error) => message_of_directory(error),
     }
 }
 
@@ -240,3 +241,63 @@ fn status_of_directory(error: &IdentityError) -> (StatusCode, &'static str) {
         | E::AlreadyEnrolled => INTERNAL,
     }
 }
+
+fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
+    use CoreError as E;
+    match error {
+        E::Conflict => (StatusCode::CONFLICT, "ConflictError"),
+        E::Throttled => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        E::Store(_) | E::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        // The management plane asks the core for nothing of this; if it happens it is a mistake of ours.
+        E::Forbidden { .. }
+        | E::ForeignTenant
+        | E::NotActivated
+        | E::HsmNotFound
+        | E::AlreadyActivated
+        | E::KeyNotFound { .. }
+        | E::KeyDeleted { .. }
+        | E::KeyDisabled { .. }
+        | E::KeyOutsideValidity { .. }
+        | E::OperationNotPermitted { .. }
+        | E::PurgeProtected { .. }
+        | E::BadParameter { .. }
+        | E::LimitReached { .. }
+        | E::RoleDefinitionNotFound { .. }
+        | E::RoleAssignmentNotFound { .. }
+        | E::RoleAssignmentExists { .. }
+        | E::LastAdministrator { .. }
+        | E::Tampered { .. }
+        | E::Deployment(_)
+        | E::SecurityDomain(_)
+        | E::Crypto(_)
+        | E::Internal(_) => INTERNAL,
+    }
+}
+
+fn message_of_core(error: &CoreError) -> String {
+    let (status, _) = status_of_core(error);
+    let message = match status {
+        StatusCode::CONFLICT => "The resource was changed by somebody else at the same time. Try again.",
+        StatusCode::TOO_MANY_REQUESTS => "Too many requests are waiting. Try again in a moment.",
+        StatusCode::SERVICE_UNAVAILABLE => "The service is not available at the moment. Try again in a moment.",
+        _ => "The service made a mistake. Its log says more under the id of the request.",
+    };
+    message.to_owned()
+}
+
+fn message_of_directory(error: &IdentityError) -> String {
+    match error {
+        IdentityError::Core(error) => message_of_core(error),
+        error if status_of_directory(error) == INTERNAL => message_of_core(&CoreError::Internal("")),
+        error => sentence(&error.to_string()),
+    }
+}
+
+/// Our error texts begin in lower case and end without a full stop; what clients print does not.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str())
+}
+
+const INTERNAL: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError");

@@ -67,4 +67,6 @@ pub(crate) fn endpoints(inbound: &Inbound) -> Outbound {
     json(StatusCode::OK, &endpoints)
 }
 
+/// The segments of its path.
+pub(crate) const PATH: &[&str] = &["metadata", "endpoints"];
 const FIRST_WITH_ONE_OBJECT: &str = "2022-09-01";

@@ -163,6 +163,12 @@ impl Route {
         Ok(Self { whole, authorization })
     }
 
+    /// Whether the path has these segments and no others.
+    pub(crate) fn is(&self, segments: &[&str]) -> bool {
+        let own = self.whole.segments();
+        own.len() == segments.len() && own.iter().zip(segments).all(|(own, other)| own.eq_ignore_ascii_case(other))
+    }
+
     /// The provider that the path names last, such as `Microsoft.KeyVault`.
     pub(crate) fn namespace(&self) -> Option<&str> {
         let segments = self.whole.segments();

@@ -65,9 +65,10 @@ impl Configuration {
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
-        let Self { data_dir, tls, root, .. } = self;
+        let Self { data_dir, tls, root, issuer, .. } = self;
         let files = [&mut tls.certificate_file, &mut tls.private_key_file, &mut root.file, data_dir];
-        for path in files.into_iter().flatten().chain(&mut tls.extra_ca_files) {
+        let of_issuers = issuer.iter_mut().filter_map(|issuer| issuer.ca_file.as_mut());
+        for path in files.into_iter().flatten().chain(&mut tls.extra_ca_files).chain(of_issuers) {
             *path = folder.join(&path);
         }
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::audit_log::OnFull;
+use crate::authentication::OutsideIssuer;
 use crate::config::{Configuration, Log, LogFormat, Tls};
 use crate::http::host::Domain;
 
@@ -31,8 +32,10 @@ pub struct Flags {
 pub struct Settings {
     /// Where this node keeps what is its own, and the embedded store.
     pub data_dir: PathBuf,
-    /// The domains that are served; the first is in every URL.
-    pub domains: Vec<Domain>,
+    /// The domain in every URL.
+    pub domain: Domain,
+    /// Domains that are served besides it; it is none of them.
+    pub suffixes: Vec<Domain>,
     /// Where to listen; never empty.
     pub listen: Vec<SocketAddr>,
     /// Whether `listen` is the default, so that a machine without IPv6 is no error.
@@ -43,6 +46,8 @@ pub struct Settings {
     pub metadata: MetadataListener,
     /// Resource ids of the identities it serves outside the local profile.
     pub metadata_identities: Vec<String>,
+    /// Issuers whose tokens count besides the built-in authority's.
+    pub issuers: Vec<OutsideIssuer>,
     /// Certificates.
     pub tls: Tls,
     /// The root file.
@@ -112,7 +117,8 @@ impl Settings {
         flags: Flags,
         default_data_dir: Option<PathBuf>,
     ) -> Result<Self, SettingsError> {
-        let Configuration { data_dir, domain, listen, public, tls, root, store: _, metadata, audit, mut log } = file;
+        let Configuration { data_dir, domain, listen, public, tls, root, store: _, issuer, metadata, audit, mut log } =
+            file;
         if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
             return Err(SettingsError::HalfCertificate);
         }
@@ -128,20 +134,23 @@ impl Settings {
             None if listen.iter().all(|address| address.ip().is_loopback()) => DEFAULT_METADATA,
             None => MetadataListener::Off,
         };
-        let mut domains = vec![flags.domain.or(domain).unwrap_or_else(Domain::localhost)];
+        let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
+        let mut suffixes = Vec::new();
         for suffix in public.suffixes {
-            if !domains.contains(&suffix) {
-                domains.push(suffix);
+            if suffix != domain && !suffixes.contains(&suffix) {
+                suffixes.push(suffix);
             }
         }
         log.format = flags.log_format.unwrap_or(log.format);
         Ok(Self {
-            domains,
+            domain,
+            suffixes,
             listen,
             listen_by_default,
             public_port: public.port,
             metadata: metadata_listener,
             metadata_identities: metadata.identities,
+            issuers: issuer,
             root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
             tls,
             data_dir,
@@ -151,6 +160,11 @@ impl Settings {
             accept_rollback: flags.accept_rollback,
             init: flags.init,
         })
+    }
+
+    /// All domains that are served.
+    pub fn domains(&self) -> Vec<Domain> {
+        std::iter::once(&self.domain).chain(&self.suffixes).cloned().collect()
     }
 
     /// Whether every listener is on loopback (architecture.md §2).

@@ -17,11 +17,12 @@ fn line(text: &str) -> String {
 #[test]
 fn the_documented_sample_says_every_key() {
     let sample = Configuration::parse(SAMPLE).unwrap();
-    let Configuration { data_dir, domain, listen, public, tls, root, store: _, metadata, audit: _, log: _ } = sample;
+    let Configuration { data_dir, domain, listen, public, tls, root, store: _, issuer, metadata, audit: _, log: _ } = sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
     assert!(public.port.is_some() && !public.suffixes.is_empty());
     assert!(tls.certificate_file.is_some() && tls.private_key_file.is_some() && !tls.extra_ca_files.is_empty());
     assert!(root.file.is_some() && root.require_locked_memory);
+    assert!(issuer.len() == 1 && issuer[0].ca_file.is_some());
     assert!(metadata.listen.is_some() && !metadata.identities.is_empty());
     for line in ["provider = ", "kind = ", "on_full = ", "format = ", "level = "] {
         assert!(SAMPLE.contains(&format!("\n{line}")), "{line} has a default and is documented all the same");
@@ -31,7 +32,7 @@ fn the_documented_sample_says_every_key() {
 #[test]
 fn the_documented_sample_can_be_served() {
     let settings = settings(SAMPLE, Flags::default()).unwrap();
-    assert_eq!(settings.domains.len(), 2);
+    assert_eq!(settings.domains().len(), 2);
     assert!(!settings.is_local());
     assert_eq!(settings.metadata, MetadataListener::Off);
 }
@@ -88,7 +89,7 @@ fn nothing_configured_is_a_local_profile() {
     assert!(settings.is_local() && settings.listen_by_default);
     assert_eq!(settings.listen, ["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()]);
     assert_eq!(settings.metadata, MetadataListener::At("127.0.0.1:8480".parse().unwrap()));
-    assert_eq!(settings.domains, [Domain::localhost()]);
+    assert_eq!(settings.domains(), [Domain::localhost()]);
     assert_eq!(settings.data_dir, Path::new("/home/somebody"));
     assert_eq!(settings.root_file, Path::new("/home/somebody/root.key"));
 }
@@ -114,7 +115,7 @@ fn flags_override_the_file() {
     };
     let settings = settings(text, flags).unwrap();
     assert_eq!(settings.data_dir, Path::new("/b"));
-    assert_eq!(settings.domains, ["b.example".parse().unwrap()]);
+    assert_eq!(settings.domains(), ["b.example".parse().unwrap()]);
     assert_eq!(settings.listen, ["127.0.0.1:2".parse().unwrap()]);
     assert_eq!(settings.metadata, MetadataListener::At("127.0.0.1:3".parse().unwrap()));
     assert_eq!(settings.log.format, LogFormat::Json);
@@ -144,5 +145,5 @@ fn half_a_certificate_and_no_listener_are_refused() {
 #[test]
 fn a_suffix_that_is_the_domain_counts_once() {
     let settings = settings("[public]\nsuffixes = [\"LOCALHOST\", \"a.example\", \"a.example\"]", Flags::default()).unwrap();
-    assert_eq!(settings.domains, [Domain::localhost(), "a.example".parse().unwrap()]);
+    assert_eq!(settings.domains(), [Domain::localhost(), "a.example".parse().unwrap()]);
 }

@@ -29,6 +29,8 @@ pub(crate) enum ApiError {
     MethodNotAllowed,
     /// The body is not what the operation takes.
     BadBody(String),
+    /// The directory cannot be read, so nobody can be told apart.
+    DirectoryUnavailable,
     /// The core refused or failed.
     Core(Error),
 }
@@ -101,6 +103,7 @@ impl ApiError {
                 shape(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The resource has no such operation")
             }
             Self::BadBody(problem) => bad(problem.clone()),
+            Self::DirectoryUnavailable => unavailable("The directory is unavailable; try again later"),
             Self::Core(error) => core_shape(error),
         }
     }

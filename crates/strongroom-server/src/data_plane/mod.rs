@@ -15,6 +15,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use http::StatusCode;
 use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId};
 use strongroom_api::path::{Captures, RequestPath};
@@ -25,8 +26,10 @@ use strongroom_core::request::{Caller, Context, Request};
 use strongroom_core::{Core, Error};
 use strongroom_types::{HsmName, TenantId};
 
-use crate::authentication::{Audience, Authenticator};
+use crate::audit_log::Strangers;
+use crate::authentication::{Audience, AuthenticationError, Authenticator};
 use crate::http::exchange::{Inbound, Outbound, Plane, empty, with_header};
+use crate::http::planes::Handle;
 pub(crate) use error::ApiError;
 
 /// The data plane of all managed HSMs of a deployment.
@@ -36,6 +39,7 @@ pub struct DataPlane {
     tenant: TenantId,
     /// `host[:port]` behind an HSM's name in key identifiers, such as `managedhsm.localhost:8443`.
     canonical_suffix: String,
+    strangers: Arc<Strangers>,
 }
 
 /// One request at work: what handlers get.
@@ -48,22 +52,31 @@ pub(crate) struct Call<'a> {
     pub(crate) canonical_url: String,
 }
 
-impl DataPlane {
-    /// A data plane over a core. Challenges name `tenant`; key identifiers are rendered below `canonical_suffix`.
-    pub fn new(core: Arc<Core>, authenticator: Arc<Authenticator>, tenant: TenantId, canonical_suffix: String) -> Self {
-        Self { core, authenticator, tenant, canonical_suffix }
-    }
-
-    /// Answers one request.
-    pub async fn handle(&self, inbound: Inbound) -> Outbound {
+#[async_trait]
+impl Handle for DataPlane {
+    async fn handle(&self, inbound: Inbound) -> Outbound {
         if let Some(answer) = self.answer_status_url(&inbound).await {
             return answer;
         }
         let caller = match self.authenticator.authenticate(&inbound, Audience::ManagedHsm, inbound.received).await {
             Ok(caller) => caller,
-            Err(_) => return self.challenge(&inbound),
+            Err(error) => return self.refuse(&inbound, &error).await,
         };
         self.answer(&inbound, caller).await
+    }
+}
+
+impl DataPlane {
+    /// A data plane over a core. Challenges name the HSM's tenant, or `tenant` where there is no HSM; key identifiers are
+    /// rendered below `canonical_suffix`; requests without a caller are counted by `strangers`.
+    pub fn new(
+        core: Arc<Core>,
+        authenticator: Arc<Authenticator>,
+        tenant: TenantId,
+        canonical_suffix: String,
+        strangers: Arc<Strangers>,
+    ) -> Self {
+        Self { core, authenticator, tenant, canonical_suffix, strangers }
     }
 
     /// The status of a security-domain download, asked by its unguessable URL and without a token: some clients lose
@@ -89,7 +102,7 @@ impl DataPlane {
             Err(error) => Err(error),
         };
         let result = match result {
-            Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound),
+            Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound).await,
             other => other,
         };
         self.record(&request, row, result).await
@@ -199,13 +212,35 @@ impl DataPlane {
         }
     }
 
-    /// 401 with the challenge that tells clients where to get a token (data-plane.md §4): the same whatever the path,
-    /// the HSM or the fault of the token. The resource is the parent domain of the request's own host, with its port.
-    fn challenge(&self, inbound: &Inbound) -> Outbound {
+    /// The answer to a request without a caller: a challenge, unless it must not be repeated at once.
+    async fn refuse(&self, inbound: &Inbound, error: &AuthenticationError) -> Outbound {
+        let reason = match error {
+            AuthenticationError::Missing => "NoToken",
+            AuthenticationError::Token(_) => "InvalidToken",
+            AuthenticationError::TooManyFailures { .. } => "TooManyFailures",
+            AuthenticationError::Unavailable(_) => "DirectoryUnavailable",
+        };
+        self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, reason, inbound.received);
+        match error {
+            AuthenticationError::Missing | AuthenticationError::Token(_) => self.challenge(inbound).await,
+            AuthenticationError::TooManyFailures { retry_after_seconds } => {
+                let answer = ApiError::Core(Error::Throttled).answer(inbound.id).0;
+                with_header(answer, "retry-after", &retry_after_seconds.to_string())
+            }
+            AuthenticationError::Unavailable(cause) => {
+                tracing::error!(request_id = %inbound.id, %cause, "the directory cannot be read");
+                ApiError::DirectoryUnavailable.answer(inbound.id).0
+            }
+        }
+    }
+
+    /// 401 with the challenge that tells clients where to get a token (data-plane.md §4): the same whatever the path and
+    /// the fault of the token. The resource is the parent domain of the request's own host, with its port.
+    async fn challenge(&self, inbound: &Inbound) -> Outbound {
+        let tenant = self.hsm(inbound).await.map_or(self.tenant, |hsm| hsm.record().tenant);
         let domain = &inbound.host.domain;
         let challenge = format!(
-            "Bearer authorization=\"https://login.{domain}/{}\", resource=\"https://managedhsm.{domain}\"",
-            self.tenant
+            "Bearer authorization=\"https://login.{domain}/{tenant}\", resource=\"https://managedhsm.{domain}\""
         );
         with_header(empty(StatusCode::UNAUTHORIZED), "www-authenticate", &challenge)
     }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use strongroom_api::operations::{OPERATIONS, OperationId};
 use strongroom_api::security_domain as api;
 use strongroom_core::activation::DownloadStatus;
+use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::hsm::Hsm;
 use strongroom_core::request::Request;
 use strongroom_core::{Core, Error};
@@ -53,9 +54,14 @@ pub(super) async fn status_by_url(core: &Core, hsm: &Hsm<'_>, inbound: &Inbound,
         .iter()
         .find(|row| row.id == OperationId::DownloadSecurityDomainPending)
         .map_or("Unknown", |row| row.audit_name);
-    let request = Request::internal(inbound.id, inbound.received, name, hsm.record().resource_id());
+    let mut request = Request::internal(inbound.id, inbound.received, name, hsm.record().resource_id());
+    request.context.client_address = Some(inbound.peer.remote.ip());
     match hsm.confirm_download(&request, operation).await {
         Ok(status) => {
+            if !request.is_recorded() {
+                let ended = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
+                core.barrier().audit().submit(Event::of(&request, ended, core.barrier().clock().now(), None));
+            }
             // Activation is on disk, and so is its event, before the client hears of it.
             match core.barrier().audit().flush().await {
                 Ok(()) => show(status),

@@ -295,7 +295,7 @@ const fn refusal(status: StatusCode, code: &'static str, message: &'static str) 
 }
 
 const OLD_VERSION: Refusal =
-    refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "HttpVersionNotSupported", "HTTP/1.1 or HTTP/2 is needed.");
+    refusal(StatusCode::BAD_REQUEST, "HttpVersionNotSupported", "HTTP/1.1 or HTTP/2 is needed.");
 const BAD_HOST: Refusal =
     refusal(StatusCode::BAD_REQUEST, "InvalidHost", "The request must name its host exactly once, in the Host header.");
 const MISDIRECTED: Refusal =

@@ -136,7 +136,7 @@ async fn the_host_is_said_exactly_once() {
     assert_eq!(status(Request::get(other)).await, StatusCode::OK, "HTTP/2 says it in :authority");
     assert_eq!(status(request("elsewhere.example", "/")).await, StatusCode::MISDIRECTED_REQUEST);
     assert_eq!(status(request("login.localhost", "/")).await, StatusCode::IM_A_TEAPOT, "another plane");
-    assert_eq!(status(request(HSM, "/").version(Version::HTTP_10)).await, StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+    assert_eq!(status(request(HSM, "/").version(Version::HTTP_10)).await, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

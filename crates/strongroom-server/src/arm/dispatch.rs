@@ -1,0 +1,94 @@
+//! From a row of the table to its handler.
+
+use strongroom_core::pools::{Permit, Reach};
+use strongroom_core::request::Request;
+use strongroom_core::retry::ATTEMPTS_MAX;
+
+use crate::arm::error::ArmError;
+use crate::arm::operations::{Access, Operation, OperationId as Id, Place};
+use crate::arm::{Arm, Call, groups, hsms, identities, roles, subscriptions};
+use crate::http::exchange::{Inbound, Outbound};
+
+/// Does an operation. What lost a race is authorized again from the start (protocols.md §4).
+pub(super) async fn perform(
+    arm: &Arm,
+    inbound: &Inbound,
+    request: &mut Request,
+    row: &'static Operation,
+    place: &Place,
+) -> Result<Outbound, ArmError> {
+    let mut attempts_left = ATTEMPTS_MAX;
+    loop {
+        let mut call = Call { arm, inbound, request: &mut *request, place };
+        match attempt(&mut call, row).await {
+            Err(error) if error.is_conflict() && attempts_left > 1 => attempts_left -= 1,
+            other => return other,
+        }
+    }
+}
+
+async fn attempt(call: &mut Call<'_>, row: &'static Operation) -> Result<Outbound, ArmError> {
+    let (action, target, reach) = match row.access {
+        Access::Anybody => return open(call, row.id).await,
+        Access::On(action, target) => (action, target, Reach::Scope),
+        Access::Within(action, target) => (action, target, Reach::ScopeOrBelow),
+    };
+    let scope = call.place.scope(target)?;
+    let permit = call.arm.pools.authorize(call.request, action, &scope, reach).await?;
+    permitted(call, &permit, row.id).await
+}
+
+/// The operations that need no right.
+async fn open(call: &Call<'_>, id: Id) -> Result<Outbound, ArmError> {
+    match id {
+        Id::ListTenants => subscriptions::tenants(call),
+        Id::ListSubscriptions => subscriptions::list(call).await,
+        _ => Err(strongroom_core::Error::Internal("an operation without an action").into()),
+    }
+}
+
+async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbound, ArmError> {
+    match id {
+        Id::ListTenants | Id::ListSubscriptions => open(call, id).await,
+        Id::GetSubscription => subscriptions::get(call, permit).await,
+        Id::ListLocations => subscriptions::locations(call),
+        Id::ListProviders => subscriptions::providers(call),
+        Id::GetProvider => subscriptions::provider(call),
+        Id::RegisterKeyVault => subscriptions::registered(call, "Microsoft.KeyVault"),
+        Id::RegisterManagedIdentity => subscriptions::registered(call, "Microsoft.ManagedIdentity"),
+        Id::ListResources => subscriptions::resources(call, permit).await,
+        Id::ListGroups => groups::list(call, permit).await,
+        Id::GetGroup => groups::get(call, permit).await,
+        Id::HeadGroup => groups::head(call, permit).await,
+        Id::PutGroup => groups::put(call, permit).await,
+        Id::DeleteGroup => groups::delete(call, permit).await,
+        Id::ListHsms => hsms::list(call, permit).await,
+        Id::ListHsmsOfGroup => hsms::list_of_group(call, permit).await,
+        Id::GetHsm => hsms::get(call, permit).await,
+        Id::PutHsm => hsms::put(call, permit).await,
+        Id::PatchHsm => hsms::patch(call, permit).await,
+        Id::DeleteHsm => hsms::delete(call, permit).await,
+        Id::ListRegions => hsms::regions(call, permit).await,
+        Id::ListPrivateLinkResources => hsms::private_link_resources(call, permit).await,
+        Id::ListPrivateEndpointConnections => hsms::private_endpoint_connections(call, permit).await,
+        Id::CheckHsmName => hsms::check_name(call, permit).await,
+        Id::ListDeletedHsms => hsms::list_deleted(call, permit).await,
+        Id::GetDeletedHsm => hsms::get_deleted(call, permit).await,
+        Id::PurgeHsm => hsms::purge(call, permit).await,
+        Id::GetHsmOperation => hsms::operation(call, permit).await,
+        Id::ListVaults | Id::ListVaultsOfGroup | Id::ListDeletedVaults => Ok(subscriptions::no_vaults()),
+        Id::ListIdentities => identities::list(call, permit).await,
+        Id::ListIdentitiesOfGroup => identities::list_of_group(call, permit).await,
+        Id::GetIdentity => identities::get(call, permit).await,
+        Id::PutIdentity => identities::put(call, permit).await,
+        Id::DeleteIdentity => identities::delete(call, permit).await,
+        Id::ListRoleDefinitions => roles::list_definitions(call, permit),
+        Id::GetRoleDefinition => roles::get_definition(call, permit),
+        Id::PutRoleDefinition => roles::put_definition(call, permit).await,
+        Id::DeleteRoleDefinition => roles::delete_definition(call, permit).await,
+        Id::ListRoleAssignments => roles::list_assignments(call, permit).await,
+        Id::GetRoleAssignment => roles::get_assignment(call, permit),
+        Id::PutRoleAssignment => roles::put_assignment(call, permit).await,
+        Id::DeleteRoleAssignment => roles::delete_assignment(call, permit).await,
+    }
+}

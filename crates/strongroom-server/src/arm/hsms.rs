@@ -1,0 +1,198 @@
+//! Managed HSMs (management-plane.md §1 to §6, az-cli.md §4).
+
+mod wire;
+
+use http::{StatusCode, header};
+use serde_json::json;
+use strongroom_core::pools::{Action, HsmId, HsmPlan, HsmView, Operation, OperationState, Permit};
+
+use crate::arm::error::ArmError;
+use crate::arm::hsms::wire::{HsmBody, NameBody};
+use crate::arm::wire::{body, list_of};
+use crate::arm::{API_VERSION, Call};
+use crate::http::exchange::{Outbound, empty, json as answer, with_header};
+
+/// `GET …/managedHSMs` of a subscription.
+pub(super) async fn list(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let views = call.arm.pools.hsms(permit, call.place.subscription()?, None).await?;
+    page(call, &views)
+}
+
+/// `GET …/managedHSMs` of a group.
+pub(super) async fn list_of_group(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let group = call.place.group()?;
+    let views = call.arm.pools.hsms(permit, call.place.subscription()?, Some(&group)).await?;
+    page(call, &views)
+}
+
+/// At most `$top` of the list, behind the name that `$skiptoken` holds.
+fn page(call: &Call<'_>, views: &[HsmView]) -> Result<Outbound, ArmError> {
+    let top = match call.inbound.query_parameter("$top") {
+        None => PAGE_MAX,
+        Some(text) => text.parse().ok().filter(|top| *top > 0).ok_or(ArmError::QueryNotValid("$top"))?,
+    };
+    let after = call.inbound.query_parameter("$skiptoken").unwrap_or_default().to_ascii_lowercase();
+    let behind: Vec<_> = views.iter().filter(|view| view.hsm.name.folded() > after.as_str()).collect();
+    let shown: Vec<_> = behind.iter().take(top.min(PAGE_MAX)).collect();
+    let value: Vec<_> = shown.iter().map(|view| wire::hsm(view, &call.arm.hsm_suffix)).collect();
+    match shown.last().filter(|_| shown.len() < behind.len()) {
+        None => Ok(list_of(value)),
+        Some(last) => {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair(API_VERSION, &version(call))
+                .append_pair("$top", &top.to_string())
+                .append_pair("$skiptoken", last.hsm.name.folded())
+                .finish();
+            let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path);
+            Ok(answer(StatusCode::OK, &json!({"value": value, "nextLink": next})))
+        }
+    }
+}
+
+/// `GET …/managedHSMs/{name}`.
+pub(super) async fn get(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let view = call.arm.pools.hsm(permit, &call.place.hsm()?).await?;
+    Ok(shown(call, &view))
+}
+
+/// `PUT …/managedHSMs/{name}`: makes one (202), changes or recovers one (200).
+pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let (mode, specification) = body::<HsmBody>(call.inbound)?.into_parts()?;
+    let (pools, id) = (&call.arm.pools, call.place.hsm()?);
+    let plan = pools.plan_hsm(permit, &id, mode).await?;
+    let status = if matches!(plan, HsmPlan::Create) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    call.request.context.success_status = status.as_u16();
+    match plan {
+        HsmPlan::Create => {
+            let (_, operation) = pools.create_hsm(call.request, permit, &id, specification).await?;
+            Ok(accepted(call, &operation).await)
+        }
+        HsmPlan::Update(stored) => {
+            let view = pools.update_hsm(call.request, permit, &stored, specification).await?;
+            Ok(shown(call, &view))
+        }
+        HsmPlan::Recover(stored) => {
+            let view = pools.recover_hsm(call.request, permit, &stored).await?;
+            Ok(shown(call, &view))
+        }
+    }
+}
+
+/// `PATCH …/managedHSMs/{name}`.
+pub(super) async fn patch(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let (_, specification) = body::<HsmBody>(call.inbound)?.into_parts()?;
+    let stored = call.arm.pools.hsm_to_patch(permit, &call.place.hsm()?).await?;
+    let view = call.arm.pools.update_hsm(call.request, permit, &stored, specification).await?;
+    Ok(shown(call, &view))
+}
+
+/// `DELETE …/managedHSMs/{name}`: 204 if there is none.
+pub(super) async fn delete(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    match call.arm.pools.delete_hsm(call.request, permit, &call.place.hsm()?).await? {
+        Some(operation) => Ok(accepted(call, &operation).await),
+        None => Ok(empty(StatusCode::NO_CONTENT)),
+    }
+}
+
+/// `GET …/regions`: there is one.
+pub(super) async fn regions(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let view = call.arm.pools.hsm(permit, &call.place.hsm()?).await?;
+    let state = wire::provisioning_state(view.hsm.provisioning);
+    Ok(list_of(vec![json!({"name": view.hsm.location, "provisioningState": state, "isPrimary": true})]))
+}
+
+/// `GET …/privateLinkResources`.
+pub(super) async fn private_link_resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let action = Action::HsmPrivateLinkResourcesRead;
+    let view = call.arm.pools.hsm_for(permit, action, &call.place.hsm()?).await?;
+    Ok(list_of(vec![json!({
+        "id": format!("{}/privateLinkResources/managedhsm", view.hsm.resource_id()),
+        "name": "managedhsm",
+        "type": "Microsoft.KeyVault/managedHSMs/privateLinkResources",
+        "properties": {
+            "groupId": "managedhsm",
+            "requiredMembers": ["default"],
+            "requiredZoneNames": [format!("privatelink.{}", wire::without_port(&call.arm.hsm_suffix))],
+        },
+    })]))
+}
+
+/// `GET …/privateEndpointConnections`: there are none.
+pub(super) async fn private_endpoint_connections(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let action = Action::HsmPrivateEndpointConnectionsRead;
+    call.arm.pools.hsm_for(permit, action, &call.place.hsm()?).await?;
+    Ok(list_of(Vec::<serde_json::Value>::new()))
+}
+
+/// `POST …/checkMhsmNameAvailability`.
+pub(super) async fn check_name(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let name = body::<NameBody>(call.inbound)?.name;
+    let availability = call.arm.pools.check_hsm_name(permit, call.place.subscription()?, &name).await?;
+    Ok(answer(StatusCode::OK, &wire::name_availability(&availability)))
+}
+
+/// `GET …/deletedManagedHSMs`.
+pub(super) async fn list_deleted(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let deleted = call.arm.pools.deleted_hsms(permit, call.place.subscription()?).await?;
+    Ok(list_of(deleted.iter().map(wire::deleted_hsm).collect()))
+}
+
+/// `GET …/locations/{location}/deletedManagedHSMs/{name}`.
+pub(super) async fn get_deleted(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let (subscription, location, name) =
+        (call.place.subscription()?, call.place.location()?, call.place.hsm_name()?);
+    let deleted = call.arm.pools.deleted_hsm(permit, subscription, &location, &name).await?;
+    Ok(answer(StatusCode::OK, &wire::deleted_hsm(&deleted)))
+}
+
+/// `POST …/deletedManagedHSMs/{name}/purge`.
+pub(super) async fn purge(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let (subscription, location, name) =
+        (call.place.subscription()?, call.place.location()?, call.place.hsm_name()?);
+    let operation = call.arm.pools.purge_hsm(call.request, permit, subscription, &location, &name).await?;
+    Ok(accepted(call, &operation).await)
+}
+
+/// `GET …/managedHsmOperationResults/{id}`: 202 until it is done, then 200 with the HSM that was made, or 204.
+pub(super) async fn operation(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let id = call.place.guid("operation")?;
+    let (operation, hsm) = call.arm.pools.operation(permit, call.place.subscription()?, id).await?;
+    Ok(match (operation.state, operation.kind, hsm) {
+        (OperationState::Running, _, _) => pending(call, &operation),
+        (OperationState::Succeeded, strongroom_core::pools::OperationKind::Create, Some(view)) => shown(call, &view),
+        (OperationState::Succeeded, _, _) => empty(StatusCode::NO_CONTENT),
+    })
+}
+
+fn shown(call: &Call<'_>, view: &HsmView) -> Outbound {
+    answer(StatusCode::OK, &wire::hsm(view, &call.arm.hsm_suffix))
+}
+
+/// 202 for an operation that was just asked for. Its first step is done at once.
+async fn accepted(call: &Call<'_>, operation: &Operation) -> Outbound {
+    if operation.state == OperationState::Running {
+        call.arm.begin(operation.id).await;
+    }
+    pending(call, operation)
+}
+
+/// 202 without a body, and where to ask next (management-plane.md §2).
+fn pending(call: &Call<'_>, operation: &Operation) -> Outbound {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair(API_VERSION, &version(call)).finish();
+    let HsmId { subscription, .. } = operation.hsm;
+    let location = format!(
+        "{}/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{}/managedHsmOperationResults/{}?{query}",
+        call.inbound.base_url(),
+        operation.location.normalized(),
+        operation.id
+    );
+    let answer = with_header(empty(StatusCode::ACCEPTED), header::LOCATION.as_str(), &location);
+    with_header(answer, header::RETRY_AFTER.as_str(), "1")
+}
+
+fn version(call: &Call<'_>) -> String {
+    call.inbound.query_parameter(API_VERSION).unwrap_or_default()
+}
+
+/// Most HSMs on a page, and how many if nobody says.
+const PAGE_MAX: usize = 100;

@@ -1,0 +1,286 @@
+//! The life of a server: start in a fixed order, serve, stop without losing anything.
+//!
+//! ```text
+//! folder → hardening → sockets → store → root → deployment → rollback check → core → directory, subscription, CA
+//!        → listeners → client.env (ready) → … → SIGTERM → requests in flight → audit log → store
+//! ```
+//! Sockets are bound early, so that a taken port leaves everything as it was; connections wait until all is there.
+
+mod deployment;
+mod error;
+mod node;
+mod planes;
+mod port_holder;
+mod ready;
+mod signals;
+mod sockets;
+mod trust;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_core::audit::{Event, Result as EventResult};
+use strongroom_core::identity::{Directory, Foundation};
+use strongroom_core::pools::{Pools, RESOURCE_GROUP, Subscription, machine_identity_id, subscription_id};
+use strongroom_core::ports::AuditSink;
+use strongroom_store::StoreError;
+use tokio::net::TcpListener;
+
+use crate::authentication::{PublicAddress, PublicNames};
+use crate::client_env::{self, ClientEnvironment};
+use crate::config::Settings;
+use crate::data_dir::DataDir;
+use crate::hardening::{Hardening, harden};
+use crate::http::edge::Edge;
+use crate::http::health::{Facts, Health, Phase};
+use crate::http::limits::Connections;
+use crate::http::listener::Listener;
+use crate::http::planes::Planes;
+use crate::jobs::KeyJobs;
+use crate::serve::deployment::Opened;
+use crate::serve::planes::{Parts, Wired};
+use crate::serve::signals::Signals;
+use crate::serve::sockets::Sockets;
+use crate::serve::trust::Trust;
+use crate::serve::work::Work;
+use crate::tasks::TaskOwner;
+use crate::tls::server_config;
+
+pub use error::StartError;
+pub use port_holder::PortHolder;
+pub use ready::Ready;
+
+/// A server that serves.
+pub struct Server {
+    opened: Opened,
+    health: Arc<Health>,
+    owner: TaskOwner,
+    signals: Signals,
+    ready: Ready,
+    /// Unlocked when everything else is closed.
+    folder: DataDir,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Starts a server. When this returns, `client.env` is written and requests are answered.
+    ///
+    /// # Errors
+    /// [`StartError`] says in one line what is wrong, and in another what helps.
+    pub async fn start(settings: Settings, version: &'static str) -> Result<Self, StartError> {
+        let signals = Signals::install().map_err(StartError::Signals)?;
+        let folder = DataDir::open(&settings.data_dir)?;
+        // What an earlier server left must not say that this one is ready.
+        folder.remove(client_env::FILE)?;
+        let hardening = hardened(&settings)?;
+        let sockets = Sockets::bind(&settings)?;
+        let opened = Opened::open(&folder, &settings).await?;
+        record_accepted_rollback(&opened, &settings)?;
+        let names = Arc::new(public_names(&settings, sockets.port));
+        let founded = Founded::open(&opened, &names).await?;
+        let trust = Trust::establish(&folder, &settings, &opened).await?;
+        let client = founded.client_environment(&folder, &opened, &names, &trust, &sockets).await?;
+        let parts = Parts {
+            opened: &opened,
+            settings: &settings,
+            names: Arc::clone(&names),
+            directory: Arc::clone(&founded.directory),
+            pools: Arc::clone(&founded.pools),
+            foundation: founded.foundation,
+            trust: &trust,
+            identity_header: node::identity_header(&folder, opened.entropy.as_ref())?,
+        };
+        let wired = parts.wire()?;
+        let health = Arc::new(Health::new(facts(&opened, &hardening, version)));
+        let ready = Ready {
+            version,
+            address: names.canonical().clone(),
+            metadata_url: client.metadata_url.clone(),
+            ca_file: client.ca_file.clone(),
+            client_env: folder.join(client_env::FILE),
+            root_file: settings.root_file.clone(),
+            memory_not_locked: hardening.memory_not_locked,
+        };
+        warn_about(&ready, &trust);
+        let server = Self { opened, health, owner: TaskOwner::new(), signals, ready, folder };
+        server.serve(sockets, wired, founded.directory, trust)?;
+        server.health.set(Phase::Ready);
+        server.folder.write(client_env::FILE, client.to_shell().expose().as_bytes())?;
+        Ok(server)
+    }
+
+    /// What a person is told.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Serves until a signal says to stop, then stops.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        self.signals.wait().await;
+        self.stop().await
+    }
+
+    /// Accepts nothing more, finishes what is in flight, and closes the audit log and the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
+    pub async fn stop(self) -> Result<(), StoreError> {
+        // The folder stays locked until this returns.
+        let Self { opened, health, owner, signals: _, ready: _, folder: _folder } = self;
+        let Opened { audit, store, .. } = opened;
+        tracing::info!("stopping");
+        health.set(Phase::Stopping);
+        if !owner.stop(IN_FLIGHT_MAX).await {
+            tracing::warn!("requests were still at work after {IN_FLIGHT_MAX:?} and were cut off");
+        }
+        if audit.flush().await.is_err() {
+            tracing::warn!("the audit log could not be written; events of changes are kept in the store");
+        }
+        let closing = tokio::task::spawn_blocking(move || audit.close());
+        if closing.await.is_err() {
+            tracing::warn!("the audit log was not closed cleanly");
+        }
+        store.close().await
+    }
+
+    /// Begins to accept connections, and the server's own work.
+    fn serve(
+        &self,
+        sockets: Sockets,
+        wired: Wired,
+        directory: Arc<Directory>,
+        trust: Trust,
+    ) -> Result<(), StartError> {
+        let Wired { public, metadata, arm } = wired;
+        let tls = Some(server_config(Arc::clone(&trust.certificates))?);
+        self.accept(sockets.public, self.edge(public), tls);
+        self.accept(sockets.metadata.into_iter().collect(), self.edge(metadata), None);
+        let Opened { core, entropy, clock, .. } = &self.opened;
+        let work = Work {
+            arm,
+            keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock))),
+            directory,
+            certificates: trust.certificates,
+            entropy: Arc::clone(entropy),
+            clock: Arc::clone(clock),
+        };
+        work.begin(&self.owner.tasks());
+        Ok(())
+    }
+
+    fn edge(&self, planes: Planes) -> Arc<Edge> {
+        let Opened { clock, entropy, .. } = &self.opened;
+        let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
+        Arc::new(Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks()))
+    }
+
+    fn accept(&self, sockets: Vec<TcpListener>, edge: Arc<Edge>, tls: Option<Arc<rustls::ServerConfig>>) {
+        let listener = Listener::new(edge, tls, Arc::new(Connections::default()), self.owner.tasks());
+        for socket in sockets {
+            listener.clone().accept(socket);
+        }
+    }
+}
+
+/// What the first start has made, and every later one finds.
+struct Founded {
+    directory: Arc<Directory>,
+    pools: Arc<Pools>,
+    foundation: Foundation,
+    subscription: Subscription,
+}
+
+impl Founded {
+    async fn open(opened: &Opened, names: &PublicNames) -> Result<Self, StartError> {
+        let core = &opened.core;
+        let directory = Arc::new(Directory::new(Arc::clone(core), names.canonical().authority_url())?);
+        let machine = machine_identity_id(subscription_id(core.deployment().id));
+        let foundation = directory.found(&opened.request("DirectoryFound")?, &machine).await?;
+        let pools = Arc::new(Pools::new(Arc::clone(core), Arc::clone(&directory)));
+        let subscription = pools.found(&opened.request("SubscriptionFound")?, &foundation).await?;
+        Ok(Self { directory, pools, foundation, subscription })
+    }
+
+    async fn client_environment(
+        &self,
+        folder: &DataDir,
+        opened: &Opened,
+        names: &PublicNames,
+        trust: &Trust,
+        sockets: &Sockets,
+    ) -> Result<ClientEnvironment, StartError> {
+        let Self { directory, foundation, subscription, .. } = self;
+        let request = opened.request("BootstrapSecretIssue")?;
+        let client_secret = node::bootstrap_secret(folder, directory, foundation, &request, opened.clock.now()).await?;
+        let metadata = sockets.metadata.as_ref().and_then(|socket| socket.local_addr().ok());
+        Ok(ClientEnvironment {
+            address: names.canonical().clone(),
+            metadata_url: metadata.map(|address| format!("http://{address}")),
+            ca_file: trust.client_ca_file.clone(),
+            ca_bundle: trust.client_ca_bundle.clone(),
+            tenant: foundation.tenant.to_string(),
+            subscription: subscription.id.to_string(),
+            resource_group: RESOURCE_GROUP.to_owned(),
+            client_id: foundation.administrator.client_id.to_string(),
+            client_secret,
+            principal_id: foundation.administrator.object_id.to_string(),
+        })
+    }
+}
+
+fn hardened(settings: &Settings) -> Result<Hardening, StartError> {
+    let hardening = harden();
+    match &hardening.memory_not_locked {
+        Some(reason) if settings.require_locked_memory => Err(StartError::MemoryNotLocked { reason: reason.clone() }),
+        _ => Ok(hardening),
+    }
+}
+
+/// Every domain under the public port; the first is canonical.
+fn public_names(settings: &Settings, port: u16) -> PublicNames {
+    let port = settings.public_port.unwrap_or(port);
+    let address = |domain: &crate::http::host::Domain| PublicAddress { domain: domain.clone(), port };
+    let canonical = address(&settings.domain);
+    PublicNames::new(canonical, settings.suffixes.iter().map(address).collect())
+}
+
+fn facts(opened: &Opened, hardening: &Hardening, version: &'static str) -> Facts {
+    Facts {
+        deployment: opened.core.deployment().id.to_string(),
+        version,
+        root_provider: opened.root_provider,
+        locked_memory: hardening.memory_not_locked.is_none(),
+        core_dumps_disabled: hardening.core_dumps_disabled,
+    }
+}
+
+/// That a rollback was accepted is for auditors to know (protocols.md §2).
+fn record_accepted_rollback(opened: &Opened, settings: &Settings) -> Result<(), StartError> {
+    if settings.accept_rollback {
+        let request = opened.request("RollbackAccept")?;
+        let ended = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
+        opened.audit.submit(Event::of(&request, ended, opened.clock.now(), None));
+    }
+    Ok(())
+}
+
+fn warn_about(ready: &Ready, trust: &Trust) {
+    if let Some(reason) = &ready.memory_not_locked {
+        tracing::warn!(reason, "memory may be swapped to disk");
+    }
+    if !trust.uncovered.is_empty() {
+        tracing::warn!(hosts = trust.uncovered.join(" "), "the certificate does not cover hosts that are served");
+    }
+}
+
+/// Longest time that requests in flight are given at a stop.
+const IN_FLIGHT_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,89 @@
+//! From files to an opened deployment: root, store, witness, audit log, core.
+
+use std::sync::Arc;
+
+use strongroom_core::deployment::{Deployment, check_not_rolled_back};
+use strongroom_core::ports::Clock;
+use strongroom_core::request::Request;
+use strongroom_core::witness::Witness;
+use strongroom_core::{Core, Foundations};
+use strongroom_crypto::providers::RootProvider;
+use strongroom_crypto::{CryptoError, Entropy, SystemEntropy};
+use strongroom_store::{EmbeddedStore, Kv};
+use uuid::Uuid;
+
+use crate::audit_log::{AuditLog, Strangers};
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::crypto_pool::ThreadPool;
+use crate::data_dir::DataDir;
+use crate::serve::error::StartError;
+use crate::serve::node;
+use crate::witness_file::WitnessFile;
+
+/// An opened deployment, and what must be closed at the end.
+pub(super) struct Opened {
+    pub(super) core: Arc<Core>,
+    pub(super) store: Arc<dyn Kv>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) strangers: Arc<Strangers>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) root_provider: &'static str,
+}
+
+impl Opened {
+    /// Opens the deployment of a data folder, or founds it.
+    pub(super) async fn open(folder: &DataDir, settings: &Settings) -> Result<Self, StartError> {
+        let (entropy, clock): (Arc<dyn Entropy>, Arc<dyn Clock>) = (Arc::new(SystemEntropy), Arc::new(SystemClock));
+        let store: Arc<dyn Kv> = Arc::new(EmbeddedStore::open(&folder.join(STORE))?);
+        let (root, expectation) = node::open_root(folder, settings, store.as_ref(), entropy.as_ref()).await?;
+        let root_provider = root.name();
+        let deployment = Deployment::open(store.as_ref(), &root, entropy.as_ref(), expectation).await?;
+        let witness = open_witness(folder, settings, store.as_ref()).await?;
+        node::remember(folder, deployment.id)?;
+        let audit_folder = folder.join(AUDIT);
+        let of_audit = |source| StartError::AuditLog { folder: audit_folder.clone(), source };
+        let audit = AuditLog::open(&audit_folder, Arc::clone(&store), settings.on_full).map_err(of_audit)?;
+        let (audit, strangers) = (Arc::new(audit), Strangers::open(&audit_folder).map_err(of_audit)?);
+        let foundations = Foundations {
+            store: Arc::clone(&store),
+            entropy: Arc::clone(&entropy),
+            clock: Arc::clone(&clock),
+            audit: Arc::clone(&audit) as Arc<dyn strongroom_core::ports::AuditSink>,
+            witness: Arc::new(witness),
+            root: Arc::new(root),
+            pool: Arc::new(ThreadPool::start().map_err(StartError::Thread)?),
+        };
+        let core = Arc::new(Core::new(deployment, foundations));
+        let recovered = audit.recover(&audit_folder, &core).await;
+        recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder, source })?;
+        Ok(Self { core, store, audit, strangers: Arc::new(strangers), entropy, clock, root_provider })
+    }
+
+    /// Work of the server itself; every commit needs a request of its own.
+    pub(super) fn request(&self, operation: &'static str) -> Result<Request, CryptoError> {
+        let id = uuid::Builder::from_random_bytes(self.entropy.sixteen()?).into_uuid();
+        Ok(internal(id, self.clock.as_ref(), operation))
+    }
+}
+
+fn internal(id: Uuid, clock: &dyn Clock, operation: &'static str) -> Request {
+    Request::internal(id, clock.now(), operation, String::new())
+}
+
+/// Compares the store with what this node has seen, unless the operator accepts that it is older.
+async fn open_witness(folder: &DataDir, settings: &Settings, store: &dyn Kv) -> Result<Witness, StartError> {
+    if settings.accept_rollback {
+        return Ok(Witness::new(Default::default(), Box::new(WitnessFile::reset(folder)?)));
+    }
+    let (seen, file) = WitnessFile::open(folder)?;
+    let witness = Witness::new(seen, Box::new(file));
+    check_not_rolled_back(store, &witness).await?;
+    Ok(witness)
+}
+
+/// The embedded store's file.
+const STORE: &str = "store.redb";
+/// The audit log's folder.
+const AUDIT: &str = "audit";

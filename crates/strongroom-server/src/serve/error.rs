@@ -1,0 +1,251 @@
+//! Why a server does not start: one line of cause, one line of remedy.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use strongroom_core::error::DeploymentError;
+use strongroom_core::identity::IdentityError;
+use strongroom_core::{Error as CoreError, pools};
+use strongroom_crypto::CryptoError;
+use strongroom_store::StoreError;
+
+use crate::audit_log::RecoverError;
+use crate::authentication::OutsideIssuerError;
+use crate::config::{FileError, SettingsError};
+use crate::data_dir::DataDirError;
+use crate::serve::port_holder::PortHolder;
+use crate::tls::error::TlsError;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration file is wrong.
+    #[error(transparent)]
+    Configuration(#[from] FileError),
+    /// File and flags do not fit together.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A port is taken.
+    #[error("{address} is in use{}", by(holder.as_ref()))]
+    PortInUse {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Who listens there, if that can be seen.
+        holder: Option<PortHolder>,
+        /// The flag that names another.
+        flag: &'static str,
+    },
+    /// The system refuses an address.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// None of the default addresses exists on this machine.
+    #[error("this machine has no loopback address to listen on")]
+    NoAddress,
+    /// Memory must be locked and cannot be.
+    #[error("memory cannot be kept out of swap: {reason}")]
+    MemoryNotLocked {
+        /// What is in the way.
+        reason: String,
+    },
+    /// The root file is gone, but the store that it opens is there.
+    #[error("{} is missing, but this deployment was founded with it", path.display())]
+    RootMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The root file cannot be used.
+    #[error(transparent)]
+    Root(CryptoError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit log cannot be opened.
+    #[error("{}: {source}", folder.display())]
+    AuditLog {
+        /// Its folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What a crash left of the audit log cannot be taken over.
+    #[error("{}: the audit log cannot be taken over", folder.display())]
+    AuditRecovery {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: RecoverError,
+    },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An issuer is configured wrongly.
+    #[error(transparent)]
+    Issuer(#[from] OutsideIssuerError),
+    /// The deployment cannot be opened, or what it holds cannot be read.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for: {0}")]
+    Signals(#[source] io::Error),
+}
+
+fn by(holder: Option<&PortHolder>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" by {holder}"))
+}
+
+impl From<IdentityError> for StartError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Core(error) => Self::Core(error),
+            _ => Self::Core(CoreError::Internal("the directory cannot be founded")),
+        }
+    }
+}
+
+impl From<pools::Error> for StartError {
+    fn from(error: pools::Error) -> Self {
+        match error {
+            pools::Error::Core(error) => Self::Core(error),
+            _ => Self::Core(CoreError::Internal("the subscription cannot be founded")),
+        }
+    }
+}
+
+impl From<CryptoError> for StartError {
+    fn from(error: CryptoError) -> Self {
+        Self::Core(CoreError::Crypto(error))
+    }
+}
+
+impl StartError {
+    /// What went wrong, in one line, with what lies below it.
+    pub fn cause(&self) -> String {
+        let mut text = self.to_string();
+        let mut below = std::error::Error::source(self);
+        while let Some(error) = below {
+            let more = error.to_string();
+            // Transparent variants say the same as what they hold.
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            below = error.source();
+        }
+        text.replace('\n', " ")
+    }
+
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Configuration(_) => {
+                "correct the file; `strongroom check-config --config FILE` looks at it without starting".to_owned()
+            }
+            Self::Settings(error) => error.remedy().to_owned(),
+            Self::DataDir(error) => data_dir(error),
+            Self::PortInUse { flag, .. } => {
+                format!("stop that process, or use another port with {flag}{}", if *flag == "--imds" { " (or --imds off)" } else { "" })
+            }
+            Self::Bind { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "use a port above 1023, or allow it: setcap cap_net_bind_service=+ep on the program".to_owned()
+            }
+            Self::Bind { .. } | Self::NoAddress => "use an address of this machine with --listen".to_owned(),
+            Self::MemoryNotLocked { .. } => {
+                "raise the limit (LimitMEMLOCK=infinity, ulimit -l unlimited) or grant CAP_IPC_LOCK, or drop \
+                 root.require_locked_memory"
+                    .to_owned()
+            }
+            Self::RootMissing { .. } => {
+                "put the root file back from your copy, or name it with [root] file; without it the store cannot be opened"
+                    .to_owned()
+            }
+            Self::Root(error) => root(error),
+            Self::Store(error) | Self::Core(CoreError::Store(error)) => store(error),
+            Self::AuditLog { source, .. } => of_system(source.kind()),
+            Self::AuditRecovery { folder, .. } => {
+                format!("make sure that {} is readable and there is space left, and start again", folder.display())
+            }
+            Self::Tls(TlsError::File { .. }) => "correct the file, or [tls] in the configuration".to_owned(),
+            Self::Issuer(_) => "correct [[issuer]] in the configuration".to_owned(),
+            Self::Core(CoreError::Deployment(error)) => deployment(error),
+            Self::Core(CoreError::Tampered { .. }) => RESTORE.to_owned(),
+            Self::Thread(_) => "raise the limit on processes (ulimit -u, TasksMax)".to_owned(),
+            Self::Tls(_) | Self::Core(_) | Self::Signals(_) => "start again; if it stays, please report it".to_owned(),
+        }
+    }
+}
+
+fn data_dir(error: &DataDirError) -> String {
+    match error {
+        DataDirError::InUse { .. } => "stop that process, or use another folder with --data-dir".to_owned(),
+        DataDirError::NotAFolder { .. } => "name a folder with --data-dir".to_owned(),
+        DataDirError::OpenToOthers { path, .. } => {
+            format!("run `chmod 700 {}` if it is meant for this, or use another folder with --data-dir", path.display())
+        }
+        DataDirError::Io { source, .. } => of_system(source.kind()),
+    }
+}
+
+fn root(error: &CryptoError) -> String {
+    match error {
+        CryptoError::RootFile { path, problem } if problem.contains("mode") => format!("run `chmod 600 {path}`"),
+        CryptoError::RootFile { problem, .. } if problem.contains(NO_SPACE) => of_system(io::ErrorKind::StorageFull),
+        CryptoError::RootFile { .. } => {
+            "put the root file back from your copy, readable for this user, or name another with [root] file".to_owned()
+        }
+        _ => "start again; if it stays, please report it".to_owned(),
+    }
+}
+
+fn store(error: &StoreError) -> String {
+    match error {
+        StoreError::Locked { .. } => "stop the process that uses it, or use another folder with --data-dir".to_owned(),
+        StoreError::Full => of_system(io::ErrorKind::StorageFull),
+        StoreError::Damaged { .. } => RESTORE.to_owned(),
+        StoreError::NewerFormat { .. } => "use the release that wrote it, or a newer one".to_owned(),
+        StoreError::Io { source, .. } => of_system(source.kind()),
+        _ => "start again; if it stays, check the disk and the kernel's log".to_owned(),
+    }
+}
+
+fn deployment(error: &DeploymentError) -> String {
+    match error {
+        DeploymentError::WrongRoot => "name the root file that this store was founded with ([root] file)",
+        DeploymentError::OtherDeployment { .. } => "use the data folder and the store that belong together",
+        DeploymentError::StoreLost { .. } => "put the store back; for a new deployment use an empty folder with --data-dir",
+        DeploymentError::RootWithoutStore => {
+            "put the store back, or found a new deployment under this root with --init"
+        }
+        DeploymentError::RolledBack { .. } => {
+            "put the newest store back, or accept what was lost since with --accept-rollback"
+        }
+        DeploymentError::Malformed => RESTORE,
+    }
+    .to_owned()
+}
+
+fn of_system(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::PermissionDenied => "run as the user it belongs to, or use another folder with --data-dir",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on that file system and start again",
+        io::ErrorKind::ReadOnlyFilesystem => "use a folder on a file system that can be written with --data-dir",
+        io::ErrorKind::NotFound => "check the name, or use another folder with --data-dir",
+        _ => "check the file system and the kernel's log",
+    }
+    .to_owned()
+}
+
+const RESTORE: &str = "restore the data folder from your copy; do not delete it, what is readable in it may be all there is";
+/// How the standard library prints `ENOSPC`.
+const NO_SPACE: &str = "os error 28";

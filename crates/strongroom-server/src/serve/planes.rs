@@ -1,0 +1,109 @@
+//! All planes of a deployment, wired together.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use strongroom_core::identity::{Directory, Foundation};
+use strongroom_core::pools::Pools;
+use strongroom_types::Secret;
+
+use crate::arm::Arm;
+use crate::authentication::{Authenticator, OutsideIssuers, PublicAddress, PublicNames};
+use crate::authority::{Authority, Graph, Imds, ServedIdentities};
+use crate::config::Settings;
+use crate::data_plane::DataPlane;
+use crate::http::exchange::{Inbound, Outbound};
+use crate::http::host::{Hosts, MANAGED_HSM};
+use crate::http::planes::{Handle, Planes, PublicPlanes};
+use crate::serve::deployment::Opened;
+use crate::serve::error::StartError;
+use crate::serve::trust::Trust;
+
+/// What planes are made of.
+pub(super) struct Parts<'a> {
+    pub(super) opened: &'a Opened,
+    pub(super) settings: &'a Settings,
+    pub(super) names: Arc<PublicNames>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) pools: Arc<Pools>,
+    pub(super) foundation: Foundation,
+    pub(super) trust: &'a Trust,
+    pub(super) identity_header: Secret<String>,
+}
+
+/// The planes, and the one of them that also has work of its own.
+pub(super) struct Wired {
+    pub(super) public: Planes,
+    pub(super) metadata: Planes,
+    pub(super) arm: Arc<Arm>,
+}
+
+impl Parts<'_> {
+    pub(super) fn wire(self) -> Result<Wired, StartError> {
+        let Self { opened, settings, names, directory, pools, foundation, trust, identity_header } = self;
+        let roots = trust.roots.store(&trust.ca);
+        let outside = OutsideIssuers::new(settings.issuers.clone(), foundation.tenant, &roots)?;
+        let (outside, strangers) = (Arc::new(outside), &opened.strangers);
+        let authenticator =
+            Arc::new(Authenticator::new(Arc::clone(&directory), Arc::clone(&names), Arc::clone(&outside)));
+        let suffix = host_and_port(names.canonical(), MANAGED_HSM);
+        let arm = Arc::new(Arm::new(pools, Arc::clone(&authenticator), suffix.clone()));
+        let core = Arc::clone(&opened.core);
+        let data_plane =
+            DataPlane::new(core, Arc::clone(&authenticator), foundation.tenant, suffix, Arc::clone(strangers));
+        let login = Authority::new(Arc::clone(&directory), Arc::clone(&names), outside, Arc::clone(strangers));
+        let graph = Graph::new(Arc::clone(&directory), authenticator, Arc::clone(strangers));
+        let served = if settings.is_local() {
+            ServedIdentities::All
+        } else {
+            ServedIdentities::Listed(settings.metadata_identities.clone())
+        };
+        let public = PublicPlanes {
+            hosts: Hosts::new(settings.domains()),
+            authority: Arc::new(LoginPlane(login)),
+            management: Arc::new(ManagementPlane(Arc::clone(&arm))),
+            graph: Arc::new(GraphPlane(graph)),
+            managed_hsm: Arc::new(data_plane),
+        };
+        let metadata = Arc::new(MetadataPlane(Imds::new(directory, names, identity_header, served)));
+        Ok(Wired { public: Planes::Public(Box::new(public)), metadata: Planes::Metadata(metadata), arm })
+    }
+}
+
+/// `<label>.<domain>[:port]`.
+pub(super) fn host_and_port(address: &PublicAddress, label: &str) -> String {
+    address.url(label).trim_start_matches("https://").to_owned()
+}
+
+struct LoginPlane(Authority);
+struct ManagementPlane(Arc<Arm>);
+struct GraphPlane(Graph);
+struct MetadataPlane(Imds);
+
+#[async_trait]
+impl Handle for LoginPlane {
+    async fn handle(&self, inbound: Inbound) -> Outbound {
+        self.0.handle(inbound).await
+    }
+}
+
+#[async_trait]
+impl Handle for ManagementPlane {
+    async fn handle(&self, inbound: Inbound) -> Outbound {
+        self.0.handle(inbound).await
+    }
+}
+
+#[async_trait]
+impl Handle for GraphPlane {
+    async fn handle(&self, inbound: Inbound) -> Outbound {
+        self.0.handle(inbound).await
+    }
+}
+
+#[async_trait]
+impl Handle for MetadataPlane {
+    async fn handle(&self, inbound: Inbound) -> Outbound {
+        self.0.handle(inbound).await
+    }
+}

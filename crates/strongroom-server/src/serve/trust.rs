@@ -1,0 +1,66 @@
+//! Certificates of this server, and what it and its clients trust.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+
+use crate::config::Settings;
+use crate::data_dir::DataDir;
+use crate::serve::deployment::Opened;
+use crate::serve::error::StartError;
+use crate::tls::certificates::{Certificates, Source};
+use crate::tls::operator::{OperatorCertificate, uncovered};
+use crate::tls::stored_ca;
+use crate::tls::trust::{TrustedRoots, pem};
+
+/// Certificates, and what is trusted.
+pub(super) struct Trust {
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) roots: TrustedRoots,
+    /// The deployment's own CA.
+    pub(super) ca: CertificateDer<'static>,
+    /// What clients need to trust this server.
+    pub(super) client_ca_file: PathBuf,
+    /// The same with everything the system trusts.
+    pub(super) client_ca_bundle: PathBuf,
+    /// Hosts that the operator's certificate does not cover.
+    pub(super) uncovered: Vec<String>,
+}
+
+impl Trust {
+    /// Opens or makes the CA, loads the server's certificate, and writes the files for clients.
+    pub(super) async fn establish(
+        folder: &DataDir,
+        settings: &Settings,
+        opened: &Opened,
+    ) -> Result<Self, StartError> {
+        let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
+        let authority = stored_ca::open_or_create(&opened.core, &opened.request("CertificateAuthorityCreate")?).await?;
+        let ca = authority.certificate().clone();
+        folder.write(CA_FILE, pem("CERTIFICATE", &ca).as_bytes())?;
+        folder.write(CA_BUNDLE, roots.bundle(&ca).as_bytes())?;
+        let domains = settings.domains();
+        let source = match (&settings.tls.certificate_file, &settings.tls.private_key_file) {
+            (Some(certificate), Some(private_key)) => Source::Operator(OperatorCertificate {
+                certificate: certificate.clone(),
+                private_key: private_key.clone(),
+            }),
+            _ => Source::Own { authority, domains: domains.clone() },
+        };
+        let by_operator = matches!(source, Source::Operator(_));
+        let certificates = Certificates::load(source, opened.entropy.as_ref(), opened.clock.now())?;
+        let leaf = certificates.current();
+        let uncovered = leaf.cert.first().map_or_else(Vec::new, |leaf| uncovered(leaf, &domains));
+        let client_ca_bundle = folder.join(CA_BUNDLE);
+        // The operator's certificate is not of our CA; what it is of, the system or `extra_ca_files` must know.
+        let client_ca_file = if by_operator { client_ca_bundle.clone() } else { folder.join(CA_FILE) };
+        let certificates = Arc::new(certificates);
+        Ok(Self { certificates, roots, ca, client_ca_file, client_ca_bundle, uncovered })
+    }
+}
+
+/// The deployment's own CA alone.
+const CA_FILE: &str = "ca.pem";
+/// The system's roots, the operator's, and our own.
+const CA_BUNDLE: &str = "ca-bundle.pem";

@@ -1,0 +1,79 @@
+//! What a server does now and then by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_core::identity::Directory;
+use strongroom_core::ports::Clock;
+use strongroom_core::request::Request;
+use strongroom_crypto::Entropy;
+
+use crate::arm::Arm;
+use crate::jobs::KeyJobs;
+use crate::tasks::Tasks;
+use crate::tls::certificates::Certificates;
+
+/// Everything that has work of its own.
+pub(super) struct Work {
+    pub(super) arm: Arc<Arm>,
+    pub(super) keys: Arc<KeyJobs>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Work {
+    /// Begins all of it.
+    pub(super) fn begin(self, tasks: &Tasks) {
+        let Self { arm, keys, directory, certificates, entropy, clock } = self;
+        tasks.every(OPERATIONS_PERIOD, move || {
+            let arm = Arc::clone(&arm);
+            async move { arm.run_pending().await }
+        });
+        tasks.every(KEYS_PERIOD, move || {
+            let keys = Arc::clone(&keys);
+            async move { keys.run().await }
+        });
+        let (rotation_entropy, rotation_clock) = (Arc::clone(&entropy), Arc::clone(&clock));
+        tasks.every(ROTATION_PERIOD, move || {
+            let (directory, entropy, clock) =
+                (Arc::clone(&directory), Arc::clone(&rotation_entropy), Arc::clone(&rotation_clock));
+            async move { rotate_signing_key(&directory, entropy.as_ref(), clock.as_ref()).await }
+        });
+        tasks.every(CERTIFICATE_PERIOD, move || {
+            let (certificates, entropy, clock) = (Arc::clone(&certificates), Arc::clone(&entropy), Arc::clone(&clock));
+            async move { renew_certificate(&certificates, entropy.as_ref(), clock.as_ref()) }
+        });
+    }
+}
+
+async fn rotate_signing_key(directory: &Directory, entropy: &dyn Entropy, clock: &dyn Clock) {
+    let Ok(id) = entropy.sixteen() else {
+        return tracing::warn!("the random number generator failed; the token-signing key is looked at again later");
+    };
+    let id = uuid::Builder::from_random_bytes(id).into_uuid();
+    let request = Request::internal(id, clock.now(), "SigningKeyRotate", String::new());
+    match directory.rotate_signing_key_if_due(&request).await {
+        Ok(None) => {}
+        Ok(Some(kid)) => tracing::info!(kid, "a new token-signing key is published"),
+        Err(error) => tracing::warn!(%error, "the token-signing key could not be rotated; it will be tried again"),
+    }
+}
+
+fn renew_certificate(certificates: &Certificates, entropy: &dyn Entropy, clock: &dyn Clock) {
+    match certificates.renew(entropy, clock.now()) {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("connections are answered with a new certificate from now on"),
+        Err(error) => tracing::warn!(%error, "the certificate could not be renewed; the current one stays"),
+    }
+}
+
+/// How often steps of long-running operations are looked for; new ones begin at once.
+const OPERATIONS_PERIOD: Duration = Duration::from_secs(1);
+/// How often purges of keys that are due, and what purges left, are looked for.
+const KEYS_PERIOD: Duration = Duration::from_secs(60);
+/// How often the age of the token-signing key is looked at.
+const ROTATION_PERIOD: Duration = Duration::from_secs(3600);
+/// How often the certificate's age and the operator's files are looked at.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(60);
