@@ -122,9 +122,11 @@ impl ArmError {
             Self::MethodNotAllowed => "The resource does not support this method.".to_owned(),
             Self::SubscriptionIdNotValid(id) => format!("'{id}' is not a subscription id: a GUID is expected."),
             Self::GuidNotValid(text) => format!("'{text}' is not valid: a GUID is expected."),
-            Self::ScopeNotValid => "The scope is not valid: the id of a subscription, a resource group or a resource is \
+            Self::ScopeNotValid => {
+                "The scope is not valid: the id of a subscription, a resource group or a resource is \
                                     expected."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::FilterNotValid => "The $filter is not understood.".to_owned(),
             Self::QueryNotValid(name) => format!("The query parameter {name} is not valid."),
             Self::BodyNotValid(problem) => format!("The body of the request is not valid: {problem}."),
@@ -183,9 +185,9 @@ fn message_of_pools(error: &pools::Error) -> String {
         E::NameNotValid { what, name, expected } => {
             format!("'{name}' is not a valid name of a {what}. Expected: {expected}.")
         }
-        E::NameTaken(name) => format!(
-            "The name '{name}' is already in use by another managed HSM. Names are global: choose another one."
-        ),
+        E::NameTaken(name) => {
+            format!("The name '{name}' is already in use by another managed HSM. Names are global: choose another one.")
+        }
         E::NameDeleted(name) => format!(
             "A managed HSM with the name '{name}' exists in deleted state. Recover it (createMode 'recover'), or purge it \
              to reuse the name."

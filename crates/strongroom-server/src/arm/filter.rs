@@ -104,7 +104,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in ["roleName", "roleName eq x", "roleName eq 'x", "a eq 'b' or c eq 'd'", "f('x'", "eq 'x'", "é eq 'x'"] {
+        for text in
+            ["roleName", "roleName eq x", "roleName eq 'x", "a eq 'b' or c eq 'd'", "f('x'", "eq 'x'", "é eq 'x'"]
+        {
             assert!(parse(Some(text)).is_err(), "{text}");
         }
         assert!(parse(Some(&format!("a eq '{}'", "x".repeat(2000)))).is_err());

@@ -139,16 +139,14 @@ pub(super) async fn list_deleted(call: &Call<'_>, permit: &Permit) -> Result<Out
 
 /// `GET …/locations/{location}/deletedManagedHSMs/{name}`.
 pub(super) async fn get_deleted(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
-    let (subscription, location, name) =
-        (call.place.subscription()?, call.place.location()?, call.place.hsm_name()?);
+    let (subscription, location, name) = (call.place.subscription()?, call.place.location()?, call.place.hsm_name()?);
     let deleted = call.arm.pools.deleted_hsm(permit, subscription, &location, &name).await?;
     Ok(answer(StatusCode::OK, &wire::deleted_hsm(&deleted)))
 }
 
 /// `POST …/deletedManagedHSMs/{name}/purge`.
 pub(super) async fn purge(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
-    let (subscription, location, name) =
-        (call.place.subscription()?, call.place.location()?, call.place.hsm_name()?);
+    let (subscription, location, name) = (call.place.subscription()?, call.place.location()?, call.place.hsm_name()?);
     let operation = call.arm.pools.purge_hsm(call.request, permit, subscription, &location, &name).await?;
     Ok(accepted(call, &operation).await)
 }

@@ -44,8 +44,7 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
     let (subscription, group, name) = (call.place.subscription()?, call.place.group()?, call.place.identity()?);
     let there = call.arm.pools.identity_is_there(permit, subscription, &group, &name).await?;
     call.request.context.success_status = if there { 200 } else { 201 };
-    let written =
-        call.arm.pools.put_identity(call.request, permit, subscription, &group, &name, specification).await?;
+    let written = call.arm.pools.put_identity(call.request, permit, subscription, &group, &name, specification).await?;
     Ok(match written {
         Written::Created(made) => answer(StatusCode::CREATED, &identity(&made)),
         Written::Updated(changed) => answer(StatusCode::OK, &identity(&changed)),

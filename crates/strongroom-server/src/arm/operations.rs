@@ -4,7 +4,7 @@
 //! checks that the permit is for what it is about to do: a wrong row is refused, never a hole.
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
-use strongroom_core::pools::{Action, GroupName, HsmId, IdentityName, Reach, ResourceScope, UserAssignedIdentity};
+use strongroom_core::pools::{Action, GroupName, HsmId, IdentityName, ResourceScope, UserAssignedIdentity};
 use strongroom_types::HsmName;
 use uuid::Uuid;
 
@@ -155,9 +155,7 @@ impl Route {
         let parse = |path: &str| RequestPath::parse(path).map_err(|_| ArmError::PathMalformed);
         let whole = parse(path)?;
         let authorization = match split_authorization(path) {
-            Some((scope, rest)) => {
-                Some((format!("/{}", parse(scope)?.segments().join("/")), parse(rest)?))
-            }
+            Some((scope, rest)) => Some((format!("/{}", parse(scope)?.segments().join("/")), parse(rest)?)),
             None => None,
         };
         Ok(Self { whole, authorization })
@@ -220,9 +218,7 @@ impl Place {
                 let name = self.hsm_name()?;
                 HsmId::deleted_scope(self.subscription()?, self.location()?.as_str(), name.as_str())
             }
-            Target::Identity => {
-                UserAssignedIdentity::scope_of(self.subscription()?, &self.group()?, &self.identity()?)
-            }
+            Target::Identity => UserAssignedIdentity::scope_of(self.subscription()?, &self.group()?, &self.identity()?),
             Target::Scope => self.scope.parse().map_err(|_| ArmError::ScopeNotValid)?,
         })
     }

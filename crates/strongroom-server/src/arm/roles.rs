@@ -17,7 +17,8 @@ use crate::http::exchange::{Outbound, empty, json as answer};
 pub(super) fn list_definitions(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let scope = permit.scope();
     let conditions = conditions(call)?;
-    let below = conditions.iter().any(|condition| matches!(condition, Condition::Call(name, _) if name == "atscopeandbelow"));
+    let below =
+        conditions.iter().any(|condition| matches!(condition, Condition::Call(name, _) if name == "atscopeandbelow"));
     let at_scope = |role: &RoleDefinition| {
         role.is_assignable_at(scope) || below && role.assignable_scopes.iter().any(|other| scope.covers(other))
     };

@@ -198,7 +198,10 @@ fn check_regions(regions: &[RegionBody], location: Option<&Location>) -> Result<
     let primary =
         |region: &RegionBody| region.is_primary == Some(true) || region.name.as_deref().is_some_and(is_location);
     if regions.len() > 1 || !regions.iter().all(primary) {
-        return Err(Error::bad_property("properties.regions", "only the region of the HSM's own location is supported"));
+        return Err(Error::bad_property(
+            "properties.regions",
+            "only the region of the HSM's own location is supported",
+        ));
     }
     Ok(())
 }

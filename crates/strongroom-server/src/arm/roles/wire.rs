@@ -94,7 +94,9 @@ impl DefinitionBody {
         if kind.is_some_and(|kind| !kind.is_empty() && !kind.eq_ignore_ascii_case(RoleKind::Custom.as_str())) {
             return Err(Error::bad_property("properties.type", "CustomRole is expected"));
         }
-        let not_valid = |_| Error::bad_property("properties.assignableScopes", "ids of subscriptions, groups or resources are expected");
+        let not_valid = |_| {
+            Error::bad_property("properties.assignableScopes", "ids of subscriptions, groups or resources are expected")
+        };
         let scopes = assignable_scopes.iter().map(|scope| scope.parse().map_err(not_valid));
         let permissions = permissions.into_iter().map(PermissionBody::into_permission).collect::<Result<_>>()?;
         CustomRoleSpecification::new(
