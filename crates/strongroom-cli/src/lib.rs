@@ -8,4 +8,5 @@
 //! It fails with an `anyhow` error whose text is one line of cause.
 
 pub mod connection;
+pub mod directory;
 pub mod quickstart;

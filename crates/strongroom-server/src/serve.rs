@@ -24,7 +24,6 @@ use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::identity::{Directory, Foundation};
 use strongroom_core::pools::{Pools, RESOURCE_GROUP, Subscription, machine_identity_id, subscription_id};
 use strongroom_core::ports::AuditSink;
-use strongroom_store::StoreError;
 use tokio::net::TcpListener;
 
 use crate::authentication::{PublicAddress, PublicNames};
@@ -47,9 +46,10 @@ use crate::serve::work::Work;
 use crate::tasks::TaskOwner;
 use crate::tls::server_config;
 
-pub use error::StartError;
+pub use error::{StartError, StopError};
 pub use port_holder::PortHolder;
 pub use ready::Ready;
+pub use trust::check_files;
 
 /// A server that serves.
 pub struct Server {
@@ -124,16 +124,21 @@ impl Server {
     ///
     /// # Errors
     /// As [`Self::stop`].
-    pub async fn run(mut self) -> Result<(), StoreError> {
-        self.signals.wait().await;
+    pub async fn run(mut self) -> Result<(), StopError> {
+        self.signalled().await;
         self.stop().await
+    }
+
+    /// Resolves when a signal says to stop; one that came before counts.
+    pub async fn signalled(&mut self) {
+        self.signals.wait().await;
     }
 
     /// Accepts nothing more, finishes what is in flight, and closes the audit log and the store.
     ///
     /// # Errors
-    /// [`StoreError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
-    pub async fn stop(self) -> Result<(), StoreError> {
+    /// [`StopError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
+    pub async fn stop(self) -> Result<(), StopError> {
         // The folder stays locked until this returns.
         let Self { opened, health, owner, signals: _, ready: _, folder: _folder } = self;
         let Opened { audit, store, .. } = opened;
@@ -149,7 +154,7 @@ impl Server {
         if closing.await.is_err() {
             tracing::warn!("the audit log was not closed cleanly");
         }
-        store.close().await
+        Ok(store.close().await?)
     }
 
     /// Begins to accept connections, and the server's own work.

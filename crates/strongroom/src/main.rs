@@ -1,2 +1,58 @@
-//! strongroom.
-fn main() {}
+//! The program: parses the command line, calls the server or the client, and says in two lines what went wrong.
+
+mod arguments;
+mod check_config;
+mod quickstart;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use strongroom_server::serve::{StartError, StopError};
+
+use crate::arguments::{Arguments, Command};
+
+/// Why a command failed: one line of cause, one of remedy.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    cause: String,
+    remedy: String,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Serve(arguments) => run(serve::run(arguments)),
+        Command::Quickstart(arguments) => run(quickstart::run(arguments)),
+        Command::CheckConfig(arguments) => check_config::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { cause, remedy }) => {
+            eprintln!("strongroom: {cause}\nhelp: {remedy}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure {
+        cause: format!("a thread cannot be started: {error}"),
+        remedy: "raise the limit on processes (ulimit -u, TasksMax)".to_owned(),
+    })?;
+    let done = runtime.block_on(command);
+    // A look-up of a name that nobody waits for any more may still be under way.
+    runtime.shutdown_background();
+    done
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self { cause: error.cause(), remedy: error.remedy() }
+    }
+}
+
+impl From<StopError> for Failure {
+    fn from(error: StopError) -> Self {
+        Self { cause: error.to_string(), remedy: error.remedy().to_owned() }
+    }
+}

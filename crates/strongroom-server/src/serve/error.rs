@@ -106,6 +106,18 @@ fn by(holder: Option<&PortHolder>) -> String {
     holder.map_or_else(String::new, |holder| format!(" by {holder}"))
 }
 
+/// The store did not close cleanly. Nothing that was acknowledged is lost by that.
+#[derive(Debug, thiserror::Error)]
+#[error("the store was not closed cleanly: {0}")]
+pub struct StopError(#[from] StoreError);
+
+impl StopError {
+    /// What to do about it, in one line.
+    pub fn remedy(&self) -> &'static str {
+        "nothing that was acknowledged is lost; check the disk and the kernel's log before the next start"
+    }
+}
+
 impl From<IdentityError> for StartError {
     fn from(error: IdentityError) -> Self {
         match error {

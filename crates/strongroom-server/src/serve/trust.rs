@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use strongroom_core::ports::Clock;
 
+use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::serve::deployment::Opened;
@@ -41,23 +43,36 @@ impl Trust {
         folder.write(CA_FILE, pem("CERTIFICATE", &ca).as_bytes())?;
         folder.write(CA_BUNDLE, roots.bundle(&ca).as_bytes())?;
         let domains = settings.domains();
-        let source = match (&settings.tls.certificate_file, &settings.tls.private_key_file) {
-            (Some(certificate), Some(private_key)) => Source::Operator(OperatorCertificate {
-                certificate: certificate.clone(),
-                private_key: private_key.clone(),
-            }),
-            _ => Source::Own { authority, domains: domains.clone() },
-        };
-        let by_operator = matches!(source, Source::Operator(_));
+        let operator = by_operator(settings);
+        let is_by_operator = operator.is_some();
+        let source = operator.map_or_else(|| Source::Own { authority, domains: domains.clone() }, Source::Operator);
         let certificates = Certificates::load(source, opened.entropy.as_ref(), opened.clock.now())?;
         let leaf = certificates.current();
         let uncovered = leaf.cert.first().map_or_else(Vec::new, |leaf| uncovered(leaf, &domains));
         let client_ca_bundle = folder.join(CA_BUNDLE);
         // The operator's certificate is not of our CA; what it is of, the system or `extra_ca_files` must know.
-        let client_ca_file = if by_operator { client_ca_bundle.clone() } else { folder.join(CA_FILE) };
+        let client_ca_file = if is_by_operator { client_ca_bundle.clone() } else { folder.join(CA_FILE) };
         let certificates = Arc::new(certificates);
         Ok(Self { certificates, roots, ca, client_ca_file, client_ca_bundle, uncovered })
     }
+}
+
+/// Reads the files that `[tls]` names, as a start would; answers with the hosts that the certificate does not cover.
+///
+/// # Errors
+/// [`StartError::Tls`] names the file and what is wrong with it.
+pub fn check_files(settings: &Settings) -> Result<Vec<String>, StartError> {
+    TrustedRoots::load(&settings.tls.extra_ca_files)?;
+    let Some(files) = by_operator(settings) else { return Ok(Vec::new()) };
+    let (certificate, _) = files.read(SystemClock.now())?;
+    let domains = settings.domains();
+    Ok(certificate.cert.first().map_or_else(Vec::new, |leaf| uncovered(leaf, &domains)))
+}
+
+fn by_operator(settings: &Settings) -> Option<OperatorCertificate> {
+    let certificate = settings.tls.certificate_file.clone()?;
+    let private_key = settings.tls.private_key_file.clone()?;
+    Some(OperatorCertificate { certificate, private_key })
 }
 
 /// The deployment's own CA alone.

@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use strongroom_server::config::{Configuration, Flags, LogFormat, Settings};
+use strongroom_server::http::host::Domain;
+use strongroom_server::serve::StartError;
+
+/// The Managed HSM API on machines you own.
+#[derive(Debug, Parser)]
+#[command(version, long_version = LONG_VERSION, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a deployment; the first start on an empty folder founds one.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArguments),
+    /// Tell the whole story on one machine: serve, make a managed HSM, activate it, use its keys.
+    #[command(after_help = QUICKSTART_EXAMPLES)]
+    Quickstart(QuickstartArguments),
+    /// Look at a configuration file without starting anything.
+    #[command(after_help = CHECK_CONFIG_EXAMPLES)]
+    CheckConfig(CheckConfigArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Serve a store that is older than this node has seen; what was written since is lost. The audit log says so.
+    #[arg(long)]
+    accept_rollback: bool,
+    /// Found a new deployment although a root file exists already.
+    #[arg(long)]
+    init: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuickstartArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Stop when the story has been told; the exit code says whether all went well.
+    #[arg(long)]
+    pub(crate) exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfigArguments {
+    /// The file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// Where a server lives and listens.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// Configuration file (TOML); the flags here override it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder for everything that is kept [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where to listen; may be given several times; port 0 takes a free one [default: 127.0.0.1:8443 and [::1]:8443].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// The domain below which all hosts lie [default: localhost].
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<Domain>,
+    /// Instance metadata service: `off`, or where it listens [default: 127.0.0.1:8480 while all listeners are on loopback].
+    #[arg(long, value_name = "ADDR:PORT")]
+    imds: Option<String>,
+    /// The log on stderr: for people, or one JSON object a line.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormatArgument>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormatArgument {
+    Text,
+    Json,
+}
+
+impl ServeArguments {
+    /// File, flags and defaults together.
+    pub(crate) fn settings(self) -> Result<Settings, StartError> {
+        let Self { place, accept_rollback, init } = self;
+        place.settings(|flags| Flags { accept_rollback, init, ..flags })
+    }
+}
+
+impl PlaceArguments {
+    /// File, flags and defaults together; `more` adds flags that only one command has.
+    pub(crate) fn settings(self, more: impl FnOnce(Flags) -> Flags) -> Result<Settings, StartError> {
+        let Self { config, data_dir, listen, domain, imds, log_format } = self;
+        let configuration = config.map(|file| Configuration::read(&file)).transpose()?.unwrap_or_default();
+        let log_format = log_format.map(|format| match format {
+            LogFormatArgument::Text => LogFormat::Text,
+            LogFormatArgument::Json => LogFormat::Json,
+        });
+        let flags = Flags { data_dir, listen, domain, metadata: imds, log_format, ..Flags::default() };
+        Ok(Settings::resolve(configuration, more(flags), default_data_dir())?)
+    }
+}
+
+/// `$XDG_DATA_HOME/strongroom`, or `~/.local/share/strongroom` (XDG Base Directory Specification: a relative
+/// `$XDG_DATA_HOME` does not count).
+#[expect(clippy::disallowed_methods, reason = "the program's entry is where the environment is read")]
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data_home = from("XDG_DATA_HOME").or_else(|| Some(from("HOME")?.join(".local/share")))?;
+    Some(data_home.join("strongroom"))
+}
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nLicence: Apache-2.0. API-compatible with Azure Managed HSM; not affiliated with Microsoft, not FIPS 140 validated."
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  strongroom quickstart              a managed HSM with working keys, in a minute
+  strongroom serve                   a server on this machine, for this machine
+  . ~/.local/share/strongroom/client.env   then use az or an SDK as usual";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  strongroom serve
+  strongroom serve --data-dir ./data --listen 127.0.0.1:0 --imds off
+  strongroom serve --config /etc/strongroom/strongroom.toml
+  strongroom serve --domain hsm.example.com --listen 0.0.0.0:443 --listen '[::]:443'
+
+Ready when DIR/client.env is there and https://management.DOMAIN:PORT/health answers 200. SIGTERM stops it gracefully.";
+
+const QUICKSTART_EXAMPLES: &str = "\
+Examples:
+  strongroom quickstart
+  strongroom quickstart --data-dir ./demo --exit
+
+Run again on the same folder it shows what is there and serves it.";
+
+const CHECK_CONFIG_EXAMPLES: &str = "\
+Example:
+  strongroom check-config --config /etc/strongroom/strongroom.toml";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_has_examples() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for subcommand in command.get_subcommands() {
+            let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{}", subcommand.get_name());
+        }
+    }
+
+    #[test]
+    fn wrong_flags_are_usage_errors() {
+        for arguments in [
+            vec!["strongroom"],
+            vec!["strongroom", "serve", "--nonsense"],
+            vec!["strongroom", "serve", "--listen", "localhost"],
+            vec!["strongroom", "serve", "--domain", "a..b"],
+            vec!["strongroom", "serve", "--log-format", "xml"],
+        ] {
+            let error = Arguments::try_parse_from(&arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+        let version = Arguments::try_parse_from(["strongroom", "--version"]).unwrap_err();
+        assert_eq!((version.kind(), version.exit_code()), (ErrorKind::DisplayVersion, 0));
+        assert!(version.to_string().contains("not FIPS 140 validated"));
+    }
+}

@@ -1,0 +1,46 @@
+//! `strongroom check-config`: everything that can be known about a configuration without starting.
+
+use strongroom_server::config::{Configuration, Flags, MetadataListener, Settings};
+use strongroom_server::serve::{StartError, check_files};
+
+use crate::Failure;
+use crate::arguments::{CheckConfigArguments, default_data_dir};
+use crate::serve::say;
+
+/// Reads the file and the files it names; prints what a server would do.
+pub(crate) fn run(arguments: &CheckConfigArguments) -> Result<(), Failure> {
+    let settings = read(arguments)?;
+    let uncovered = check_files(&settings)?;
+    say(&summary(&settings));
+    if !uncovered.is_empty() {
+        say(&format!("note: the certificate does not cover {}\n", uncovered.join(", ")));
+    }
+    Ok(())
+}
+
+fn read(arguments: &CheckConfigArguments) -> Result<Settings, StartError> {
+    let configuration = Configuration::read(&arguments.config)?;
+    Ok(Settings::resolve(configuration, Flags::default(), default_data_dir())?)
+}
+
+fn summary(settings: &Settings) -> String {
+    let listed = |items: Vec<String>| items.join(", ");
+    let domains = listed(settings.domains().iter().map(ToString::to_string).collect());
+    let listen = listed(settings.listen.iter().map(ToString::to_string).collect());
+    let metadata = match settings.metadata {
+        MetadataListener::Off => "off".to_owned(),
+        MetadataListener::At(address) => format!("http://{address}"),
+    };
+    let certificate = settings
+        .tls
+        .certificate_file
+        .as_ref()
+        .map_or_else(|| "issued by the deployment's own CA".to_owned(), |file| file.display().to_string());
+    format!(
+        "The configuration is good.\n\n  \
+         data folder  {}\n  root         file {}\n  domains      {domains}\n  listen       {listen}\n  \
+         metadata     {metadata}\n  certificate  {certificate}\n",
+        settings.data_dir.display(),
+        settings.root_file.display(),
+    )
+}
