@@ -29,27 +29,6 @@ pub struct Story {
     pub keys: Vec<String>,
 }
 
-impl Story {
-    /// What to do next.
-    pub fn epilogue(&self, data_dir: &Path) -> String {
-        let Self { hsm, url, keys } = self;
-        let folder = data_dir.display();
-        format!(
-            "\nYou own an activated managed HSM: {url}\nKeys: {}\n\n\
-             {folder}/quickstart holds the custodians' keys and the security-domain file. They belong offline, with different \
-             people:\ntwo of the three keys and the file bring the HSM's root back, and nothing else does.\n\n\
-             With az:\n  . '{folder}/client.env'\n  export AZURE_CONFIG_DIR=$(mktemp -d) AZURE_CORE_INSTANCE_DISCOVERY=false\n  \
-             az cloud register -n strongroom --endpoint-resource-manager \"$STRONGROOM_MANAGEMENT_URL\" && az cloud set -n strongroom\n  \
-             az login --service-principal -u \"$STRONGROOM_CLIENT_ID\" -p \"$STRONGROOM_CLIENT_SECRET\" --tenant \"$STRONGROOM_TENANT_ID\"\n  \
-             az keyvault key list --hsm-name {hsm} -o table\n\n\
-             With Python:\n  . '{folder}/client.env'\n  \
-             python3 -c 'from azure.identity import *; from azure.keyvault.keys import *; \
-             print([key.name for key in KeyClient(\"{url}\", DefaultAzureCredential()).list_properties_of_keys()])'\n",
-            keys.join(", ")
-        )
-    }
-}
-
 /// Tells the story against the server of a data folder.
 ///
 /// # Errors

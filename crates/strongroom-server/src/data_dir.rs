@@ -63,6 +63,8 @@ impl DataDir {
     /// [`DataDirError`].
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         make(path)?;
+        // Clients read names of files in it from anywhere.
+        let path = &fs::canonicalize(path).map_err(at(path))?;
         let lock_path = path.join(LOCK);
         let at_lock = at(&lock_path);
         let mut options = OpenOptions::new();
@@ -222,6 +224,13 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o750)).unwrap();
         DataDir::open(&path).unwrap();
         assert_eq!(mode(&path), 0o700, "it was ours before");
+    }
+
+    #[test]
+    fn a_relative_folder_is_known_by_its_full_name() {
+        let parent = tempfile::tempdir_in(".").unwrap();
+        let relative = Path::new(parent.path().file_name().unwrap()).join("data");
+        assert!(DataDir::open(&relative).unwrap().path().is_absolute());
     }
 
     #[test]

@@ -27,6 +27,23 @@ pub(crate) enum Command {
     /// Look at a configuration file without starting anything.
     #[command(after_help = CHECK_CONFIG_EXAMPLES)]
     CheckConfig(CheckConfigArguments),
+    /// Manage the built-in directory of a running server.
+    #[command(subcommand, after_help = DIRECTORY_EXAMPLE)]
+    Directory(DirectoryCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DirectoryCommand {
+    /// Manage the people who can log in.
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a person, and show the one-time password of their first login.
+    #[command(after_help = DIRECTORY_EXAMPLE)]
+    Add(strongroom_cli::directory::AddUser),
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +160,10 @@ Examples:
   strongroom quickstart --data-dir ./demo --exit
 
 Run again on the same folder it shows what is there and serves it.";
+
+const DIRECTORY_EXAMPLE: &str = "\
+Example:
+  strongroom directory user add alice --display-name 'Alice Example'";
 
 const CHECK_CONFIG_EXAMPLES: &str = "\
 Example:

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check_config;
+mod directory;
 mod quickstart;
 mod serve;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => run(serve::run(arguments)),
         Command::Quickstart(arguments) => run(quickstart::run(arguments)),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
+        Command::Directory(command) => run(directory::run(command)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,10 @@ pub(super) fn body<T: DeserializeOwned>(inbound: &Inbound) -> Result<T, ArmError
     if inbound.body.is_empty() {
         return Err(ArmError::BodyNotValid("it is empty".to_owned()));
     }
+    // The parser would also take a list of the members' values.
+    if inbound.body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ArmError::BodyNotValid("a JSON object is expected".to_owned()));
+    }
     serde_json::from_slice(&inbound.body).map_err(|error| {
         let problem = error.to_string();
         ArmError::BodyNotValid(problem.chars().take(PROBLEM_SHOWN_MAX).collect())

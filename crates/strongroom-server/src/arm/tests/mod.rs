@@ -1,0 +1,8 @@
+//! The management plane as its clients see it.
+
+mod coverage;
+mod hsms;
+mod plane;
+mod resources;
+mod roles;
+mod world;
