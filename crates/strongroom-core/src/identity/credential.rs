@@ -80,7 +80,9 @@ impl<'de> Deserialize<'de> for CredentialHash {
 pub(super) fn draw_secret(entropy: &dyn Entropy) -> Result<Secret<String>, CryptoError> {
     let mut bytes = Secret::new([0; 32]);
     entropy.fill(bytes.expose_mut())?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes.expose())))
+    // A secret that began with a hyphen would be taken for a flag by command lines; the prefix also lets scanners find
+    // one that leaked.
+    Ok(Secret::new(format!("{SECRET_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.expose()))))
 }
 
 /// Draws a one-time password that a person can type: four groups of five base32 characters, 100 random bits.
@@ -107,6 +109,9 @@ const GROUPS: usize = 4;
 const GROUP_CHARACTERS: usize = 5;
 /// RFC 4648 §6; it has no 0, 1, 8, 9, which people misread.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// What every secret we make begins with.
+const SECRET_PREFIX: &str = "sr_";
 
 #[cfg(test)]
 mod tests {

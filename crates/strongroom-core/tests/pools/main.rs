@@ -1,7 +1,14 @@
 //! The management plane over a store in memory.
+//!
+//! `cfg(test)` says to the lints that what is below is test code.
 
+#[cfg(test)]
 mod deployment;
+#[cfg(test)]
 mod groups;
+#[cfg(test)]
 mod hsms;
+#[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
 mod roles;
