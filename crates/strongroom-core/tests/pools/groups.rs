@@ -36,7 +36,7 @@ async fn the_first_start_makes_an_owner_and_lets_machine_read_one_group() {
         assert!(matches!(refused, Err(Error::AuthorizationFailed { .. })), "{action} {scope}");
     }
     let visible = deployment.pools.visible_subscriptions(&machine).await.unwrap();
-    assert_eq!(visible, [deployment.subscription.clone()]);
+    assert_eq!(visible, std::slice::from_ref(&deployment.subscription));
     assert!(deployment.pools.visible_subscriptions(&deployment.somebody()).await.unwrap().is_empty());
 }
 
@@ -59,8 +59,9 @@ async fn a_group_is_made_changed_and_removed() {
     let (caller, id, name) = (deployment.administrator(), deployment.subscription.id, deployment.group("Alpha"));
     let scope = ResourceScope::group(id, &name);
     let permit = deployment.permit(&caller, Action::GroupWrite, &scope).await.unwrap();
-    let put =
-        |specification| deployment.pools.put_group(deployment_request(&deployment), &permit, id, &name, specification);
+    let put = async |specification| {
+        deployment.pools.put_group(&deployment.request(&caller), &permit, id, &name, specification).await
+    };
     let missing = put(GroupSpecification::default()).await;
     assert!(matches!(missing, Err(Error::LocationRequired)));
     assert!(matches!(put(located()).await, Ok(Written::Created(_))));
@@ -73,11 +74,6 @@ async fn a_group_is_made_changed_and_removed() {
     let permit = deployment.permit(&caller, Action::GroupRead, &scope).await.unwrap();
     let gone = deployment.pools.group(&permit, id, &name).await;
     assert!(matches!(gone, Err(Error::ResourceGroupNotFound(_))));
-}
-
-/// A request that outlives the closure it is used in.
-fn deployment_request(deployment: &Deployment) -> &'static Request {
-    Box::leak(Box::new(deployment.request(&deployment.administrator())))
 }
 
 #[tokio::test]

@@ -77,10 +77,15 @@ impl Form {
         let action = attribute(text.split('>').next()?, "action").unwrap_or_default();
         let inputs = text.split('<').filter(|tag| tag.starts_with("input") || tag.starts_with("button"));
         let fields = inputs.filter_map(|tag| {
-            let kind = attribute(tag, "type").unwrap_or_else(|| "text".to_owned());
+            let kind = if tag.starts_with("button") { "submit" } else { "text" };
+            let kind = attribute(tag, "type").unwrap_or_else(|| kind.to_owned());
             Some(Field { name: attribute(tag, "name")?, kind, value: attribute(tag, "value").unwrap_or_default() })
         });
-        Some(Self { action, fields: fields.collect() })
+        let mut fields: Vec<_> = fields.collect();
+        // Of several buttons a browser sends the one that was pressed: here the first.
+        let mut pressed = false;
+        fields.retain(|field| field.kind != "submit" || !std::mem::replace(&mut pressed, true));
+        Some(Self { action, fields })
     }
 }
 

@@ -1,0 +1,11 @@
+//! The life of the built server: it starts, says so, stops, starts again on what it left, and refuses with one line of
+//! cause and one of remedy when it cannot.
+
+#[cfg(test)]
+mod refused;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod wire;
