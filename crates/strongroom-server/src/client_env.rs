@@ -1,6 +1,7 @@
 //! `DIR/client.env`: everything a client needs, to be sourced by a shell (architecture.md §4).
 //!
-//! It is written last, so its being there means that the server is ready; and removed first when a server starts.
+//! It is written last, so its being there means that the server is ready. It is removed when a server stops; after a
+//! crash it is there until the next start, which removes it first.
 
 use std::path::PathBuf;
 

@@ -140,10 +140,13 @@ impl Server {
     /// [`StopError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
     pub async fn stop(self) -> Result<(), StopError> {
         // The folder stays locked until this returns.
-        let Self { opened, health, owner, signals: _, ready: _, folder: _folder } = self;
+        let Self { opened, health, owner, signals: _, ready: _, folder } = self;
         let Opened { audit, store, .. } = opened;
         tracing::info!("stopping");
         health.set(Phase::Stopping);
+        if let Err(error) = folder.remove(client_env::FILE) {
+            tracing::warn!(%error, "client.env could not be removed and still says that a server is ready");
+        }
         if !owner.stop(IN_FLIGHT_MAX).await {
             tracing::warn!("requests were still at work after {IN_FLIGHT_MAX:?} and were cut off");
         }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::az::Az;
 use crate::deployment::Deployment;
+use crate::hsm::Hsm;
 use crate::wrapping_keys::WrappingKeys;
 
 /// Mixed case on purpose: one SDK remembers the challenge by host with case.
@@ -28,6 +29,8 @@ fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
     assert_eq!(domain["SharedKeys"]["required"], 2);
     assert_eq!(domain["SharedKeys"]["enc_shares"].as_array().map(Vec::len), Some(3));
     assert_eq!(activation(&az), "Active");
+    az.refused(&["keyvault", "key", "list", "--hsm-name", HSM], "AccessDenied");
+    Hsm::existing(&deployment.rest(), HSM).grant_key_roles();
     az.ok(&["keyvault", "key", "list", "--hsm-name", HSM]);
 
     let listed = az.ok(&["keyvault", "list", "--resource-type", "hsm"]);
@@ -47,6 +50,7 @@ fn a_deleted_hsm_is_listed_recovered_with_its_keys_and_purged() {
     create(&az, &deployment);
     let keys = WrappingKeys::make(3);
     download(&az, &keys, &keys.beside("domain.json"));
+    Hsm::existing(&deployment.rest(), HSM).grant_key_roles();
     let key = ["--hsm-name", HSM, "--name", "survivor"];
     let made = az.ok(&[&["keyvault", "key", "create", "--kty", "EC-HSM"], &key[..]].concat());
 

@@ -15,11 +15,23 @@ pub(crate) struct Hsm<'a> {
 }
 
 impl<'a> Hsm<'a> {
-    /// Creates an HSM and activates it with three wrapping keys and a quorum of two.
+    /// Creates an HSM, activates it with three wrapping keys and a quorum of two, and lets its administrator use keys.
     pub(crate) fn activated(rest: &'a Rest, name: &str) -> Self {
         let hsm = Self::created(rest, name);
         hsm.activate(&WrappingKeys::make(3));
+        hsm.grant_key_roles();
         hsm
+    }
+
+    /// Gives the bootstrap principal Crypto User and Crypto Officer: an administrator holds no right on keys.
+    pub(crate) fn grant_key_roles(&self) {
+        for role in [CRYPTO_USER, CRYPTO_OFFICER] {
+            let path = format!("/providers/Microsoft.Authorization/roleAssignments/{}", uuid::Uuid::new_v4());
+            let definition = format!("Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/{role}");
+            let principal = self.rest.variable("STRONGROOM_PRINCIPAL_ID");
+            let body = json!({"properties": {"principalId": principal, "roleDefinitionId": definition}});
+            self.send(&Method::PUT, &path, Some(&body)).expect(201);
+        }
     }
 
     /// Creates an HSM that waits for its activation.
@@ -113,3 +125,6 @@ pub(crate) fn create(rest: &Rest, name: &str, body: &Value) {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
+
+const CRYPTO_USER: &str = "21dbd100-6940-42c2-9190-5d6cb909625b";
+const CRYPTO_OFFICER: &str = "515eb02d-2335-4d2d-92f2-b1cbdf9c3778";

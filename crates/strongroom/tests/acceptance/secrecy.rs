@@ -22,6 +22,7 @@ fn the_root_of_an_hsm_is_in_no_file_no_log_and_no_core_dump() {
     let hsm = Hsm::created(&rest, "secrecy-hsm");
     let keys = WrappingKeys::make(3);
     let patterns = Patterns::of(&open(&keys, &hsm.activate(&keys)));
+    hsm.grant_key_roles();
     for (name, body) in [("ec", json!({"kty": "EC-HSM"})), ("oct", json!({"kty": "oct-HSM", "key_size": 256}))] {
         hsm.post(&format!("/keys/{name}/create"), &body).expect(200);
     }

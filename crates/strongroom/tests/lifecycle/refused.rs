@@ -51,7 +51,8 @@ fn a_port_in_use() {
 #[test]
 fn a_stale_client_env_does_not_say_ready() {
     let folder = Folder::used();
-    assert!(folder.file("client.env").exists());
+    assert!(!folder.file("client.env").exists(), "a graceful stop takes it away");
+    fs::write(folder.file("client.env"), "left by a crash").unwrap();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
     refused(folder.serve_anywhere().args(["--imds", "off", "--listen", &address]), &["is in use"], "--listen");
