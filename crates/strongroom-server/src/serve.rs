@@ -83,7 +83,7 @@ impl Server {
         let opened = Opened::open(&folder, &settings).await?;
         record_accepted_rollback(&opened, &settings)?;
         let names = Arc::new(public_names(&settings, sockets.port));
-        let founded = Founded::open(&opened, &names).await?;
+        let founded = Founded::open(&opened, &names, &settings).await?;
         let trust = Trust::establish(&folder, &settings, &opened).await?;
         let client = founded.client_environment(&folder, &opened, &names, &trust, &sockets).await?;
         let parts = Parts {
@@ -161,13 +161,7 @@ impl Server {
     }
 
     /// Begins to accept connections, and the server's own work.
-    fn serve(
-        &self,
-        sockets: Sockets,
-        wired: Wired,
-        directory: Arc<Directory>,
-        trust: Trust,
-    ) -> Result<(), StartError> {
+    fn serve(&self, sockets: Sockets, wired: Wired, directory: Arc<Directory>, trust: Trust) -> Result<(), StartError> {
         let Wired { public, metadata, arm } = wired;
         let tls = Some(server_config(Arc::clone(&trust.certificates))?);
         self.accept(sockets.public, self.edge(public), tls);
@@ -208,12 +202,14 @@ struct Founded {
 }
 
 impl Founded {
-    async fn open(opened: &Opened, names: &PublicNames) -> Result<Self, StartError> {
+    async fn open(opened: &Opened, names: &PublicNames, settings: &Settings) -> Result<Self, StartError> {
         let core = &opened.core;
         let directory = Arc::new(Directory::new(Arc::clone(core), names.canonical().authority_url())?);
         let machine = machine_identity_id(subscription_id(core.deployment().id));
         let foundation = directory.found(&opened.request("DirectoryFound")?, &machine).await?;
-        let pools = Arc::new(Pools::new(Arc::clone(core), Arc::clone(&directory)));
+        let outside_tenants = settings.issuers.iter().map(|issuer| issuer.tenant).collect();
+        let pools = Pools::new(Arc::clone(core), Arc::clone(&directory)).serving_tenants(outside_tenants);
+        let pools = Arc::new(pools);
         let subscription = pools.found(&opened.request("SubscriptionFound")?, &foundation).await?;
         Ok(Self { directory, pools, foundation, subscription })
     }

@@ -53,6 +53,8 @@ pub struct Pools {
     core: Arc<Core>,
     directory: Arc<Directory>,
     rights: rbac::CompiledRights,
+    /// Tenants of outside issuers: an HSM may be made for one of them, ARM itself knows only ours.
+    outside_tenants: Vec<TenantId>,
 }
 
 impl std::fmt::Debug for Pools {
@@ -91,7 +93,13 @@ pub enum Removed {
 impl Pools {
     /// The management plane over a core and its directory.
     pub fn new(core: Arc<Core>, directory: Arc<Directory>) -> Self {
-        Self { core, directory, rights: rbac::CompiledRights::default() }
+        Self { core, directory, rights: rbac::CompiledRights::default(), outside_tenants: Vec::new() }
+    }
+
+    /// Lets HSMs be made for tenants of outside issuers (protocols.md §8: assignments mean the HSM's own tenant).
+    #[must_use]
+    pub fn serving_tenants(self, outside_tenants: Vec<TenantId>) -> Self {
+        Self { outside_tenants, ..self }
     }
 
     /// The core it works on.

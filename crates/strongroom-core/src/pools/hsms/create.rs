@@ -49,10 +49,12 @@ impl Pools {
         specification: HsmSpecification,
     ) -> Result<ManagedHsm> {
         let parent = self.read_subscription(id.subscription).await?;
-        let tenant = parent.ok_or(Error::SubscriptionNotFound(id.subscription))?.value.tenant;
+        let own_tenant = parent.ok_or(Error::SubscriptionNotFound(id.subscription))?.value.tenant;
+        let tenant = specification.tenant.unwrap_or(own_tenant);
         let location = specification.location.ok_or(Error::LocationRequired)?;
-        if specification.tenant.is_some_and(|asked| asked != tenant) {
-            let problem = format!("only the tenant of the subscription, {tenant}, can be used");
+        if tenant != own_tenant && !self.outside_tenants.contains(&tenant) {
+            let problem =
+                format!("only the tenant of the subscription, {own_tenant}, or one of a configured issuer can be used");
             return Err(Error::bad_property("properties.tenantId", problem));
         }
         if specification.soft_delete == Some(false) {
