@@ -139,7 +139,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), environment.to_shell().expose()).unwrap();
         let mut shell = Command::new("sh");
-        shell.args(["-euc", ". ./client.env; env -0"]).current_dir(folder.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        shell
+            .args(["-euc", ". ./client.env; env -0"])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
         let output = shell.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();

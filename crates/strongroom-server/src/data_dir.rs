@@ -68,8 +68,14 @@ impl DataDir {
         let lock_path = path.join(LOCK);
         let at_lock = at(&lock_path);
         let mut options = OpenOptions::new();
-        let mut lock =
-            options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&lock_path).map_err(&at_lock)?;
+        let mut lock = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(&lock_path)
+            .map_err(&at_lock)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -114,7 +120,8 @@ impl DataDir {
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), DataDirError> {
         let path = self.join(name);
         let new = self.join(&format!(".{name}.new"));
-        let written = write_durably(&new, content).and_then(|()| fs::rename(&new, &path)).and_then(|()| sync(&self.path));
+        let written =
+            write_durably(&new, content).and_then(|()| fs::rename(&new, &path)).and_then(|()| sync(&self.path));
         written.map_err(at(&path))
     }
 
@@ -194,7 +201,10 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataDir::open(&parent.path().join("a/b")).unwrap();
         folder.write("file", b"x").unwrap();
-        assert_eq!((mode(folder.path()), mode(&folder.join("file")), mode(&folder.join("lock"))), (0o700, 0o600, 0o600));
+        assert_eq!(
+            (mode(folder.path()), mode(&folder.join("file")), mode(&folder.join("lock"))),
+            (0o700, 0o600, 0o600)
+        );
     }
 
     #[test]

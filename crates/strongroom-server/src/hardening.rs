@@ -1,9 +1,7 @@
 //! What the process asks of the kernel before it touches a secret.
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// What the kernel granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +15,8 @@ pub struct Hardening {
 /// Switches core dumps and tracing off, keeps memory out of swap, and raises the number of open files.
 pub fn harden() -> Hardening {
     let no_core = Rlimit { current: Some(0), maximum: Some(0) };
-    let core_dumps_disabled = set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
-        && setrlimit(Resource::Core, no_core).is_ok();
+    let core_dumps_disabled =
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok() && setrlimit(Resource::Core, no_core).is_ok();
     raise(Resource::Nofile);
     Hardening { memory_not_locked: lock_memory().err(), core_dumps_disabled }
 }

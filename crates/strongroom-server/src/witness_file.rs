@@ -60,7 +60,9 @@ impl WitnessLog for WitnessFile {
         // One write of a short line at the end of a file is not interleaved with another.
         let failed = (&self.file).write_all(line.as_bytes()).is_err();
         if failed && !self.failed.swap(true, Ordering::Relaxed) {
-            tracing::warn!("the witness cannot be written: a rollback of the store may go unnoticed after the next start");
+            tracing::warn!(
+                "the witness cannot be written: a rollback of the store may go unnoticed after the next start"
+            );
         }
     }
 }
@@ -118,9 +120,8 @@ mod tests {
         let next = "#99\td/b\t\n";
         for cut in 1..line.len() {
             let seen = parse(&format!("{}{next}", &line[..cut]));
-            let is_subset = seen.iter().all(|(key, change)| {
-                matches!((key.as_str(), *change), ("hsm/a/guard", 12) | ("d/b", 99))
-            });
+            let is_subset =
+                seen.iter().all(|(key, change)| matches!((key.as_str(), *change), ("hsm/a/guard", 12) | ("d/b", 99)));
             assert!(is_subset, "cut at {cut}: {seen:?}");
             assert_eq!(parse(&line[..cut]).len(), usize::from(cut == line.len() - 1));
         }

@@ -79,7 +79,10 @@ impl Ring {
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address) {
             self.addresses.clear();
         }
-        let seen = self.addresses.entry(address).or_insert(Seen { since_line: 0, last_line: Timestamp::from_millis(i64::MIN) });
+        let seen = self
+            .addresses
+            .entry(address)
+            .or_insert(Seen { since_line: 0, last_line: Timestamp::from_millis(i64::MIN) });
         seen.since_line += 1;
         if now < seen.last_line.plus_seconds(LINE_SECONDS) {
             return None;

@@ -204,11 +204,8 @@ impl Held {
 fn tls(issuer: &OutsideIssuer, roots: &RootCertStore) -> Result<ClientConfig, OutsideIssuerError> {
     let mut roots = roots.clone();
     if let Some(path) = &issuer.ca_file {
-        let failed = |problem: String| OutsideIssuerError::CaFile {
-            url: issuer.url.clone(),
-            path: path.clone(),
-            problem,
-        };
+        let failed =
+            |problem: String| OutsideIssuerError::CaFile { url: issuer.url.clone(), path: path.clone(), problem };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
             let certificate = certificate.map_err(|error| failed(error.to_string()))?;
             roots.add(certificate).map_err(|error| failed(error.to_string()))?;

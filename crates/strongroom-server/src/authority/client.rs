@@ -47,7 +47,8 @@ impl Authority {
         let program = principal.service_principal().ok_or(Refusal::UnknownClient(client_id.to_string()))?;
         let token = ParsedToken::parse(assertion)?;
         // RFC 7523 §3: a client's own assertion has the client as issuer and subject.
-        let own = token.unproved_claims().text("iss").is_some_and(|iss| iss.eq_ignore_ascii_case(&client_id.to_string()));
+        let own =
+            token.unproved_claims().text("iss").is_some_and(|iss| iss.eq_ignore_ascii_case(&client_id.to_string()));
         if own {
             self.check_own_assertion(inbound, client_id, &program.certificates, token)?;
         } else {
@@ -138,10 +139,7 @@ fn decode_basic(encoded: &str) -> Option<(String, String)> {
 }
 
 /// The certificate a header names, by SHA-256 or SHA-1 of its DER.
-fn named_certificate<'a>(
-    certificates: &'a [ClientCertificate],
-    header: &TokenHeader,
-) -> Option<&'a ClientCertificate> {
+fn named_certificate<'a>(certificates: &'a [ClientCertificate], header: &TokenHeader) -> Option<&'a ClientCertificate> {
     let named = |given: &Option<String>, known: &str| {
         given.as_deref().is_some_and(|given| given.trim_end_matches('=') == known)
     };

@@ -176,7 +176,9 @@ impl DeviceLogins {
             // Bytes beyond the last whole round of the alphabet would favour its first letters.
             let [byte] = byte;
             if usize::from(byte) < 256 - 256 % USER_CODE_ALPHABET.len() {
-                code.extend(USER_CODE_ALPHABET.get(usize::from(byte) % USER_CODE_ALPHABET.len()).copied().map(char::from));
+                code.extend(
+                    USER_CODE_ALPHABET.get(usize::from(byte) % USER_CODE_ALPHABET.len()).copied().map(char::from),
+                );
             }
         }
         Ok(code)

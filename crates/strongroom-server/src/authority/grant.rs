@@ -139,7 +139,8 @@ impl Authority {
             None
         };
         let (uid, utid) = (user.object_id, self.directory.tenant()?.id);
-        let client_info = || URL_SAFE_NO_PAD.encode(json!({"uid": uid.to_string(), "utid": utid.to_string()}).to_string());
+        let client_info =
+            || URL_SAFE_NO_PAD.encode(json!({"uid": uid.to_string(), "utid": utid.to_string()}).to_string());
         let parts = UserParts {
             refresh_token,
             id_token: id_token.as_ref().map(|token| token.text.expose().as_str()),
@@ -166,8 +167,7 @@ impl Authority {
         client_id: Uuid,
         wanted: &Wanted,
     ) -> Result<IssuedToken, Refusal> {
-        let order =
-            AccessTokenOrder { principal, client_id, audience: &wanted.audience, form: wanted.issuer_form() };
+        let order = AccessTokenOrder { principal, client_id, audience: &wanted.audience, form: wanted.issuer_form() };
         Ok(self.directory.issue_access_token(order, inbound.received).await?)
     }
 }

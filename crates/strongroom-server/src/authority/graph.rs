@@ -106,8 +106,7 @@ impl Graph {
             }
             Err(error) => {
                 let (status, code) = error.row();
-                let event =
-                    EventResult { status: status.as_u16(), code: code.to_owned(), message: error.to_string() };
+                let event = EventResult { status: status.as_u16(), code: code.to_owned(), message: error.to_string() };
                 (error.answer(&inbound), event)
             }
         };
@@ -175,8 +174,7 @@ impl Graph {
         let new = self.directory.create_user(request, &name, &display_name).await?;
         let mut user = object(&new.principal);
         if let Some(members) = user.as_object_mut() {
-            let profile =
-                json!({"password": new.one_time_password.expose(), "forceChangePasswordNextSignIn": true});
+            let profile = json!({"password": new.one_time_password.expose(), "forceChangePasswordNextSignIn": true});
             members.insert("passwordProfile".to_owned(), profile);
         }
         Ok(with_header(json_answer(StatusCode::CREATED, &user), "cache-control", "no-store"))

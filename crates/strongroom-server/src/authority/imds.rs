@@ -153,10 +153,8 @@ impl Imds {
 
     /// The managed identity that is asked for: `machine` if none is named. Service principals are never found here.
     async fn identity(&self, inbound: &Inbound) -> Result<Principal, Refused> {
-        let given: Vec<_> = SELECTORS
-            .iter()
-            .filter_map(|(name, by)| inbound.query_parameter(name).map(|value| (*by, value)))
-            .collect();
+        let given: Vec<_> =
+            SELECTORS.iter().filter_map(|(name, by)| inbound.query_parameter(name).map(|value| (*by, value))).collect();
         let found = match given.as_slice() {
             [] => self.directory.principal(self.directory.tenant()?.machine).await?,
             [(Selector::ClientId, text)] => match text.parse() {

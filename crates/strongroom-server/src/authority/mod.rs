@@ -172,9 +172,9 @@ impl Authority {
             [address.authority_url(), without_port]
         });
         let lower = audience.to_ascii_lowercase();
-        let path = ours.chain([inbound.base_url()]).find_map(|url| {
-            lower.strip_prefix(&url).filter(|path| path.starts_with('/')).map(str::to_owned)
-        });
+        let path = ours
+            .chain([inbound.base_url()])
+            .find_map(|url| lower.strip_prefix(&url).filter(|path| path.starts_with('/')).map(str::to_owned));
         let Some(path) = path.and_then(|path| RequestPath::parse(&path).ok()) else { return false };
         let captures = match find(&Method::POST, &path) {
             Found::Endpoint(Endpoint::Token, captures) => captures,

@@ -11,7 +11,8 @@ use crate::http::exchange::Inbound;
 
 /// A request whose caller is known.
 pub(super) fn request(inbound: &Inbound, operation: &'static str, caller: Caller) -> Request {
-    let uri = if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
+    let uri =
+        if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
     let context = Context {
         operation,
         operation_version: inbound.query_parameter("api-version").unwrap_or_default(),

@@ -195,7 +195,6 @@ const DEFAULT_LISTEN: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), DEFAULT_PORT),
 ];
 const DEFAULT_PORT: u16 = 8443;
-const DEFAULT_METADATA: MetadataListener =
-    MetadataListener::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480));
+const DEFAULT_METADATA: MetadataListener = MetadataListener::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480));
 /// The root file's name in the data folder.
 const ROOT_FILE: &str = "root.key";

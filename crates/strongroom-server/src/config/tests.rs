@@ -17,7 +17,8 @@ fn line(text: &str) -> String {
 #[test]
 fn the_documented_sample_says_every_key() {
     let sample = Configuration::parse(SAMPLE).unwrap();
-    let Configuration { data_dir, domain, listen, public, tls, root, store: _, issuer, metadata, audit: _, log: _ } = sample;
+    let Configuration { data_dir, domain, listen, public, tls, root, store: _, issuer, metadata, audit: _, log: _ } =
+        sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
     assert!(public.port.is_some() && !public.suffixes.is_empty());
     assert!(tls.certificate_file.is_some() && tls.private_key_file.is_some() && !tls.extra_ca_files.is_empty());
@@ -51,7 +52,10 @@ fn names_of_files_are_relative_to_the_file() {
 #[test]
 fn an_unknown_key_is_refused_with_its_line_and_what_is_known() {
     let problem = line("domain = \"localhost\"\n\n[public]\nprot = 1\n");
-    assert!(problem.starts_with("line 4: public.prot: unknown field `prot`, expected `port` or `suffixes`"), "{problem}");
+    assert!(
+        problem.starts_with("line 4: public.prot: unknown field `prot`, expected `port` or `suffixes`"),
+        "{problem}"
+    );
     assert!(line("[tsl]\n").starts_with("line 1: tsl: unknown field"), "{}", line("[tsl]\n"));
 }
 
@@ -96,7 +100,8 @@ fn nothing_configured_is_a_local_profile() {
 
 #[test]
 fn one_listener_outside_loopback_ends_the_local_profile() {
-    let flags = Flags { listen: vec!["127.0.0.1:1".parse().unwrap(), "0.0.0.0:1".parse().unwrap()], ..Flags::default() };
+    let flags =
+        Flags { listen: vec!["127.0.0.1:1".parse().unwrap(), "0.0.0.0:1".parse().unwrap()], ..Flags::default() };
     let settings = settings("", flags).unwrap();
     assert!(!settings.is_local() && !settings.listen_by_default);
     assert_eq!(settings.metadata, MetadataListener::Off);
@@ -144,6 +149,7 @@ fn half_a_certificate_and_no_listener_are_refused() {
 
 #[test]
 fn a_suffix_that_is_the_domain_counts_once() {
-    let settings = settings("[public]\nsuffixes = [\"LOCALHOST\", \"a.example\", \"a.example\"]", Flags::default()).unwrap();
+    let settings =
+        settings("[public]\nsuffixes = [\"LOCALHOST\", \"a.example\", \"a.example\"]", Flags::default()).unwrap();
     assert_eq!(settings.domains(), [Domain::localhost(), "a.example".parse().unwrap()]);
 }

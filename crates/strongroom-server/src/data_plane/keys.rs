@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use strongroom_api::keys as api;
-use strongroom_core::keys::{CipherInput, Encrypted, KeyPage, PageRequest};
 use strongroom_core::Error;
+use strongroom_core::keys::{CipherInput, Encrypted, KeyPage, PageRequest};
 use strongroom_types::Secret;
 
 use super::wire::{self, binary, required, text};

@@ -12,7 +12,6 @@ mod rbac;
 mod security_domain;
 mod wire;
 
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -195,11 +194,8 @@ impl DataPlane {
             Ok(hsm) => hsm.record().resource_id(),
             Err(_) => inbound.host.authority.clone(),
         };
-        let uri = if inbound.query.is_empty() {
-            inbound.path.clone()
-        } else {
-            format!("{}?{}", inbound.path, inbound.query)
-        };
+        let uri =
+            if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
         Context {
             operation: row.map_or("Unknown", |row| row.audit_name),
             operation_version: inbound.query_parameter("api-version").unwrap_or_default(),

@@ -5,10 +5,10 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use strongroom_api::keys as api;
+use strongroom_core::Error;
 use strongroom_core::keys::{
     CreateKey, DeletedKey, Key, KeyAttributes, KeyIdentifier, KeyReference, PageToken, Tags, UpdateKey,
 };
-use strongroom_core::Error;
 use strongroom_crypto::{KeySpecification, PublicKey};
 use strongroom_types::{
     Algorithm, CurveName, KeyName, KeyOperation, KeyOperations, KeyType, ParseError, RsaSize, SymmetricSize, Timestamp,
@@ -99,7 +99,9 @@ pub(super) fn update_key(parameters: api::KeyUpdateParameters) -> Result<UpdateK
 
 fn refuse_release(has_policy: bool, attributes: Option<&api::KeyAttributesParameters>) -> Result<(), ApiError> {
     if has_policy {
-        return Err(Error::bad_parameter("release_policy", "secure key release is not supported by this release").into());
+        return Err(
+            Error::bad_parameter("release_policy", "secure key release is not supported by this release").into()
+        );
     }
     if attributes.and_then(|attributes| attributes.exportable).unwrap_or(false) {
         return Err(Error::bad_parameter("exportable", "an exportable key needs a release policy").into());
@@ -142,11 +144,7 @@ fn key_operations(key_ops: Vec<String>) -> Result<KeyOperations, ApiError> {
 
 fn key_attributes(attributes: Option<api::KeyAttributesParameters>) -> KeyAttributes {
     let api::KeyAttributesParameters { enabled, nbf, exp, exportable: _ } = attributes.unwrap_or_default();
-    KeyAttributes {
-        enabled,
-        not_before: nbf.map(Timestamp::from_seconds),
-        expires: exp.map(Timestamp::from_seconds),
-    }
+    KeyAttributes { enabled, not_before: nbf.map(Timestamp::from_seconds), expires: exp.map(Timestamp::from_seconds) }
 }
 
 /// A key as it is shown.

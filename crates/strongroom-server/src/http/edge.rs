@@ -308,8 +308,11 @@ const BODY_BROKEN: Refusal =
     refusal(StatusCode::BAD_REQUEST, "BadRequest", "The request body could not be read to its end.");
 const TOO_BUSY: Refusal =
     refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "Too many requests are at work. Try again.");
-const TOO_SLOW: Refusal =
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceTimeout", "The request took too long and was given up. Try again.");
+const TOO_SLOW: Refusal = refusal(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "ServiceTimeout",
+    "The request took too long and was given up. Try again.",
+);
 const NO_ENTROPY: Refusal =
     refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The random number generator failed. Try again.");
 const FAULT: Refusal = refusal(

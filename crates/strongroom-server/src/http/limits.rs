@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn all_addresses_together_have_a_limit_and_leave_nothing_behind() {
         let connections = Arc::new(Connections::default());
-        let address = |n: usize| IpAddr::from([10, 0, u8::try_from(n / 256 % 256).unwrap(), u8::try_from(n % 256).unwrap()]);
+        let address =
+            |n: usize| IpAddr::from([10, 0, u8::try_from(n / 256 % 256).unwrap(), u8::try_from(n % 256).unwrap()]);
         let held: Vec<_> = (0..CONNECTIONS_MAX).map(|n| connections.admit(address(n)).unwrap()).collect();
         assert!(connections.admit("192.0.2.1".parse().unwrap()).is_none());
         drop(held);

@@ -235,7 +235,9 @@ fn deployment(error: &DeploymentError) -> String {
     match error {
         DeploymentError::WrongRoot => "name the root file that this store was founded with ([root] file)",
         DeploymentError::OtherDeployment { .. } => "use the data folder and the store that belong together",
-        DeploymentError::StoreLost { .. } => "put the store back; for a new deployment use an empty folder with --data-dir",
+        DeploymentError::StoreLost { .. } => {
+            "put the store back; for a new deployment use an empty folder with --data-dir"
+        }
         DeploymentError::RootWithoutStore => {
             "put the store back, or found a new deployment under this root with --init"
         }
@@ -250,7 +252,9 @@ fn deployment(error: &DeploymentError) -> String {
 fn of_system(kind: io::ErrorKind) -> String {
     match kind {
         io::ErrorKind::PermissionDenied => "run as the user it belongs to, or use another folder with --data-dir",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on that file system and start again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space on that file system and start again"
+        }
         io::ErrorKind::ReadOnlyFilesystem => "use a folder on a file system that can be written with --data-dir",
         io::ErrorKind::NotFound => "check the name, or use another folder with --data-dir",
         _ => "check the file system and the kernel's log",
@@ -258,6 +262,7 @@ fn of_system(kind: io::ErrorKind) -> String {
     .to_owned()
 }
 
-const RESTORE: &str = "restore the data folder from your copy; do not delete it, what is readable in it may be all there is";
+const RESTORE: &str =
+    "restore the data folder from your copy; do not delete it, what is readable in it may be all there is";
 /// How the standard library prints `ENOSPC`.
 const NO_SPACE: &str = "os error 28";

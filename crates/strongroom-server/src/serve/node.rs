@@ -5,8 +5,8 @@ use std::path::Path;
 
 use strongroom_core::deployment::Expectation;
 use strongroom_core::identity::{Directory, Foundation};
-use strongroom_core::request::Request;
 use strongroom_core::layout;
+use strongroom_core::request::Request;
 use strongroom_crypto::Entropy;
 use strongroom_crypto::providers::FileRoot;
 use strongroom_store::Kv;

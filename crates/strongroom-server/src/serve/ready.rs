@@ -33,10 +33,9 @@ impl Ready {
     pub fn text(&self) -> String {
         let Self { version, address, metadata_url, ca_file, client_env, root_file, memory_not_locked } = self;
         let mut text = format!("strongroom {version} is ready.\n\n");
-        let memory = memory_not_locked.as_ref().map_or_else(
-            || "kept out of swap".to_owned(),
-            |reason| format!("MAY BE SWAPPED TO DISK: {reason}"),
-        );
+        let memory = memory_not_locked
+            .as_ref()
+            .map_or_else(|| "kept out of swap".to_owned(), |reason| format!("MAY BE SWAPPED TO DISK: {reason}"));
         let rows = [
             ("management", address.url(MANAGEMENT)),
             ("authority", address.url(AUTHORITY)),

@@ -67,7 +67,8 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
         };
         TlsError::File { path: path.to_owned(), problem }
     };
-    let found: Vec<_> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
     if found.is_empty() {
         return Err(TlsError::File { path: path.to_owned(), problem: FileProblem::NoCertificate });
     }
@@ -171,7 +172,8 @@ mod tests {
     fn files_that_are_not_what_they_should_be_are_named() {
         let files = Files::new();
         let paths = files.write(&files.issue("hsm.example.com", NOW));
-        let swapped = OperatorCertificate { certificate: paths.private_key.clone(), private_key: paths.certificate.clone() };
+        let swapped =
+            OperatorCertificate { certificate: paths.private_key.clone(), private_key: paths.certificate.clone() };
         assert!(swapped.read(NOW).unwrap_err().to_string().ends_with("k.pem: holds no certificate in PEM"));
         let no_key = OperatorCertificate { private_key: paths.certificate.clone(), ..paths.clone() };
         assert!(no_key.read(NOW).unwrap_err().to_string().contains("c.pem: holds no private key in PEM"));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::CertificateDer;
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 
 use crate::tls::error::TlsError;
 use crate::tls::operator::certificates;
@@ -87,7 +87,9 @@ mod tests {
     use crate::tls::ca::CertificateAuthority;
 
     fn authority(name: &str) -> CertificateDer<'static> {
-        CertificateAuthority::generate(name, &SystemEntropy, Timestamp::from_seconds(1_800_000_000)).unwrap().certificate
+        CertificateAuthority::generate(name, &SystemEntropy, Timestamp::from_seconds(1_800_000_000))
+            .unwrap()
+            .certificate
     }
 
     #[test]

@@ -125,9 +125,8 @@ async fn every_answer_carries_the_common_headers() {
 #[tokio::test]
 async fn the_host_is_said_exactly_once() {
     let Fixture { edge, .. } = fixture();
-    let status = async |builder: http::request::Builder| {
-        edge.serve(builder.body(Empty::new()).unwrap(), peer()).await.status()
-    };
+    let status =
+        async |builder: http::request::Builder| edge.serve(builder.body(Empty::new()).unwrap(), peer()).await.status();
     assert_eq!(status(Request::get("/")).await, StatusCode::BAD_REQUEST, "no host");
     assert_eq!(status(request("", "/")).await, StatusCode::BAD_REQUEST, "an empty one");
     assert_eq!(status(request(HSM, "/").header(header::HOST, HSM)).await, StatusCode::BAD_REQUEST, "two");
@@ -164,9 +163,7 @@ async fn a_body_that_turns_out_too_large_is_refused() {
 #[tokio::test]
 async fn a_panic_is_answered_with_500_and_the_next_request_is_served() {
     let Fixture { edge, .. } = fixture();
-    let status = async |path: &str| {
-        edge.serve(request(HSM, path).body(Empty::new()).unwrap(), peer()).await.status()
-    };
+    let status = async |path: &str| edge.serve(request(HSM, path).body(Empty::new()).unwrap(), peer()).await.status();
     assert_eq!(status("/panic").await, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(status("/").await, StatusCode::OK);
 }
@@ -224,5 +221,8 @@ async fn the_metadata_plane_sees_every_host() {
     let request = Request::get("/metadata").header(header::HOST, "169.254.169.254").body(Empty::new()).unwrap();
     assert_eq!(edge.serve(request, peer()).await.status(), StatusCode::OK);
     let seen = plane.seen.lock().unwrap();
-    assert_eq!(seen[0].host, Host { plane: Plane::Metadata, authority: "169.254.169.254".into(), domain: "169.254.169.254".into() });
+    assert_eq!(
+        seen[0].host,
+        Host { plane: Plane::Metadata, authority: "169.254.169.254".into(), domain: "169.254.169.254".into() }
+    );
 }

@@ -1,7 +1,7 @@
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::client::danger::ServerCertVerifier;
-use rustls::client::WebPkiServerVerifier;
 use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 use strongroom_crypto::SystemEntropy;
 use x509_cert::Certificate;
@@ -131,7 +131,9 @@ fn a_client_that_trusts_the_ca_accepts_the_hosts_and_no_others() {
     for host in ["login.localhost", "contoso.managedhsm.localhost", "x.vault.hsm.example.com", "127.0.0.1", "::1"] {
         assert!(accepts(host), "{host}");
     }
-    for host in ["other.localhost", "a.b.managedhsm.localhost", "managedhsm.localhost", "login.example.com", "127.0.0.2"] {
+    for host in
+        ["other.localhost", "a.b.managedhsm.localhost", "managedhsm.localhost", "login.example.com", "127.0.0.2"]
+    {
         assert!(!accepts(host), "{host}");
     }
 }
