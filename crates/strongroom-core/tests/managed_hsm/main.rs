@@ -1,7 +1,14 @@
 //! A managed HSM through the core, on a store in memory: its life, its keys, its rights, its records.
+//!
+//! `cfg(test)` says to the lints that what is below is test code.
 
+#[cfg(test)]
 mod activation;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod rbac;
+#[cfg(test)]
 mod sealing;
+#[cfg(test)]
 mod support;

@@ -157,15 +157,15 @@ impl Imds {
             SELECTORS.iter().filter_map(|(name, by)| inbound.query_parameter(name).map(|value| (*by, value))).collect();
         let found = match given.as_slice() {
             [] => self.directory.principal(self.directory.tenant()?.machine).await?,
-            [(Selector::ClientId, text)] => match text.parse() {
+            [(Selector::Client, text)] => match text.parse() {
                 Ok(client_id) => self.directory.by_client_id(client_id).await?,
                 Err(_) => None,
             },
-            [(Selector::ObjectId, text)] => match text.parse() {
+            [(Selector::Object, text)] => match text.parse() {
                 Ok(object_id) => self.directory.principal(object_id).await?,
                 Err(_) => None,
             },
-            [(Selector::ResourceId, text)] => self.directory.by_resource_id(text).await?,
+            [(Selector::Resource, text)] => self.directory.by_resource_id(text).await?,
             _ => return Err(Refused::SeveralSelectors),
         };
         let principal = found.map(|stored| stored.value).filter(|found| self.serves(found));
@@ -203,9 +203,9 @@ impl Refused {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Selector {
-    ClientId,
-    ObjectId,
-    ResourceId,
+    Client,
+    Object,
+    Resource,
 }
 
 /// Whether a Host is a name that never leaves the machine; the port makes no difference.
@@ -221,10 +221,10 @@ const METADATA_PATH: &str = "/metadata/identity/oauth2/token";
 const APP_SERVICE_PATH: &str = "/msi/token";
 /// Both spellings of the resource id are in use (az-cli.md §2.4).
 const SELECTORS: [(&str, Selector); 4] = [
-    ("client_id", Selector::ClientId),
-    ("object_id", Selector::ObjectId),
-    ("msi_res_id", Selector::ResourceId),
-    ("mi_res_id", Selector::ResourceId),
+    ("client_id", Selector::Client),
+    ("object_id", Selector::Object),
+    ("msi_res_id", Selector::Resource),
+    ("mi_res_id", Selector::Resource),
 ];
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 const LOOPBACK_NAMES: [&str; 4] = ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"];

@@ -41,7 +41,8 @@ impl Trust {
         let domains = settings.domains();
         let operator = by_operator(settings);
         let is_by_operator = operator.is_some();
-        let source = operator.map_or_else(|| Source::Own { authority, domains: domains.clone() }, Source::Operator);
+        let own = || Source::Own { authority: Box::new(authority), domains: domains.clone() };
+        let source = operator.map_or_else(own, Source::Operator);
         let certificates = Certificates::load(source, opened.entropy.as_ref(), opened.clock.now())?;
         let leaf = certificates.current();
         let uncovered = leaf.cert.first().map_or_else(Vec::new, |leaf| uncovered(leaf, &domains));

@@ -27,7 +27,7 @@ pub enum Source {
     /// Issued by the deployment's own CA for these domains.
     Own {
         /// The CA.
-        authority: CertificateAuthority,
+        authority: Box<CertificateAuthority>,
         /// What the certificate covers.
         domains: Vec<Domain>,
     },
@@ -115,7 +115,7 @@ mod tests {
     fn own() -> Certificates {
         let new = CertificateAuthority::generate("test", &SystemEntropy, NOW).unwrap();
         let authority = CertificateAuthority::open(new.certificate.to_vec(), new.key.expose()).unwrap();
-        let source = Source::Own { authority, domains: vec![Domain::localhost()] };
+        let source = Source::Own { authority: Box::new(authority), domains: vec![Domain::localhost()] };
         Certificates::load(source, &SystemEntropy, NOW).unwrap()
     }
 
