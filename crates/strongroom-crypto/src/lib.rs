@@ -26,6 +26,7 @@ pub mod passphrase;
 mod pbes2;
 pub mod providers;
 mod public_key;
+mod release;
 pub mod root;
 mod rsa;
 pub mod seal;

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serializer};
 use strongroom_types::CurveName;
 
+use crate::digest::sha256;
+
 /// A public key: what anyone may see of a key (RFC 7518 §6). Its serde form is a JWK's, binary members in base64url.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, Deserialize)]
 #[serde(tag = "kty")]
@@ -35,6 +37,27 @@ pub enum PublicKey {
     /// A symmetric key has nothing to show.
     #[serde(rename = "oct-HSM")]
     Oct,
+}
+
+impl PublicKey {
+    /// Its thumbprint: SHA-256 over its required members in lexicographic order (RFC 7638 §3), base64url. Key types and
+    /// curves have their registered names there. A symmetric key has none: nothing of it may be shown.
+    pub fn thumbprint(&self) -> Option<String> {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let members = match self {
+            Self::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text(e), text(n)),
+            Self::Ec { curve, x, y } => {
+                let curve = match curve {
+                    // RFC 8812 §3.1.
+                    CurveName::P256K => "secp256k1",
+                    CurveName::P256 | CurveName::P384 | CurveName::P521 => curve.as_str(),
+                };
+                format!(r#"{{"crv":"{curve}","kty":"EC","x":"{}","y":"{}"}}"#, text(x), text(y))
+            }
+            Self::Oct => return None,
+        };
+        Some(text(&sha256(members.as_bytes())))
+    }
 }
 
 mod base64url {

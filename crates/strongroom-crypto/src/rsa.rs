@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
-    KeyPair, KeySize, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, Pkcs1PrivateDecryptingKey,
+    KeyPair, KeySize, OaepAlgorithm, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, Pkcs1PrivateDecryptingKey,
     Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey, PublicKeyComponents,
 };
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey};
@@ -63,6 +63,14 @@ impl RsaPublicKey {
         )
     }
 
+    /// The DER of its `SubjectPublicKeyInfo` (RFC 5280 §4.1), for certificates.
+    pub fn to_spki(&self) -> Result<Vec<u8>, CryptoError> {
+        let components = PublicKeyComponents { n: self.n.as_slice(), e: self.e.as_slice() };
+        let key: PublicEncryptingKey = components.try_into().map_err(|_| CryptoError::MalformedMaterial)?;
+        let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| CryptoError::Library("SubjectPublicKeyInfo"))?;
+        Ok(der.as_ref().to_vec())
+    }
+
     /// The modulus, big-endian without leading zeros.
     pub fn n(&self) -> &[u8] {
         &self.n
@@ -111,6 +119,14 @@ impl RsaPublicKey {
             RsaPadding::Oaep(hash, _) => self.oaep.encrypt(hash, plaintext, &mut ciphertext, None),
         }
         .map_err(|_| CryptoError::Library("RSA encryption"))?;
+        Ok(ciphertext)
+    }
+
+    /// Encrypts a short text with OAEP and an empty label, whose hash need not be one of an [`Algorithm`].
+    pub(crate) fn encrypt_oaep(&self, hash: &'static OaepAlgorithm, text: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let mut ciphertext = vec![0; self.n.len()];
+        let encrypted = self.oaep.encrypt(hash, text, &mut ciphertext, None);
+        encrypted.map_err(|_| CryptoError::Library("RSA encryption"))?;
         Ok(ciphertext)
     }
 
