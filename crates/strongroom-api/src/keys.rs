@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attestation::KeyAttestation;
+
 /// Body of `POST /keys/{name}/create`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct KeyCreateParameters {
@@ -22,7 +24,7 @@ pub struct KeyCreateParameters {
     /// Tags.
     pub tags: Option<BTreeMap<String, String>>,
     /// Policy of secure key release.
-    pub release_policy: Option<serde_json::Value>,
+    pub release_policy: Option<KeyReleasePolicy>,
 }
 
 /// Body of `PATCH /keys/{name}/{version}`.
@@ -35,7 +37,19 @@ pub struct KeyUpdateParameters {
     /// Tags.
     pub tags: Option<BTreeMap<String, String>>,
     /// Policy of secure key release.
-    pub release_policy: Option<serde_json::Value>,
+    pub release_policy: Option<KeyReleasePolicy>,
+}
+
+/// `release_policy`, both ways.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyReleasePolicy {
+    /// Media type of the policy.
+    #[serde(rename = "contentType")]
+    pub content_type: Option<String>,
+    /// The policy, base64url.
+    pub data: Option<String>,
+    /// Whether it can never be changed again.
+    pub immutable: Option<bool>,
 }
 
 /// `attributes` as clients send them; read-only members are ignored.
@@ -91,6 +105,9 @@ pub struct KeyBundle {
     pub attributes: KeyAttributes,
     /// The key itself.
     pub key: JsonWebKey,
+    /// Policy of secure key release, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_policy: Option<KeyReleasePolicy>,
     /// Tags; absent when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, String>>,
@@ -116,6 +133,9 @@ pub struct DeletedKeyBundle {
 /// `attributes` as they are shown.
 #[derive(Debug, Clone, Serialize)]
 pub struct KeyAttributes {
+    /// Key attestation, only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<KeyAttestation>,
     /// Unix seconds.
     pub created: i64,
     /// Whether the key may be used.
@@ -235,4 +255,100 @@ pub struct KeyVerifyResult {
 pub struct RandomBytes {
     /// The bytes, base64url.
     pub value: String,
+}
+
+/// Body of `POST /keys/{name}/{version}/release`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct KeyReleaseParameters {
+    /// The attestation token of the environment.
+    pub target: Option<String>,
+    /// The client's own value, signed along with the answer.
+    pub nonce: Option<String>,
+    /// How the key is wrapped.
+    pub enc: Option<String>,
+}
+
+/// The answer of release.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyReleaseResult {
+    /// A compact JWS over [`KeyReleasePayload`].
+    pub value: String,
+}
+
+/// What the answer of release signs.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyReleasePayload {
+    /// What was asked.
+    pub request: KeyReleaseRequestEcho,
+    /// What is answered.
+    pub response: KeyReleaseResponse,
+}
+
+/// The request, as the answer of release repeats it.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyReleaseRequestEcho {
+    /// The `api-version` of the request.
+    #[serde(rename = "api-version")]
+    pub api_version: String,
+    /// How the key is wrapped.
+    pub enc: &'static str,
+    /// The key that was asked for.
+    pub kid: String,
+    /// The client's own value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+}
+
+/// The released key.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyReleaseResponse {
+    /// The key with its attributes.
+    pub key: ReleasedKeyBundle,
+}
+
+/// A released key with its attributes.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleasedKeyBundle {
+    /// Attributes.
+    pub attributes: KeyAttributes,
+    /// The key itself, of a software type: it has left.
+    pub key: ReleasedJsonWebKey,
+    /// The policy it was released under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_policy: Option<KeyReleasePolicy>,
+    /// Tags; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// A JWK with the wrapped private part.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleasedJsonWebKey {
+    /// The wrapped key: base64url of a [`WrappedKey`] as JSON.
+    pub key_hsm: String,
+    /// The public part.
+    #[serde(flatten)]
+    pub public: JsonWebKey,
+}
+
+/// A key wrapped for somebody else's key.
+#[derive(Debug, Clone, Serialize)]
+pub struct WrappedKey {
+    /// The wrapped key, base64url.
+    pub ciphertext: String,
+    /// How it is wrapped, and for whom.
+    pub header: WrappedKeyHeader,
+    /// `1.0`.
+    pub schema_version: &'static str,
+}
+
+/// How a key is wrapped, and for whom.
+#[derive(Debug, Clone, Serialize)]
+pub struct WrappedKeyHeader {
+    /// `dir`.
+    pub alg: &'static str,
+    /// The key encryption algorithm.
+    pub enc: &'static str,
+    /// The recipient's key.
+    pub kid: String,
 }

@@ -7,6 +7,7 @@
 //!
 //! It fails only by not matching or not parsing; the server says how that is answered.
 
+pub mod attestation;
 pub mod error;
 pub mod keys;
 pub mod operations;

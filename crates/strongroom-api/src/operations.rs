@@ -22,6 +22,8 @@ pub enum OperationId {
     Verify,
     WrapKey,
     UnwrapKey,
+    ReleaseKey,
+    GetKeyAttestation,
     GetRandomBytes,
     ListDeletedKeys,
     GetDeletedKey,
@@ -147,7 +149,7 @@ macro_rules! paths {
 
 /// The table.
 pub const OPERATIONS: &[Operation] = {
-    use ApiVersion::{V7_0, V7_2, V7_3};
+    use ApiVersion::{V7_0, V7_2, V7_3, V7_6};
     use AuditDurability::{BeforeAnswer, Soon};
     use DataAction as A;
     use Method::{Delete, Get, Patch, Post, Put};
@@ -165,6 +167,10 @@ pub const OPERATIONS: &[Operation] = {
     }
     const fn security_domain(row: Operation) -> Operation {
         Operation { states: Any, audit: BeforeAnswer, ..row }
+    }
+    /// Key material leaves.
+    const fn leaving(row: Operation) -> Operation {
+        Operation { audit: BeforeAnswer, ..row }
     }
     &[
         row(O::CreateKey, (Post, paths!("/keys/{key-name}/create"), 200), (A::KeysCreate, Key), V7_0, "KeyCreate"),
@@ -211,6 +217,20 @@ pub const OPERATIONS: &[Operation] = {
             (A::KeysUnwrap, Key),
             V7_0,
             "KeyUnwrap",
+        ),
+        leaving(row(
+            O::ReleaseKey,
+            (Post, paths!("/keys/{key-name}/{key-version?}/release"), 200),
+            (A::KeysRelease, Key),
+            V7_3,
+            "KeyRelease",
+        )),
+        row(
+            O::GetKeyAttestation,
+            (Get, paths!("/keys/{key-name}/{key-version?}/attestation"), 200),
+            (A::KeysRead, Key),
+            V7_6,
+            "KeyGetAttestation",
         ),
         row(O::GetKey, (Get, paths!("/keys/{key-name}/{key-version?}"), 200), (A::KeysRead, Key), V7_0, "KeyGet"),
         row(

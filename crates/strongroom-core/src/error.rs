@@ -5,6 +5,8 @@ use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
 use strongroom_types::{DataAction, KeyName, KeyOperation, KeyVersion, PrincipalId, Scope};
 
+use crate::attestation::AttestationProblem;
+
 /// The core's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -66,6 +68,12 @@ pub enum Error {
         name: KeyName,
         /// The operation.
         operation: KeyOperation,
+    },
+    /// The environment that a key was asked for is not one its policy accepts.
+    #[error("the attestation was refused: {problem}")]
+    AttestationRefused {
+        /// Why.
+        problem: AttestationProblem,
     },
     /// The key cannot be purged yet.
     #[error("purge protection is on: key {name} is kept until its retention ends")]

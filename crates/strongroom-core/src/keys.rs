@@ -4,20 +4,26 @@
 //! (protocols.md §3). Delete, recover and purge touch the name record only. There is one door to key material:
 //! [`crypto`]'s `open`, which checks rights, state and `key_ops` and returns the only value it can be reached from.
 
+mod attest;
 mod create;
 mod crypto;
 mod delete;
 mod failures;
 mod read;
 mod record;
+mod release;
+mod release_policy;
 mod update;
 
+pub use attest::KeyProvenance;
 pub use create::{CreateKey, KeyAttributes};
 pub use crypto::{CipherInput, Decrypted, Encrypted, KeyIdentifier, Signed};
 pub use delete::JobRequest;
 pub(crate) use failures::FailureBudget;
 pub use read::{KeyPage, PageRequest, PageToken};
-pub use record::{DeletedKey, Key, KeyReference, RecoveryLevel, Tags};
+pub use record::{DeletedKey, Key, KeyReference, Origin, RecoveryLevel, Tags};
+pub use release::{ReleaseOrder, ReleasedKey};
+pub use release_policy::{Release, ReleasePolicy, ReleaseTerms};
 pub use update::UpdateKey;
 
 /// Versions of one key (limits.md, "Objects").

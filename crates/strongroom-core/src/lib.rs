@@ -9,6 +9,7 @@
 //! It fails with [`Error`], which says what happened and never a status; `strongroom-server` maps it to the wire.
 
 pub mod activation;
+pub mod attestation;
 pub mod audit;
 pub mod barrier;
 mod core;
@@ -25,6 +26,7 @@ pub mod ports;
 pub mod rbac;
 pub mod request;
 pub mod retry;
+pub mod statement;
 pub mod witness;
 
 pub use crate::core::{Core, Foundations};

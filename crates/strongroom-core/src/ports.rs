@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use strongroom_types::Timestamp;
 
 use crate::audit::Event;
+use crate::identity::token::{Claims, ParsedToken, TokenError};
 
 /// The time of day. One adapter in the server; tests bring their own.
 pub trait Clock: Send + Sync {
@@ -35,6 +36,18 @@ pub trait AuditSink: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be written")]
 pub struct AuditUnavailable;
+
+/// Who may vouch for environments that keys are released to. One adapter in the server, which knows the configuration
+/// and reads the keys of authorities (protocols.md §9); tests bring their own.
+#[async_trait]
+pub trait AttestationAuthorities: Send + Sync {
+    /// Proves that the authority a token names signed it and that it counts now.
+    ///
+    /// # Errors
+    /// [`TokenError`]; [`TokenError::UnknownIssuer`] before anything is read or computed if the authority is not trusted
+    /// here.
+    async fn verify(&self, token: ParsedToken<'_>, now: Timestamp) -> std::result::Result<Claims, TokenError>;
+}
 
 /// Where slow cryptography runs: bounded threads apart from those that serve connections.
 pub trait CryptoPool: Send + Sync {

@@ -4,9 +4,11 @@
 //! Issuer and key must be known before a signature is computed.
 
 mod attempts;
+mod attestation;
 mod fetch;
 mod names;
 mod outside;
+mod published_keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use strongroom_types::Timestamp;
 
 use crate::http::exchange::Inbound;
 pub(crate) use attempts::{Attempts, Limits, TooSoon, counted};
+pub use attestation::{Attestation, AttestationError, Authorities, Unlisted};
 pub use names::{Audience, Issuer, PublicAddress, PublicNames, Resource};
 pub use outside::{OutsideIssuer, OutsideIssuerError, OutsideIssuers};
 

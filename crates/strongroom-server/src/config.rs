@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::audit_log::OnFull;
-use crate::authentication::OutsideIssuer;
+use crate::authentication::{Attestation, OutsideIssuer};
 use crate::http::host::Domain;
 
 pub use file::{FileError, FileProblem};
@@ -38,6 +38,8 @@ pub struct Configuration {
     pub store: Store,
     /// Issuers whose tokens count besides the built-in authority's.
     pub issuer: Vec<OutsideIssuer>,
+    /// Authorities that may vouch for environments keys are released to.
+    pub attestation: Vec<Attestation>,
     /// The instance metadata service.
     pub metadata: Metadata,
     /// The audit log.

@@ -25,6 +25,7 @@ pub mod http;
 pub mod jobs;
 pub mod logging;
 pub mod serve;
+pub mod statements;
 pub mod tasks;
 pub mod tls;
 pub mod witness_file;

@@ -6,10 +6,10 @@ use strongroom_crypto::{KeyMaterial, KeySpecification};
 use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Scope, Timestamp};
 
 use crate::hsm::{Hsm, Permit};
-use crate::keys::VERSIONS_MAX;
 use crate::keys::record::{
     Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, possible_operations,
 };
+use crate::keys::{Release, ReleaseTerms, VERSIONS_MAX};
 use crate::ports::Lane;
 use crate::request::Request;
 use crate::retry_on_conflict;
@@ -26,6 +26,8 @@ pub struct CreateKey {
     pub attributes: KeyAttributes,
     /// `tags`.
     pub tags: Tags,
+    /// `exportable` and `release_policy`.
+    pub release: ReleaseTerms,
 }
 
 /// The attributes a client may set.
@@ -63,19 +65,22 @@ impl Hsm<'_> {
             created: request.received,
             updated: request.received,
             tags: wanted.tags,
+            release: Release::default(),
+            releases: 0,
             origin: Origin::Generated,
         };
-        let version = retry_on_conflict!(self.try_add_version(request, name, &record, &material))?;
-        Ok(record.show(self.record(), name, version))
+        retry_on_conflict!(self.try_add_version(request, name, &record, &wanted.release, &material))
     }
 
+    /// Adds a version under a name, with the release terms that follow from what is asked and from the version before.
     async fn try_add_version(
         &self,
         request: &Request,
         name: &KeyName,
         record: &VersionRecord,
+        terms: &ReleaseTerms,
         material: &KeyMaterial,
-    ) -> Result<KeyVersion> {
+    ) -> Result<Key> {
         let permit = self.authorize(request, DataAction::KeysCreate, &Scope::Key(name.clone())).await?;
         let entropy = permit.barrier().entropy();
         let version = KeyVersion::from_random(entropy.sixteen()?);
@@ -91,8 +96,17 @@ impl Hsm<'_> {
             }
             Some(stored) => stored.value.id,
         };
+        let terms = terms.clone();
+        let release = match &existing {
+            None => terms.first()?,
+            Some(stored) => {
+                let (_, latest) = self.version_record(&permit, &stored.value, None).await?;
+                terms.after(&latest.value.release)?
+            }
+        };
+        let record = VersionRecord { release, ..record.clone() };
         let generation = permit.generation();
-        transaction.create(permit.sealer(), generation.version(id, version), record)?;
+        transaction.create(permit.sealer(), generation.version(id, version), &record)?;
         let secret = material.to_sealable()?;
         transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
         match existing {
@@ -107,7 +121,7 @@ impl Hsm<'_> {
             }
         }
         transaction.commit(request).await?;
-        Ok(version)
+        Ok(record.show(self.record(), name, version))
     }
 
     async fn generate(&self, specification: KeySpecification) -> Result<KeyMaterial> {

@@ -1,4 +1,4 @@
-//! Using keys. [`Hsm::open`] is the one door: rights, existence, enabled, validity and `key_ops` are checked there, and
+//! Using keys. [`Hsm::open_for`] is the one door: rights, existence, enabled, validity and `key_ops` are checked there, and
 //! only what it returns reaches key material.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use strongroom_types::{
     Algorithm, CurveName, DataAction, KeyId, KeyName, KeyOperation, KeyVersion, RsaSize, Scope, Secret, Timestamp,
 };
 
+use crate::barrier::Stored;
 use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{KeyReference, VersionRecord};
 use crate::ports::Lane;
@@ -67,14 +68,16 @@ pub struct CipherInput {
     pub aad: Option<Vec<u8>>,
 }
 
-/// A key that may be used for one operation, now. Built by [`Hsm::open`] only.
-struct UsableKey {
-    id: KeyId,
-    identifier: KeyIdentifier,
-    material: Arc<KeyMaterial>,
+/// A key that may be used for one operation, now. Built by [`Hsm::open_for`] only.
+pub(super) struct UsableKey<'a> {
+    pub(super) permit: Permit<'a>,
+    pub(super) record: Stored<VersionRecord>,
+    pub(super) id: KeyId,
+    pub(super) identifier: KeyIdentifier,
+    pub(super) material: Arc<KeyMaterial>,
 }
 
-impl Hsm<'_> {
+impl<'a> Hsm<'a> {
     /// Signs a digest.
     pub async fn sign(
         &self,
@@ -130,7 +133,8 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         input: CipherInput,
     ) -> Result<Decrypted> {
-        let UsableKey { id, identifier, material } = self.open(request, key, KeyOperation::Decrypt, algorithm).await?;
+        let UsableKey { id, identifier, material, .. } =
+            self.open(request, key, KeyOperation::Decrypt, algorithm).await?;
         let placement = placement(material.specification(), KeyOperation::Decrypt);
         let work = move || {
             let (iv, tag, aad) = (input.iv.as_deref(), input.tag.as_deref(), input.aad.as_deref());
@@ -164,34 +168,46 @@ impl Hsm<'_> {
         algorithm: Algorithm,
         wrapped: Vec<u8>,
     ) -> Result<Decrypted> {
-        let UsableKey { id, identifier, material } =
+        let UsableKey { id, identifier, material, .. } =
             self.open(request, key, KeyOperation::UnwrapKey, algorithm).await?;
         let placement = placement(material.specification(), KeyOperation::UnwrapKey);
         let opened = self.core().place(placement, move || material.unwrap(algorithm, &wrapped)).await?;
         Ok(Decrypted { key: identifier, value: self.within_budget(request, id, opened)? })
     }
 
-    /// The one door to a key.
+    /// Opens a key for an operation on data.
     async fn open(
         &self,
         request: &Request,
         key: &KeyReference,
         operation: KeyOperation,
         algorithm: Algorithm,
-    ) -> Result<UsableKey> {
+    ) -> Result<UsableKey<'a>> {
+        self.open_for(request, key, operation, Some(algorithm)).await
+    }
+
+    /// The one door to a key. Operations on data name their algorithm.
+    pub(super) async fn open_for(
+        &self,
+        request: &Request,
+        key: &KeyReference,
+        operation: KeyOperation,
+        algorithm: Option<Algorithm>,
+    ) -> Result<UsableKey<'a>> {
         let permit = self.authorize(request, action(operation)?, &Scope::Key(key.name.clone())).await?;
         self.check_audit()?;
         let name = self.live_name(&permit, &key.name).await?.value;
         let (version, record) = self.version_record(&permit, &name, key.version).await?;
         check_usable(&name.name, &record.value, operation, request.received)?;
-        if !algorithm.supports(operation) {
+        if let Some(algorithm) = algorithm.filter(|algorithm| !algorithm.supports(operation)) {
             return Err(CryptoError::UnsuitableAlgorithm { algorithm }.into());
         }
         if matches!(operation, KeyOperation::Decrypt | KeyOperation::UnwrapKey) {
             self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
         }
         let material = self.material(&permit, name.id, version, record.value.specification).await?;
-        Ok(UsableKey { id: name.id, identifier: KeyIdentifier { name: name.name, version }, material })
+        let identifier = KeyIdentifier { name: name.name, version };
+        Ok(UsableKey { permit, record, id: name.id, identifier, material })
     }
 
     /// Counts what did not open against the caller.
@@ -273,11 +289,13 @@ fn action(operation: KeyOperation) -> Result<DataAction> {
         KeyOperation::Verify => Ok(DataAction::KeysVerify),
         KeyOperation::WrapKey => Ok(DataAction::KeysWrap),
         KeyOperation::UnwrapKey => Ok(DataAction::KeysUnwrap),
-        KeyOperation::Import | KeyOperation::Export => Err(Error::Internal("not an operation on data")),
+        KeyOperation::Export => Ok(DataAction::KeysRelease),
+        KeyOperation::Import => Err(Error::Internal("not an operation on data")),
     }
 }
 
-/// Enabled, valid now, and meant for this. A key past its time still decrypts, verifies and unwraps (data-plane.md §8).
+/// Enabled, valid now, and meant for this. A key past its time still decrypts, verifies,
+/// unwraps and is released (data-plane.md §8).
 fn check_usable(name: &KeyName, record: &VersionRecord, operation: KeyOperation, now: Timestamp) -> Result<()> {
     if !record.enabled {
         return Err(Error::KeyDisabled { name: name.clone() });
@@ -291,7 +309,12 @@ fn check_usable(name: &KeyName, record: &VersionRecord, operation: KeyOperation,
             return outside("expired");
         }
     }
-    if !record.operations.contains(operation) {
+    // What may leave is said by its release terms, not by `key_ops`.
+    let permitted = match operation {
+        KeyOperation::Export => record.release.is_exportable(),
+        _ => record.operations.contains(operation),
+    };
+    if !permitted {
         return Err(Error::OperationNotPermitted { name: name.clone(), operation });
     }
     Ok(())

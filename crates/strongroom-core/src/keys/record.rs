@@ -8,7 +8,7 @@ use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, Key
 
 use crate::barrier::{Record, Stored};
 use crate::hsm::{Hsm, Permit};
-use crate::keys::{TAG_CHARACTERS_MAX, TAGS_MAX};
+use crate::keys::{Release, TAG_CHARACTERS_MAX, TAGS_MAX};
 use crate::managed_hsm::{Deletion, ManagedHsm};
 use crate::{Error, Result};
 
@@ -77,6 +77,8 @@ pub struct Key {
     pub updated: Timestamp,
     /// `tags`.
     pub tags: Tags,
+    /// Whether it may be released, and where to.
+    pub release: Release,
     /// Days the key would be kept after deletion.
     pub recoverable_days: u32,
     /// What deletion means here.
@@ -170,6 +172,9 @@ pub(super) struct VersionRecord {
     pub(super) created: Timestamp,
     pub(super) updated: Timestamp,
     pub(super) tags: Tags,
+    pub(super) release: Release,
+    /// How often it was released.
+    pub(super) releases: u64,
     pub(super) origin: Origin,
 }
 
@@ -179,9 +184,18 @@ impl Record for VersionRecord {
 
 /// Where key material came from; key attestation will say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Origin {
+pub enum Origin {
     /// Made inside.
     Generated,
+}
+
+impl Origin {
+    /// The word key attestation has for it (docs/key-attestation-format.md).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generated => "generated",
+        }
+    }
 }
 
 impl VersionRecord {
@@ -197,6 +211,8 @@ impl VersionRecord {
             created,
             updated,
             tags,
+            release,
+            releases: _,
             origin: _,
         } = self;
         Key {
@@ -211,6 +227,7 @@ impl VersionRecord {
             created,
             updated,
             tags,
+            release,
             recoverable_days: hsm.retention_days,
             recovery_level: RecoveryLevel::of(hsm),
         }

@@ -4,6 +4,7 @@ use strongroom_types::{DataAction, KeyOperations, Scope};
 
 use crate::Result;
 use crate::hsm::Hsm;
+use crate::keys::ReleaseTerms;
 use crate::keys::create::KeyAttributes;
 use crate::keys::record::{Key, KeyReference, Tags, VersionRecord, check_operations, check_validity};
 use crate::request::Request;
@@ -18,6 +19,8 @@ pub struct UpdateKey {
     pub attributes: KeyAttributes,
     /// `tags`, replaced whole.
     pub tags: Option<Tags>,
+    /// `release_policy`, replaced whole; `exportable` may only be said as it is.
+    pub release: ReleaseTerms,
 }
 
 impl Hsm<'_> {
@@ -44,6 +47,7 @@ impl Hsm<'_> {
             expires,
             updated: request.received,
             tags: change.tags.clone().unwrap_or_else(|| current.tags.clone()),
+            release: change.release.clone().after(&current.release)?,
             ..current.clone()
         };
         let mut transaction = permit.transaction().detail(format!("key {} version {version}", reference.name));

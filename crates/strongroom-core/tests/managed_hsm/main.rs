@@ -9,6 +9,8 @@ mod keys;
 #[cfg(test)]
 mod rbac;
 #[cfg(test)]
+mod release;
+#[cfg(test)]
 mod sealing;
 #[cfg(test)]
 mod support;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::hsm::Hsm;
-use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, Tags};
+use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, ReleasePolicy, ReleaseTerms, Tags};
 use strongroom_core::layout;
 use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess, Sku};
 use strongroom_core::rbac::RoleDefinitionId;
@@ -23,6 +23,9 @@ pub(crate) const CRYPTO_USER: RoleDefinitionId =
     RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
 pub(crate) const CRYPTO_OFFICER: RoleDefinitionId =
     RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
+
+pub(crate) const CRYPTO_SERVICE_RELEASE: RoleDefinitionId =
+    RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625c));
 
 /// A deployment with one HSM.
 pub(crate) struct World {
@@ -159,7 +162,17 @@ pub(crate) fn ec() -> CreateKey {
         operations: None,
         attributes: KeyAttributes::default(),
         tags: Tags::default(),
+        release: ReleaseTerms::default(),
     }
+}
+
+/// What is asked of a P-256 key that may be released to environments of which `authority` says `"trusted": true`.
+pub(crate) fn exportable(authority: &str, immutable: bool) -> CreateKey {
+    let text = format!(
+        r#"{{"version":"1.0","anyOf":[{{"authority":"{authority}","allOf":[{{"claim":"trusted","equals":true}}]}}]}}"#
+    );
+    let policy = ReleasePolicy::new(None, immutable, text.as_bytes()).unwrap();
+    CreateKey { release: ReleaseTerms { exportable: Some(true), policy: Some(policy) }, ..ec() }
 }
 
 /// A principal nobody has heard of.

@@ -261,6 +261,7 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::KeyDisabled { .. }
         | E::KeyOutsideValidity { .. }
         | E::OperationNotPermitted { .. }
+        | E::AttestationRefused { .. }
         | E::PurgeProtected { .. }
         | E::BadParameter { .. }
         | E::LimitReached { .. }

@@ -1,18 +1,14 @@
 //! Issuers by configuration: Entra ID, Keycloak, AD FS, anything that speaks OpenID Connect (architecture.md §3.3).
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use serde::Deserialize;
-use strongroom_core::identity::token::{ClaimNames, Claims, KeySet, ParsedToken, TokenError, VerificationKey};
+use strongroom_core::identity::token::{ClaimNames, Claims, ParsedToken, TokenError};
 use strongroom_types::{TenantId, Timestamp};
-use tokio::sync::Mutex;
 
-use crate::authentication::fetch::KeySource;
+use crate::authentication::fetch::{KeySource, OutgoingError, Reach, outgoing};
+use crate::authentication::published_keys::PublishedKeys;
 
 /// `[[issuer]]`: an issuer whose tokens are taken besides our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,16 +67,7 @@ pub struct OutsideIssuers {
 
 struct Known {
     issuer: OutsideIssuer,
-    source: KeySource,
-    held: ArcSwap<Held>,
-    reading: Mutex<()>,
-}
-
-#[derive(Default)]
-struct Held {
-    keys: KeySet,
-    read: Option<Timestamp>,
-    tried: Option<Timestamp>,
+    keys: PublishedKeys,
 }
 
 impl std::fmt::Debug for OutsideIssuers {
@@ -107,8 +94,14 @@ impl OutsideIssuers {
             if issuer.tenant == own_tenant || known.iter().any(shared) {
                 return Err(OutsideIssuerError::Shared { url });
             }
-            let source = KeySource::new(&url, tls(&issuer, roots)?).ok_or(OutsideIssuerError::Url { url })?;
-            known.push(Known { issuer, source, held: ArcSwap::default(), reading: Mutex::new(()) });
+            let client = outgoing(roots, issuer.ca_file.as_deref()).map_err(|error| match error {
+                OutgoingError::CaFile { path, problem } => {
+                    OutsideIssuerError::CaFile { url: url.clone(), path, problem }
+                }
+                OutgoingError::Tls => OutsideIssuerError::Tls { url: url.clone() },
+            })?;
+            let source = KeySource::new(&url, client, Reach::Everywhere).ok_or(OutsideIssuerError::Url { url })?;
+            known.push(Known { issuer, keys: PublishedKeys::new(source) });
         }
         Ok(Self { issuers: known })
     }
@@ -126,7 +119,7 @@ impl OutsideIssuers {
     /// Whether an issuer still publishes a key, as far as is known without asking more than once an hour.
     pub async fn publishes(&self, iss: &str, kid: &str, now: Timestamp) -> bool {
         match self.known(iss) {
-            Some(known) => known.key(kid, now).await.is_some(),
+            Some(known) => known.keys.get(kid, now).await.is_some(),
             None => false,
         }
     }
@@ -139,88 +132,10 @@ impl OutsideIssuers {
         let iss = token.unproved_claims().text("iss").ok_or(TokenError::MissingClaim("iss"))?;
         let known = self.known(iss).ok_or(TokenError::UnknownIssuer)?;
         let kid = token.header().kid.clone().ok_or(TokenError::UnknownKey)?;
-        known.key(&kid, now).await.ok_or(TokenError::UnknownKey)?.verify(token, now)
+        known.keys.get(&kid, now).await.ok_or(TokenError::UnknownKey)?.verify(token, now)
     }
 
     fn known(&self, iss: &str) -> Option<&Known> {
         self.issuers.iter().find(|known| known.issuer.url == iss)
     }
 }
-
-impl Known {
-    /// The key with this id: from memory, or read again if it is unknown or the memory is old. Read at most once a minute,
-    /// whatever tokens come.
-    async fn key(&self, kid: &str, now: Timestamp) -> Option<VerificationKey> {
-        let held = self.held.load_full();
-        if held.age(now).is_some_and(|age| age < FRESH_SECONDS)
-            && let Some(key) = held.keys.get(kid)
-        {
-            return Some(key.clone());
-        }
-        let old = held.usable(kid, now);
-        if held.tried_lately(now) {
-            return old;
-        }
-        // Whoever has an old key does not wait for the one who reads.
-        let _reading = match (&old, self.reading.try_lock()) {
-            (_, Ok(reading)) => reading,
-            (Some(_), Err(_)) => return old,
-            (None, Err(_)) => self.reading.lock().await,
-        };
-        if !self.held.load().tried_lately(now) {
-            self.read(now).await;
-        }
-        self.held.load().usable(kid, now)
-    }
-
-    async fn read(&self, now: Timestamp) {
-        let held = self.held.load_full();
-        let next = match self.source.read().await {
-            Ok(keys) => Held { keys, read: Some(now), tried: Some(now) },
-            Err(error) => {
-                tracing::warn!(issuer = %self.issuer.url, %error, "the keys of an issuer cannot be read");
-                Held { keys: held.keys.clone(), read: held.read, tried: Some(now) }
-            }
-        };
-        self.held.store(Arc::new(next));
-    }
-}
-
-impl Held {
-    fn age(&self, now: Timestamp) -> Option<i64> {
-        self.read.map(|read| now.seconds() - read.seconds())
-    }
-
-    fn tried_lately(&self, now: Timestamp) -> bool {
-        self.tried.is_some_and(|tried| now < tried.plus_seconds(TRY_SECONDS))
-    }
-
-    fn usable(&self, kid: &str, now: Timestamp) -> Option<VerificationKey> {
-        let keeps = self.age(now).is_some_and(|age| age < KEPT_SECONDS);
-        keeps.then(|| self.keys.get(kid).cloned()).flatten()
-    }
-}
-
-fn tls(issuer: &OutsideIssuer, roots: &RootCertStore) -> Result<ClientConfig, OutsideIssuerError> {
-    let mut roots = roots.clone();
-    if let Some(path) = &issuer.ca_file {
-        let failed =
-            |problem: String| OutsideIssuerError::CaFile { url: issuer.url.clone(), path: path.clone(), problem };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
-            let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-            roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| OutsideIssuerError::Tls { url: issuer.url.clone() })?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// Keys are read again after an hour, so that a withdrawn key is noticed.
-const FRESH_SECONDS: i64 = 3600;
-/// Keys are used for a day while their issuer cannot be reached.
-const KEPT_SECONDS: i64 = 86_400;
-/// Keys are read at most once a minute.
-const TRY_SECONDS: i64 = 60;

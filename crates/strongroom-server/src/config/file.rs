@@ -65,10 +65,13 @@ impl Configuration {
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
-        let Self { data_dir, tls, root, issuer, .. } = self;
+        let Self { data_dir, tls, root, issuer, attestation, .. } = self;
         let files = [&mut tls.certificate_file, &mut tls.private_key_file, &mut root.file, data_dir];
         let of_issuers = issuer.iter_mut().filter_map(|issuer| issuer.ca_file.as_mut());
-        for path in files.into_iter().flatten().chain(&mut tls.extra_ca_files).chain(of_issuers) {
+        let of_attestations =
+            attestation.iter_mut().flat_map(|it| [it.ca_file.as_mut(), it.jwks_file.as_mut()]).flatten();
+        let named = files.into_iter().flatten().chain(&mut tls.extra_ca_files);
+        for path in named.chain(of_issuers).chain(of_attestations) {
             *path = folder.join(&path);
         }
     }

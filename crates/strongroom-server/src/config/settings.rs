@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::audit_log::OnFull;
-use crate::authentication::OutsideIssuer;
+use crate::authentication::{Attestation, OutsideIssuer};
 use crate::config::{Configuration, Log, LogFormat, Tls};
 use crate::http::host::Domain;
 
@@ -48,6 +48,8 @@ pub struct Settings {
     pub metadata_identities: Vec<String>,
     /// Issuers whose tokens count besides the built-in authority's.
     pub issuers: Vec<OutsideIssuer>,
+    /// Authorities that may vouch for environments keys are released to.
+    pub attestations: Vec<Attestation>,
     /// Certificates.
     pub tls: Tls,
     /// The root file.
@@ -117,8 +119,20 @@ impl Settings {
         flags: Flags,
         default_data_dir: Option<PathBuf>,
     ) -> Result<Self, SettingsError> {
-        let Configuration { data_dir, domain, listen, public, tls, root, store: _, issuer, metadata, audit, mut log } =
-            file;
+        let Configuration {
+            data_dir,
+            domain,
+            listen,
+            public,
+            tls,
+            root,
+            store: _,
+            issuer,
+            attestation,
+            metadata,
+            audit,
+            mut log,
+        } = file;
         if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
             return Err(SettingsError::HalfCertificate);
         }
@@ -151,6 +165,7 @@ impl Settings {
             metadata: metadata_listener,
             metadata_identities: metadata.identities,
             issuers: issuer,
+            attestations: attestation,
             root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
             tls,
             data_dir,

@@ -17,13 +17,26 @@ fn line(text: &str) -> String {
 #[test]
 fn the_documented_sample_says_every_key() {
     let sample = Configuration::parse(SAMPLE).unwrap();
-    let Configuration { data_dir, domain, listen, public, tls, root, store: _, issuer, metadata, audit: _, log: _ } =
-        sample;
+    let Configuration {
+        data_dir,
+        domain,
+        listen,
+        public,
+        tls,
+        root,
+        store: _,
+        issuer,
+        attestation,
+        metadata,
+        audit: _,
+        log: _,
+    } = sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
     assert!(public.port.is_some() && !public.suffixes.is_empty());
     assert!(tls.certificate_file.is_some() && tls.private_key_file.is_some() && !tls.extra_ca_files.is_empty());
     assert!(root.file.is_some() && root.require_locked_memory);
     assert!(issuer.len() == 1 && issuer[0].ca_file.is_some());
+    assert!(attestation.len() == 2 && attestation[0].ca_file.is_some() && attestation[1].jwks_file.is_some());
     assert!(metadata.listen.is_some() && !metadata.identities.is_empty());
     for line in ["provider = ", "kind = ", "on_full = ", "format = ", "level = "] {
         assert!(SAMPLE.contains(&format!("\n{line}")), "{line} has a default and is documented all the same");

@@ -136,6 +136,11 @@ fn core_shape(error: &Error) -> Shape {
         Error::OperationNotPermitted { name, operation } => {
             forbidden(format!("Operation {operation} is not permitted on key {name}")).inner("KeyOperationForbidden")
         }
+        // Status, codes and sentence are the service's; the reason behind them is ours.
+        Error::AttestationRefused { problem } => {
+            forbidden(format!("Target environment attestation statement cannot be verified: {problem}."))
+                .inner("AccessDenied")
+        }
         Error::PurgeProtected { name } => {
             forbidden(format!("Purge protection is on: key {name} is kept until its scheduled purge date"))
         }

@@ -6,9 +6,11 @@
 //! ```
 //! Handlers convert; they do not decide. Only the core authorizes.
 
+mod attestation;
 mod error;
 mod keys;
 mod rbac;
+mod release;
 mod security_domain;
 mod wire;
 
@@ -26,9 +28,10 @@ use strongroom_core::{Core, Error};
 use strongroom_types::{HsmName, TenantId};
 
 use crate::audit_log::Strangers;
-use crate::authentication::{Audience, AuthenticationError, Authenticator};
+use crate::authentication::{Audience, AuthenticationError, Authenticator, Authorities};
 use crate::http::exchange::{Inbound, Outbound, Plane, empty, with_header};
 use crate::http::planes::Handle;
+use crate::statements::Statements;
 pub(crate) use error::ApiError;
 
 /// The data plane of all managed HSMs of a deployment.
@@ -39,6 +42,16 @@ pub struct DataPlane {
     /// `host[:port]` behind an HSM's name in key identifiers, such as `managedhsm.localhost:8443`.
     canonical_suffix: String,
     strangers: Arc<Strangers>,
+    release: ReleaseParts,
+}
+
+/// What keys leave with: who may vouch for where they go, and what signs what is said about them.
+#[derive(Debug)]
+pub struct ReleaseParts {
+    /// Attestation authorities that are trusted here.
+    pub authorities: Authorities,
+    /// The signer of statements.
+    pub statements: Statements,
 }
 
 /// One request at work: what handlers get.
@@ -49,6 +62,8 @@ pub(crate) struct Call<'a> {
     pub(crate) captures: &'a Captures,
     /// `https://host[:port]` that key identifiers begin with.
     pub(crate) canonical_url: String,
+    pub(crate) core: &'a Core,
+    pub(crate) release: &'a ReleaseParts,
 }
 
 #[async_trait]
@@ -74,8 +89,9 @@ impl DataPlane {
         tenant: TenantId,
         canonical_suffix: String,
         strangers: Arc<Strangers>,
+        release: ReleaseParts,
     ) -> Self {
-        Self { core, authenticator, tenant, canonical_suffix, strangers }
+        Self { core, authenticator, tenant, canonical_suffix, strangers, release }
     }
 
     /// The status of a security-domain download, asked by its unguessable URL and without a token: some clients lose
@@ -128,7 +144,8 @@ impl DataPlane {
     ) -> Result<Outbound, ApiError> {
         let hsm = self.hsm(inbound).await?;
         let canonical_url = format!("https://{}.{}", hsm.record().name.folded(), self.canonical_suffix);
-        let call = Call { inbound, request, hsm: &hsm, captures, canonical_url };
+        let (core, release) = (self.core.as_ref(), &self.release);
+        let call = Call { inbound, request, hsm: &hsm, captures, canonical_url, core, release };
         match row.id {
             OperationId::CreateKey => keys::create(&call).await,
             OperationId::GetKey => keys::get(&call).await,
@@ -142,6 +159,8 @@ impl DataPlane {
             OperationId::Verify => keys::verify(&call).await,
             OperationId::WrapKey => keys::wrap(&call).await,
             OperationId::UnwrapKey => keys::unwrap(&call).await,
+            OperationId::GetKeyAttestation => attestation::get(&call).await,
+            OperationId::ReleaseKey => release::release(&call).await,
             OperationId::GetRandomBytes => keys::random(&call).await,
             OperationId::ListDeletedKeys => keys::list_deleted(&call).await,
             OperationId::GetDeletedKey => keys::get_deleted(&call).await,

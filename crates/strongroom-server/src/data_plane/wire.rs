@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use strongroom_api::keys as api;
 use strongroom_core::Error;
 use strongroom_core::keys::{
-    CreateKey, DeletedKey, Key, KeyAttributes, KeyIdentifier, KeyReference, PageToken, Tags, UpdateKey,
+    CreateKey, DeletedKey, Key, KeyAttributes, KeyIdentifier, KeyReference, PageToken, ReleasePolicy, ReleaseTerms,
+    Tags, UpdateKey,
 };
 use strongroom_crypto::{KeySpecification, PublicKey};
 use strongroom_types::{
@@ -77,10 +78,10 @@ pub(super) fn key_reference(call: &Call<'_>) -> Result<KeyReference, ApiError> {
 pub(super) fn create_key(parameters: api::KeyCreateParameters) -> Result<CreateKey, ApiError> {
     let api::KeyCreateParameters { kty, key_size, crv, public_exponent, key_ops, attributes, tags, release_policy } =
         parameters;
-    refuse_release(release_policy.is_some(), attributes.as_ref())?;
     Ok(CreateKey {
         specification: specification(kty, key_size, crv, public_exponent)?,
         operations: key_ops.map(key_operations).transpose()?,
+        release: release_terms(release_policy, attributes.as_ref())?,
         attributes: key_attributes(attributes),
         tags: Tags::new(tags.unwrap_or_default())?,
     })
@@ -89,24 +90,28 @@ pub(super) fn create_key(parameters: api::KeyCreateParameters) -> Result<CreateK
 /// What is to change of a key.
 pub(super) fn update_key(parameters: api::KeyUpdateParameters) -> Result<UpdateKey, ApiError> {
     let api::KeyUpdateParameters { key_ops, attributes, tags, release_policy } = parameters;
-    refuse_release(release_policy.is_some(), attributes.as_ref())?;
     Ok(UpdateKey {
         operations: key_ops.map(key_operations).transpose()?,
+        release: release_terms(release_policy, attributes.as_ref())?,
         attributes: key_attributes(attributes),
         tags: tags.map(Tags::new).transpose()?,
     })
 }
 
-fn refuse_release(has_policy: bool, attributes: Option<&api::KeyAttributesParameters>) -> Result<(), ApiError> {
-    if has_policy {
-        return Err(
-            Error::bad_parameter("release_policy", "secure key release is not supported by this release").into()
-        );
-    }
-    if attributes.and_then(|attributes| attributes.exportable).unwrap_or(false) {
-        return Err(Error::bad_parameter("exportable", "an exportable key needs a release policy").into());
-    }
-    Ok(())
+/// What a body says about release: `attributes.exportable` and `release_policy`.
+pub(super) fn release_terms(
+    policy: Option<api::KeyReleasePolicy>,
+    attributes: Option<&api::KeyAttributesParameters>,
+) -> Result<ReleaseTerms, ApiError> {
+    let parse = |policy: api::KeyReleasePolicy| -> Result<ReleasePolicy, ApiError> {
+        let api::KeyReleasePolicy { content_type, data, immutable } = policy;
+        let data = binary("release_policy", &required("release_policy", data)?)?;
+        Ok(ReleasePolicy::new(content_type, immutable.unwrap_or(false), &data)?)
+    };
+    Ok(ReleaseTerms {
+        exportable: attributes.and_then(|attributes| attributes.exportable),
+        policy: policy.map(parse).transpose()?,
+    })
 }
 
 fn specification(
@@ -149,7 +154,12 @@ fn key_attributes(attributes: Option<api::KeyAttributesParameters>) -> KeyAttrib
 
 /// A key as it is shown.
 pub(super) fn key_bundle(call: &Call<'_>, key: &Key) -> api::KeyBundle {
-    api::KeyBundle { attributes: attributes(key), key: json_web_key(call, key), tags: tags(key) }
+    api::KeyBundle {
+        attributes: attributes(key),
+        key: json_web_key(call, key),
+        release_policy: key.release.policy().map(release_policy),
+        tags: tags(key),
+    }
 }
 
 /// A deleted key as it is shown.
@@ -207,12 +217,13 @@ fn recovery_id(call: &Call<'_>, key: &Key) -> String {
     format!("{}/deletedkeys/{}", call.canonical_url, key.name)
 }
 
-fn attributes(key: &Key) -> api::KeyAttributes {
+pub(super) fn attributes(key: &Key) -> api::KeyAttributes {
     api::KeyAttributes {
+        attestation: None,
         created: key.created.seconds(),
         enabled: key.enabled,
         exp: key.expires.map(Timestamp::seconds),
-        exportable: false,
+        exportable: key.release.is_exportable(),
         nbf: key.not_before.map(Timestamp::seconds),
         recoverable_days: key.recoverable_days,
         recovery_level: key.recovery_level.as_str(),
@@ -220,7 +231,7 @@ fn attributes(key: &Key) -> api::KeyAttributes {
     }
 }
 
-fn json_web_key(call: &Call<'_>, key: &Key) -> api::JsonWebKey {
+pub(super) fn json_web_key(call: &Call<'_>, key: &Key) -> api::JsonWebKey {
     let identifier = KeyIdentifier { name: key.name.clone(), version: key.version };
     let bare = api::JsonWebKey {
         crv: None,
@@ -241,7 +252,16 @@ fn json_web_key(call: &Call<'_>, key: &Key) -> api::JsonWebKey {
     }
 }
 
-fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, String>> {
+/// A policy as it is shown: canonical, whatever the client wrote.
+pub(super) fn release_policy(policy: &ReleasePolicy) -> api::KeyReleasePolicy {
+    api::KeyReleasePolicy {
+        content_type: Some(policy.content_type().to_owned()),
+        data: Some(text(policy.canonical().as_bytes())),
+        immutable: Some(policy.is_immutable()),
+    }
+}
+
+pub(super) fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, String>> {
     let tags = key.tags.as_map();
     (!tags.is_empty()).then(|| tags.clone())
 }

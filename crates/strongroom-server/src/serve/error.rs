@@ -11,7 +11,7 @@ use strongroom_crypto::CryptoError;
 use strongroom_store::StoreError;
 
 use crate::audit_log::RecoverError;
-use crate::authentication::OutsideIssuerError;
+use crate::authentication::{AttestationError, OutsideIssuerError};
 use crate::config::{FileError, SettingsError};
 use crate::data_dir::DataDirError;
 use crate::serve::port_holder::PortHolder;
@@ -91,6 +91,9 @@ pub enum StartError {
     /// An issuer is configured wrongly.
     #[error(transparent)]
     Issuer(#[from] OutsideIssuerError),
+    /// An attestation authority is configured wrongly.
+    #[error(transparent)]
+    Attestation(#[from] AttestationError),
     /// The deployment cannot be opened, or what it holds cannot be read.
     #[error(transparent)]
     Core(#[from] CoreError),
@@ -190,6 +193,7 @@ impl StartError {
             }
             Self::Tls(TlsError::File { .. }) => "correct the file, or [tls] in the configuration".to_owned(),
             Self::Issuer(_) => "correct [[issuer]] in the configuration".to_owned(),
+            Self::Attestation(_) => "correct [[attestation]] in the configuration".to_owned(),
             Self::Core(CoreError::Deployment(error)) => deployment(error),
             Self::Core(CoreError::Tampered { .. }) => RESTORE.to_owned(),
             Self::Thread(_) => "raise the limit on processes (ulimit -u, TasksMax)".to_owned(),

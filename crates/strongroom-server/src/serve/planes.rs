@@ -8,16 +8,17 @@ use strongroom_core::pools::Pools;
 use strongroom_types::Secret;
 
 use crate::arm::Arm;
-use crate::authentication::{Authenticator, OutsideIssuers, PublicAddress, PublicNames};
+use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAddress, PublicNames, Unlisted};
 use crate::authority::{Authority, Graph, Imds, ServedIdentities};
 use crate::config::Settings;
-use crate::data_plane::DataPlane;
+use crate::data_plane::{DataPlane, ReleaseParts};
 use crate::http::exchange::{Inbound, Outbound};
 use crate::http::host::{Hosts, MANAGED_HSM};
 use crate::http::planes::{Handle, Planes, PublicPlanes};
 use crate::serve::deployment::Opened;
 use crate::serve::error::StartError;
 use crate::serve::trust::Trust;
+use crate::statements::Statements;
 
 /// What planes are made of.
 pub(super) struct Parts<'a> {
@@ -49,8 +50,13 @@ impl Parts<'_> {
         let suffix = host_and_port(names.canonical(), MANAGED_HSM);
         let arm = Arc::new(Arm::new(pools, Arc::clone(&authenticator), suffix.clone()));
         let core = Arc::clone(&opened.core);
+        let unlisted = if settings.is_local() { Unlisted::OnLoopback } else { Unlisted::Refused };
+        let release = ReleaseParts {
+            authorities: Authorities::new(&settings.attestations, unlisted, &roots)?,
+            statements: Statements::new(Arc::clone(&core), settings.domains()),
+        };
         let data_plane =
-            DataPlane::new(core, Arc::clone(&authenticator), foundation.tenant, suffix, Arc::clone(strangers));
+            DataPlane::new(core, Arc::clone(&authenticator), foundation.tenant, suffix, Arc::clone(strangers), release);
         let login = Authority::new(Arc::clone(&directory), Arc::clone(&names), outside, Arc::clone(strangers));
         let graph = Graph::new(Arc::clone(&directory), authenticator, Arc::clone(strangers));
         let served = if settings.is_local() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use strongroom_crypto::Entropy;
@@ -100,6 +100,30 @@ impl CertificateAuthority {
     }
 }
 
+impl CertificateAuthority {
+    /// Certifies an RSA key (DER of its `SubjectPublicKeyInfo`) that signs the statements of HSMs; answers with the chain,
+    /// leaf first, and when it ends. It names the hosts below the domains, so that statements can be told apart by them.
+    ///
+    /// # Errors
+    /// [`TlsError::Issue`].
+    pub fn issue_for_statements(
+        &self,
+        public_key: &[u8],
+        domains: &[Domain],
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<(Vec<CertificateDer<'static>>, Timestamp), TlsError> {
+        let public_key = SubjectPublicKeyInfo::from_der(public_key)?;
+        let mut params = params(STATEMENT_NAME, entropy, now, STATEMENT_DAYS)?;
+        params.subject_alt_names = subject_alternative_names(domains)?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&public_key, &self.issuer)?;
+        Ok((vec![certificate.der().clone(), self.certificate.clone()], now.plus_days(STATEMENT_DAYS)))
+    }
+}
+
 /// What both kinds of certificate share.
 fn params(name: &str, entropy: &dyn Entropy, now: Timestamp, days: u32) -> Result<CertificateParams, TlsError> {
     let mut params = CertificateParams::default();
@@ -143,6 +167,9 @@ pub const LEAF_DAYS: u32 = 90;
 /// How far certificates begin in the past.
 const SKEW_SECONDS: i64 = 3600;
 const ORGANIZATION: &str = "strongroom";
+/// Days from the making of a certificate for statements to its end.
+pub const STATEMENT_DAYS: u32 = 731;
+const STATEMENT_NAME: &str = "strongroom statements";
 const LEAF_NAME: &str = "strongroom server";
 
 #[cfg(test)]

@@ -17,6 +17,13 @@ impl Claims {
         self.0.get(name)?.as_str()
     }
 
+    /// A claim by a path: dots walk into nested claims.
+    pub fn nested(&self, path: &str) -> Option<&Value> {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let claim = self.0.get(first)?;
+        rest.into_iter().flat_map(|rest| rest.split('.')).try_fold(claim, |claim, name| claim.get(name))
+    }
+
     /// A claim that is a list of texts, or one text; other members of the list are left out.
     pub fn texts(&self, name: &str) -> Vec<&str> {
         match self.0.get(name) {

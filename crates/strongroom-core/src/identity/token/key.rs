@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
+use strongroom_crypto::RsaPublicKey;
 use strongroom_types::Timestamp;
+use x509_cert::der::{Decode, Encode};
 
 use crate::identity::token::{Claims, ParsedToken, TokenError};
 
@@ -36,6 +38,15 @@ impl VerificationKey {
             return Err(TokenError::UnknownKey);
         }
         Ok(Self { key: DecodingKey::from_rsa_raw_components(&n, &e), algorithms: algorithms.to_vec() })
+    }
+
+    /// The RSA key of a certificate. The key set vouches for it, so its dates and issuer are not looked at.
+    fn certified(certificate: &str, algorithms: &[Algorithm]) -> Option<Self> {
+        let der = STANDARD.decode(certificate).ok()?;
+        let certificate = x509_cert::Certificate::from_der(&der).ok()?;
+        let key = certificate.tbs_certificate().subject_public_key_info().to_der().ok()?;
+        let key = RsaPublicKey::from_der(&key).ok()?;
+        Some(Self { key: DecodingKey::from_rsa_raw_components(key.n(), key.e()), algorithms: algorithms.to_vec() })
     }
 
     fn p256(x: &str, y: &str) -> Result<Self, TokenError> {
@@ -84,6 +95,8 @@ struct WireKey {
     crv: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    /// DER in standard base64, the key's own first (RFC 7517 §4.7). Some authorities publish nothing else of a key.
+    x5c: Option<Vec<String>>,
 }
 
 impl KeySet {
@@ -124,7 +137,11 @@ impl WireKey {
                     Some("PS256") => &[Algorithm::PS256],
                     Some(_) => return None,
                 };
-                VerificationKey::rsa(self.n.as_deref()?, self.e.as_deref()?, algorithms).ok()
+                match (&self.n, &self.e) {
+                    (Some(n), Some(e)) => VerificationKey::rsa(n, e, algorithms).ok(),
+                    (None, None) => VerificationKey::certified(self.x5c.as_ref()?.first()?, algorithms),
+                    _ => None,
+                }
             }
             "EC" if self.crv.as_deref() == Some("P-256") && self.alg.as_deref().is_none_or(|alg| alg == "ES256") => {
                 VerificationKey::p256(self.x.as_deref()?, self.y.as_deref()?).ok()

@@ -275,3 +275,28 @@ async fn the_token_of_another_deployment_is_refused_even_if_it_names_our_issuer(
     let forged = issuer.sign(&json!({"alg": "RS256", "kid": kid}), &claims);
     assert_eq!(own(&ours, &forged, NOW).await, Err(TokenError::WrongSignature));
 }
+
+#[test]
+fn a_key_that_is_published_as_a_certificate_alone_verifies() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/security-domain/");
+    let request = std::fs::read(format!("{folder}download-request.json")).unwrap();
+    let request: Value = serde_json::from_slice(&request).unwrap();
+    let certificate = &request["certificates"][0]["x5c"][0];
+    let pem = std::fs::read_to_string(format!("{folder}keys/wrap1.key")).unwrap();
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
+    let key = KeyMaterial::from_sealable(KeySpecification::Rsa(RsaSize::Bits2048), &der).unwrap();
+    let signed = unsigned(&json!({"alg": "RS256", "kid": "certified"}), &json!({"exp": NOW.seconds() + 60}));
+    let signature = key.sign(Algorithm::Rs256, &sha256(signed.as_bytes())).unwrap();
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+
+    let set = |key: Value| KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
+    let certified = set(json!({"kty": "RSA", "kid": "certified", "x5c": [certificate]}));
+    let verified = certified.get("certified").unwrap().verify(ParsedToken::parse(&token).unwrap(), NOW);
+    assert!(verified.is_ok(), "{verified:?}");
+    for broken in [json!({"x5c": []}), json!({"x5c": ["AAAA"]}), json!({"x5c": ["%"]}), json!({"n": "AQAB"})] {
+        let mut key = json!({"kty": "RSA", "kid": "certified"});
+        key.as_object_mut().unwrap().extend(broken.as_object().unwrap().clone());
+        assert!(set(key.clone()).is_empty(), "{key}");
+    }
+}

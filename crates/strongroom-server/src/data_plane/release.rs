@@ -1,0 +1,75 @@
+//! Handlers of what leaves: release of keys, and statements about them.
+
+use http::StatusCode;
+use strongroom_api::keys as api;
+use strongroom_core::Error;
+use strongroom_core::keys::{ReleaseOrder, ReleasedKey};
+use strongroom_types::{KeyEncryptionAlgorithm, KeyType};
+
+use super::wire::{self, required, text};
+use super::{ApiError, Call};
+use crate::http::exchange::{Outbound, json};
+
+type Answer = Result<Outbound, ApiError>;
+
+pub(super) async fn release(call: &Call<'_>) -> Answer {
+    let api::KeyReleaseParameters { target, nonce, enc } = wire::body(&call.inbound.body)?;
+    if nonce.as_ref().is_some_and(|nonce| nonce.len() > NONCE_BYTES_MAX) {
+        return Err(Error::bad_parameter("nonce", format!("has at most {NONCE_BYTES_MAX} bytes")).into());
+    }
+    let encryption = match enc {
+        None => KeyEncryptionAlgorithm::CkmRsaAesKeyWrap,
+        Some(enc) => enc.parse().map_err(wire::bad("enc"))?,
+    };
+    let order = ReleaseOrder { target: required("target", target)?, encryption };
+    // Before the key is opened: what cannot be signed is not released, and not recorded as released.
+    let signer = call.release.statements.signer(call.request.received).await?;
+    let reference = wire::key_reference(call)?;
+    let released = call.hsm.release_key(call.request, &reference, &order, &call.release.authorities).await?;
+    let payload = payload(call, released, encryption, nonce)?;
+    let value = call.core.sign_statement(&signer, "JWT", &payload).await?;
+    Ok(json(StatusCode::OK, &api::KeyReleaseResult { value }))
+}
+
+/// What is signed about a released key (data-plane.md "Secure key release").
+fn payload(
+    call: &Call<'_>,
+    released: ReleasedKey,
+    encryption: KeyEncryptionAlgorithm,
+    nonce: Option<String>,
+) -> Result<api::KeyReleasePayload, ApiError> {
+    let ReleasedKey { key, recipient, ciphertext } = released;
+    let enc = encryption.as_str();
+    let wrapped = api::WrappedKey {
+        ciphertext: text(&ciphertext),
+        header: api::WrappedKeyHeader { alg: "dir", enc, kid: recipient },
+        schema_version: "1.0",
+    };
+    let wrapped = serde_json::to_vec(&wrapped).map_err(|_| Error::Internal("a wrapped key does not encode"))?;
+    let public = api::JsonWebKey { kty: software_type(key.key_type()), ..wire::json_web_key(call, &key) };
+    let kid = public.kid.clone();
+    let api_version = call.inbound.query_parameter("api-version").unwrap_or_default();
+    Ok(api::KeyReleasePayload {
+        request: api::KeyReleaseRequestEcho { api_version, enc, kid, nonce },
+        response: api::KeyReleaseResponse {
+            key: api::ReleasedKeyBundle {
+                attributes: wire::attributes(&key),
+                key: api::ReleasedJsonWebKey { key_hsm: text(&wrapped), public },
+                release_policy: key.release.policy().map(wire::release_policy),
+                tags: wire::tags(&key),
+            },
+        },
+    })
+}
+
+/// What has left is no key of hardware any more.
+fn software_type(key_type: KeyType) -> &'static str {
+    match key_type {
+        KeyType::RsaHsm => "RSA",
+        KeyType::EcHsm => "EC",
+        KeyType::OctHsm => "oct",
+    }
+}
+
+/// Bytes of the client's own value.
+const NONCE_BYTES_MAX: usize = 1024;
