@@ -79,6 +79,10 @@ impl<'a> Hsm<'a> {
         self.send(&Method::POST, path, Some(body))
     }
 
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(&Method::PATCH, path, Some(body))
+    }
+
     fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Answer {
         self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }

@@ -5,6 +5,8 @@
 //! clients come from virtual environments that `cargo xtask acceptance` installs; without them the tests fail and say so.
 
 #[cfg(test)]
+mod attestation_authority;
+#[cfg(test)]
 mod az;
 #[cfg(test)]
 mod az_hsm;
@@ -36,6 +38,8 @@ mod outside_issuer;
 mod python_sdk;
 #[cfg(test)]
 mod quickstart;
+#[cfg(test)]
+mod release;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]

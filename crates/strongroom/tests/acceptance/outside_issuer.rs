@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::hsm::{self, Hsm};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, seconds_now};
 use crate::rest::Rest;
 use crate::wrapping_keys::WrappingKeys;
 
@@ -65,13 +65,6 @@ impl Scene {
             "exp": issued + 600,
         })
     }
-}
-
-/// Seconds since 1970, as tokens count.
-#[expect(clippy::disallowed_methods, reason = "tokens made by a test are dated by the machine's clock")]
-fn seconds_now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
-    i64::try_from(since.as_secs()).expect("and long before the year 292277026596")
 }
 
 #[test]
