@@ -1,4 +1,6 @@
 //! The program: parses the command line, calls the server or the client, and says in two lines what went wrong.
+//!
+//! It is *not* the place for what a command does. It fails with exit code 1, or 2 for a wrong command line (docs/errors.md).
 
 mod arguments;
 mod check_config;

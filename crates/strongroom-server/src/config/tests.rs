@@ -5,7 +5,7 @@ use super::*;
 const SAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating/strongroom.sample.toml"));
 
 fn settings(text: &str, flags: Flags) -> Result<Settings, SettingsError> {
-    Settings::resolve(Configuration::parse(text).unwrap(), flags, Some("/home/somebody".into()))
+    Settings::resolve(Configuration::parse(text).unwrap(), flags, Some("/var/lib/somebody".into()))
 }
 
 fn line(text: &str) -> String {
@@ -107,8 +107,8 @@ fn nothing_configured_is_a_local_profile() {
     assert_eq!(settings.listen, ["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()]);
     assert_eq!(settings.metadata, MetadataListener::At("127.0.0.1:8480".parse().unwrap()));
     assert_eq!(settings.domains(), [Domain::localhost()]);
-    assert_eq!(settings.data_dir, Path::new("/home/somebody"));
-    assert_eq!(settings.root_file, Path::new("/home/somebody/root.key"));
+    assert_eq!(settings.data_dir, Path::new("/var/lib/somebody"));
+    assert_eq!(settings.root_file, Path::new("/var/lib/somebody/root.key"));
 }
 
 #[test]
