@@ -105,9 +105,17 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn read(&self, name: &str) -> Result<Option<String>, DataDirError> {
+        Ok(self.read_whole(name)?.map(|text| text.trim().to_owned()))
+    }
+
+    /// The text of a file to the last byte, for formats in which space counts; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn read_whole(&self, name: &str) -> Result<Option<String>, DataDirError> {
         let path = self.join(name);
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(at(&path)(error)),
         }

@@ -27,7 +27,7 @@ impl WitnessFile {
     /// # Errors
     /// [`DataDirError`] if it cannot be read or written.
     pub fn open(folder: &DataDir) -> Result<(HashMap<String, u64>, Self), DataDirError> {
-        let seen = parse(&folder.read(NAME)?.unwrap_or_default());
+        let seen = parse(&folder.read_whole(NAME)?.unwrap_or_default());
         let file = Self::start(folder, &seen)?;
         Ok((seen, file))
     }
@@ -125,6 +125,14 @@ mod tests {
             assert!(is_subset, "cut at {cut}: {seen:?}");
             assert_eq!(parse(&line[..cut]).len(), usize::from(cut == line.len() - 1));
         }
+    }
+
+    #[test]
+    fn the_very_last_line_counts() {
+        let (_parent, folder) = folder();
+        WitnessFile::open(&folder).unwrap().1.remember("d/a", 1);
+        WitnessFile::open(&folder).unwrap().1.remember("d/a", 2);
+        assert_eq!(WitnessFile::open(&folder).unwrap().0, HashMap::from([("d/a".to_owned(), 2)]));
     }
 
     #[test]

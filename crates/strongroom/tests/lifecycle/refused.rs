@@ -7,14 +7,16 @@ use std::process::Command;
 
 use crate::server::{Folder, Server, output, set_mode, strongroom};
 
-/// Runs a command that must give up; checks the form of what it says, and what it says.
+/// Runs a command that must give up; checks the form of what it says, and what it says. Nothing but the server's own
+/// log may come before it.
 fn refused(command: &mut Command, cause: &[&str], remedy: &str) {
     let output = output(command);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(output.stdout.is_empty());
     let lines: Vec<&str> = said.lines().collect();
-    let [first, second] = lines.as_slice() else { panic!("two lines: {said}") };
+    let [log @ .., first, second] = lines.as_slice() else { panic!("two lines: {said}") };
+    assert!(log.iter().all(|line| line.starts_with("20")), "a line that is neither log, cause nor remedy: {said}");
     let (first, second) = (first.strip_prefix("strongroom: ").unwrap(), second.strip_prefix("help: ").unwrap());
     for part in cause {
         assert!(first.contains(part), "{part:?} is missing in {first:?}");
@@ -74,7 +76,8 @@ fn a_configuration_that_is_wrong() {
     refused(folder.serve().args(["--config", "/does/not/exist.toml"]), &["/does/not/exist.toml"], "correct the file");
     let half = folder.beside("half.toml", "[tls]\ncertificate_file = \"x\"\n");
     refused(folder.serve().arg("--config").arg(half), &["tls.private_key_file"], "set both");
-    let missing = folder.beside("missing.toml", "[tls]\ncertificate_file = \"x\"\nprivate_key_file = \"y\"\n");
+    let missing = folder
+        .beside("missing.toml", "data_dir = \"data\"\n[tls]\ncertificate_file = \"x\"\nprivate_key_file = \"y\"\n");
     refused(strongroom().args(["check-config", "--config"]).arg(missing), &["/x: No such file"], "[tls]");
     assert!(!folder.file("store.redb").exists(), "nothing was founded");
 }
