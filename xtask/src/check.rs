@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::failure::Failure;
 use crate::steps::Steps;
+use crate::tools::Tool;
 use crate::workspace::Workspace;
-use crate::{program, tidy};
+use crate::{program, tidy, tools};
 
 /// How far a check goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, extent: Extent) -> R
         program::run(&mut doc, "mend the documentation named above")
     })?;
     if extent == Extent::Full {
-        steps.run("install cargo-deny", || install_cargo_deny(workspace))?;
+        steps.run("install cargo-deny", || CARGO_DENY.install(workspace))?;
     }
     steps.run("dependencies", || dependencies(workspace))?;
     steps.run("tidy", || tidy::run(workspace))
@@ -38,8 +39,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, extent: Extent) -> R
 
 /// Licences, banned crates and sources, as `deny.toml` has them.
 fn dependencies(workspace: &Workspace) -> Result<(), Failure> {
-    let installed = installed_cargo_deny(workspace);
-    let Some(cargo_deny) = [installed, PathBuf::from("cargo-deny")].into_iter().find(answers) else {
+    let of_the_user = || Some(PathBuf::from(CARGO_DENY.name)).filter(tools::answers);
+    let Some(cargo_deny) = CARGO_DENY.installed(workspace).or_else(of_the_user) else {
         println!("left out: cargo-deny is not installed; `cargo xtask check --full` installs it");
         return Ok(());
     };
@@ -48,27 +49,4 @@ fn dependencies(workspace: &Workspace) -> Result<(), Failure> {
     program::run(&mut deny, "remove the dependency, or change deny.toml in a commit that says why")
 }
 
-fn install_cargo_deny(workspace: &Workspace) -> Result<(), Failure> {
-    if answers(&installed_cargo_deny(workspace)) {
-        println!("already there");
-        return Ok(());
-    }
-    let mut install = workspace.cargo();
-    install.args(["install", "cargo-deny", "--version", CARGO_DENY_VERSION, "--locked", "--root"]);
-    program::run(install.arg(tools(workspace)), "check the connection to the crate registry, then run it again")
-}
-
-fn answers(cargo_deny: &PathBuf) -> bool {
-    program::succeeds(Command::new(cargo_deny).arg("--version"))
-}
-
-fn installed_cargo_deny(workspace: &Workspace) -> PathBuf {
-    tools(workspace).join("bin/cargo-deny")
-}
-
-/// Tools stay below the target folder: a check changes nothing in the user's home.
-fn tools(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("tools")
-}
-
-const CARGO_DENY_VERSION: &str = "0.20.2";
+const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };

@@ -7,10 +7,12 @@ mod acceptance;
 mod check;
 mod environment;
 mod failure;
+mod fuzz;
 mod program;
 mod steps;
 mod test;
 mod tidy;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;
@@ -47,6 +49,7 @@ enum Task<'a> {
     Tidy,
     Test,
     Acceptance { filter: &'a [&'a str] },
+    Fuzz(fuzz::Order<'a>),
 }
 
 impl<'a> Task<'a> {
@@ -57,6 +60,7 @@ impl<'a> Task<'a> {
             ["tidy"] => Some(Task::Tidy),
             ["test"] => Some(Task::Test),
             ["acceptance", filter @ ..] => Some(Task::Acceptance { filter }),
+            ["fuzz", order @ ..] => fuzz::Order::parse(order).map(Task::Fuzz),
             _ => None,
         }
     }
@@ -69,6 +73,7 @@ impl<'a> Task<'a> {
             Task::Tidy => steps.run("tidy", || tidy::run(&workspace))?,
             Task::Test => test::run(&workspace, &mut steps)?,
             Task::Acceptance { filter } => acceptance::run(&workspace, &mut steps, filter)?,
+            Task::Fuzz(order) => fuzz::run(&workspace, &mut steps, &order)?,
         }
         steps.finish();
         Ok(())
@@ -87,6 +92,9 @@ Tasks:
   test                 everything: installs what the tests need, runs unit, integration and doc tests, tidy,
                        then the acceptance tests with the official Azure CLI and SDK
   acceptance [FILTER]  the acceptance tests only, or those whose name holds FILTER
+  fuzz [--seconds N] [TARGET]
+                       the fuzz targets, or one of them, under libFuzzer for N seconds each (default 60);
+                       needs a nightly toolchain, installs cargo-fuzz below the target folder
 
 Environment:
   STRONGROOM_TEST_KILLS  how often the crash test kills the server (default here: 200)
@@ -98,6 +106,7 @@ Examples:
   cargo xtask test                       what the continuous integration runs
   cargo xtask acceptance role            the acceptance tests about roles
   STRONGROOM_TEST_KILLS=5 cargo xtask acceptance kill
+  cargo xtask fuzz --seconds 600 token   ten minutes of tokens
 ";
 
 #[cfg(test)]

@@ -96,10 +96,11 @@ impl PathPattern {
     }
 }
 
-/// Percent-decodes one segment (RFC 3986 §2.1); `None` for a broken escape, bytes that are no UTF-8, or a hidden slash.
+/// Percent-decodes one segment (RFC 3986 §2.1); `None` for a broken escape, bytes that are no UTF-8, a NUL, or a hidden
+/// slash.
 fn decode(segment: &str) -> Option<String> {
     if !segment.contains('%') {
-        return Some(segment.to_owned());
+        return Some(segment.to_owned()).filter(|text| !text.contains('\0'));
     }
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn segments_are_decoded_once_and_hide_no_slash() {
         assert_eq!(captures("/a/{b}", "/a/x%20y").unwrap().get("b"), Some("x y"));
-        for path in ["/a/%2f", "/a/%zz", "/a/%ff", "/a/%0"] {
+        for path in ["/a/%2f", "/a/%zz", "/a/%ff", "/a/%0", "/a/%00", "/a/\0"] {
             assert_eq!(RequestPath::parse(path), Err(MalformedPath), "{path}");
         }
     }

@@ -3,12 +3,13 @@
 //! A dev-dependency only. Tests *inside* `strongroom-core` cannot use it (they would meet a second copy of the crate);
 //! its integration tests can.
 //!
-//! Read first: [`core_in_memory`], [`FaultyStore`].
+//! Read first: [`core_in_memory`], [`FaultyStore`], [`fuzz::Target`].
 //!
 //! It fails as what it builds fails.
 
 mod core;
 mod faulty_store;
+pub mod fuzz;
 mod ports;
 
 pub use crate::core::{START, TestCore, core_in_memory, core_on, draw_uuid, program, request_of};
