@@ -14,6 +14,7 @@
 mod aes;
 pub mod aes_cbc_hmac;
 mod algorithms;
+pub mod backup;
 pub mod digest;
 mod ec;
 mod encrypt;

@@ -15,6 +15,9 @@ use crate::{CryptoError, Entropy};
 pub(crate) struct OneUseKeys(hkdf::Prk);
 
 impl OneUseKeys {
+    /// Bytes that sealing adds: salt and tag.
+    pub(crate) const OVERHEAD_BYTES: usize = SALT_BYTES + TAG_BYTES;
+
     /// The key must already be uniform: it is not extracted again.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key))
