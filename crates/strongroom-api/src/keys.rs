@@ -91,6 +91,20 @@ pub struct KeyVerifyParameters {
     pub value: Option<String>,
 }
 
+/// Body of `POST /keys/restore`.
+#[derive(Clone, Default, Deserialize)]
+pub struct KeyRestoreParameters {
+    /// What `POST /keys/{name}/backup` answered, base64url.
+    pub value: Option<String>,
+}
+
+/// The answer of `POST /keys/{name}/backup`.
+#[derive(Clone, Serialize)]
+pub struct BackupKeyResult {
+    /// The sealed key, base64url; nobody but the service reads it.
+    pub value: String,
+}
+
 /// Body of `POST /rng`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct GetRandomBytesRequest {

@@ -13,5 +13,6 @@ pub mod keys;
 pub mod operations;
 pub mod path;
 pub mod rbac;
+pub mod rotation_policy;
 pub mod security_domain;
 pub mod version;

@@ -16,6 +16,11 @@ pub enum OperationId {
     ListKeyVersions,
     UpdateKey,
     DeleteKey,
+    RotateKey,
+    GetKeyRotationPolicy,
+    UpdateKeyRotationPolicy,
+    BackupKey,
+    RestoreKey,
     Encrypt,
     Decrypt,
     Sign,
@@ -165,8 +170,11 @@ pub const OPERATIONS: &[Operation] = {
     ) -> Operation {
         Operation { id, method, paths, action, scope, states: Active, since, success, audit_name, audit: Soon }
     }
+    const fn before_answer(row: Operation) -> Operation {
+        Operation { audit: BeforeAnswer, ..row }
+    }
     const fn security_domain(row: Operation) -> Operation {
-        Operation { states: Any, audit: BeforeAnswer, ..row }
+        Operation { states: Any, ..before_answer(row) }
     }
     /// Key material leaves.
     const fn leaving(row: Operation) -> Operation {
@@ -181,6 +189,35 @@ pub const OPERATIONS: &[Operation] = {
             V7_0,
             "KeyListVersions",
         ),
+        row(O::RotateKey, (Post, paths!("/keys/{key-name}/rotate"), 200), (A::KeysRotate, Key), V7_3, "KeyRotate"),
+        row(
+            O::GetKeyRotationPolicy,
+            (Get, paths!("/keys/{key-name}/rotationpolicy"), 200),
+            (A::KeysRead, Key),
+            V7_3,
+            "KeyRotationPolicyGet",
+        ),
+        row(
+            O::UpdateKeyRotationPolicy,
+            (Put, paths!("/keys/{key-name}/rotationpolicy"), 200),
+            (A::KeysWrite, Key),
+            V7_3,
+            "KeyRotationPolicySet",
+        ),
+        before_answer(row(
+            O::BackupKey,
+            (Post, paths!("/keys/{key-name}/backup"), 200),
+            (A::KeysBackup, Key),
+            V7_0,
+            "KeyBackup",
+        )),
+        before_answer(row(
+            O::RestoreKey,
+            (Post, paths!("/keys/restore"), 200),
+            (A::KeysRestore, Keys),
+            V7_0,
+            "KeyRestore",
+        )),
         row(O::ListKeys, (Get, paths!("/keys"), 200), (A::KeysRead, Keys), V7_0, "KeyList"),
         row(
             O::Encrypt,
@@ -368,6 +405,10 @@ mod tests {
             ("POST", "/keys/n//sign", OperationId::Sign),
             ("POST", "/keys/n/0123456789abcdef0123456789abcdef/wrapkey", OperationId::WrapKey),
             ("GET", "/keys/n/versions", OperationId::ListKeyVersions),
+            ("POST", "/keys/n/rotate", OperationId::RotateKey),
+            ("GET", "/keys/n/rotationpolicy", OperationId::GetKeyRotationPolicy),
+            ("POST", "/keys/n/backup", OperationId::BackupKey),
+            ("POST", "/keys/restore", OperationId::RestoreKey),
             ("GET", "/keys/", OperationId::ListKeys),
             ("GET", "///providers/Microsoft.Authorization/roleDefinitions", OperationId::ListRoleDefinitions),
             ("GET", "//keys/providers/Microsoft.Authorization/roleAssignments", OperationId::ListRoleAssignments),
@@ -384,6 +425,8 @@ mod tests {
     fn a_key_may_be_called_like_an_operation() {
         assert_eq!(id("POST", "/keys/sign/sign"), Some(OperationId::Sign));
         assert_eq!(id("GET", "/keys/versions"), Some(OperationId::GetKey));
+        assert_eq!(id("POST", "/keys/restore/sign"), Some(OperationId::Sign));
+        assert_eq!(id("POST", "/keys/restore/backup"), Some(OperationId::BackupKey));
     }
 
     #[test]

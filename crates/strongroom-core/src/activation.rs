@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::Root;
+use strongroom_crypto::backup::BackupKey;
 use strongroom_crypto::seal::Sealer;
 use strongroom_security_domain::{Custodians, DomainSecrets, SecurityDomainFile};
 use strongroom_types::{DataAction, DomainId, Epoch, InstanceId, Scope};
@@ -226,16 +227,33 @@ impl Core {
         if let Some(sealer) = self.caches().sealers.get(&cache_key) {
             return Ok(sealer);
         }
+        let active = self.active_domain(instance, domain, guard.epoch).await?;
+        let sealer = Arc::new(self.make_sealer(instance, &active)?);
+        self.caches().sealers.insert(cache_key, Arc::clone(&sealer));
+        Ok(sealer)
+    }
+
+    /// What wraps the backups of an active HSM under one of its domain's roots; `None` if there is no such epoch.
+    pub(crate) async fn backup_key(
+        &self,
+        instance: InstanceId,
+        guard: &Guard,
+        epoch: Epoch,
+    ) -> Result<Option<BackupKey>> {
+        let domain = guard.domain.ok_or(Error::NotActivated)?;
+        let active = self.active_domain(instance, domain, guard.epoch).await?;
+        let secrets = self.unwrap_domain(instance, &active)?;
+        Ok(secrets.root(epoch).map(|root| BackupKey::new(root, domain, epoch)).transpose()?)
+    }
+
+    async fn active_domain(&self, instance: InstanceId, domain: DomainId, epoch: Epoch) -> Result<WrappedDomain> {
         let barrier = self.barrier();
         let key = layout::domain(instance);
         let stored = barrier.read::<DomainRecord>(barrier.deployment(), &key).await?;
         let active = stored.and_then(|stored| stored.value.active);
-        let active = active
-            .filter(|active| active.domain == domain && active.epoch == guard.epoch)
-            .ok_or(Error::Tampered { key, problem: "it does not hold the domain the guard names" })?;
-        let sealer = Arc::new(self.make_sealer(instance, &active)?);
-        self.caches().sealers.insert(cache_key, Arc::clone(&sealer));
-        Ok(sealer)
+        active
+            .filter(|active| active.domain == domain && active.epoch == epoch)
+            .ok_or(Error::Tampered { key, problem: "it does not hold the domain the guard names" })
     }
 
     fn wrap_domain(&self, instance: InstanceId, secrets: &DomainSecrets) -> Result<WrappedDomain> {
@@ -244,13 +262,18 @@ impl Core {
     }
 
     fn make_sealer(&self, instance: InstanceId, domain: &WrappedDomain) -> Result<Sealer> {
+        let secrets = self.unwrap_domain(instance, domain)?;
+        let lacking = Error::Tampered { key: layout::domain(instance), problem: "it lacks its epoch" };
+        let root: &Root = secrets.root(domain.epoch).ok_or(lacking)?;
+        Ok(Sealer::new(root, domain.domain, domain.epoch, instance.uuid())?)
+    }
+
+    fn unwrap_domain(&self, instance: InstanceId, domain: &WrappedDomain) -> Result<DomainSecrets> {
         let tampered = |problem| Error::Tampered { key: layout::domain(instance), problem };
         let wrapped = URL_SAFE_NO_PAD.decode(&domain.wrapped).map_err(|_| tampered("it is not base64url"))?;
         let unwrapped = self.root_provider().unwrap(&purpose(instance), &wrapped);
         let secrets = unwrapped.map_err(|_| tampered("the platform root does not open it"))?;
-        let secrets = DomainSecrets::from_bytes(secrets.expose())?;
-        let root: &Root = secrets.root(domain.epoch).ok_or(tampered("it lacks its epoch"))?;
-        Ok(Sealer::new(root, domain.domain, domain.epoch, instance.uuid())?)
+        Ok(DomainSecrets::from_bytes(secrets.expose())?)
     }
 }
 

@@ -217,13 +217,15 @@ fn open_sealed(sealer: &Sealer, entry: &Entry) -> Result<(strongroom_crypto::sea
         .map_err(|_| Error::Tampered { key: entry.key.clone(), problem: "it does not open in its place" })
 }
 
-fn encode<T: Record>(record: &T) -> Result<Secret<Vec<u8>>> {
+/// The bytes of a record: its format number and JSON.
+pub(crate) fn encode<T: Record>(record: &T) -> Result<Secret<Vec<u8>>> {
     let mut bytes = Secret::new(T::FORMAT.to_be_bytes().to_vec());
     serde_json::to_writer(bytes.expose_mut(), record).map_err(|_| Error::Internal("a record does not encode"))?;
     Ok(bytes)
 }
 
-fn decode<T: Record>(key: &str, bytes: &[u8]) -> Result<T> {
+/// Reads a record back; the store key is for the error.
+pub(crate) fn decode<T: Record>(key: &str, bytes: &[u8]) -> Result<T> {
     let malformed = || Error::Tampered { key: key.to_owned(), problem: "its format is not known" };
     let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(malformed)?;
     if u16::from_be_bytes(*format) != T::FORMAT {

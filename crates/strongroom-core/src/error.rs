@@ -47,6 +47,15 @@ pub enum Error {
         /// The name.
         name: KeyName,
     },
+    /// The name is held by a key that is in use.
+    #[error("key {name} exists")]
+    KeyExists {
+        /// The name.
+        name: KeyName,
+    },
+    /// A backup of a key is not whole and unaltered, of a later version, or not of this security domain.
+    #[error("the key backup does not open here")]
+    BackupRefused,
     /// The key is not enabled.
     #[error("key {name} is disabled")]
     KeyDisabled {
@@ -74,6 +83,12 @@ pub enum Error {
     AttestationRefused {
         /// Why.
         problem: AttestationProblem,
+    },
+    /// A key is rotated on request only if it has a rotation policy.
+    #[error("key {name} has no rotation policy")]
+    RotationPolicyMissing {
+        /// The name.
+        name: KeyName,
     },
     /// The key cannot be purged yet.
     #[error("purge protection is on: key {name} is kept until its retention ends")]

@@ -5,25 +5,34 @@
 //! [`crypto`]'s `open`, which checks rights, state and `key_ops` and returns the only value it can be reached from.
 
 mod attest;
+mod backup;
+mod blob;
 mod create;
 mod crypto;
 mod delete;
 mod failures;
+mod period;
 mod read;
 mod record;
 mod release;
 mod release_policy;
+mod rotate;
+mod rotation_policy;
 mod update;
 
 pub use attest::KeyProvenance;
+pub use blob::BLOB_BYTES_MAX;
 pub use create::{CreateKey, KeyAttributes};
 pub use crypto::{CipherInput, Decrypted, Encrypted, KeyIdentifier, Signed};
 pub use delete::JobRequest;
 pub(crate) use failures::FailureBudget;
+pub use period::Period;
 pub use read::{KeyPage, PageRequest, PageToken};
 pub use record::{DeletedKey, Key, KeyReference, Origin, RecoveryLevel, Tags};
 pub use release::{ReleaseOrder, ReleasedKey};
 pub use release_policy::{Release, ReleasePolicy, ReleaseTerms};
+pub use rotate::RotationRound;
+pub use rotation_policy::{LifetimeAction, LifetimeActionType, RotationPolicy, RotationRules, RotationTrigger};
 pub use update::UpdateKey;
 
 /// Versions of one key (limits.md, "Objects").

@@ -8,12 +8,13 @@
 //! hsm/<instance>/<generation>/name/<name>             a key's name, pointing to a key id
 //! hsm/<instance>/<generation>/key/<id>/<version>      attributes and public key of a version
 //! hsm/<instance>/<generation>/material/<id>/<version> its private part
-//! hsm/<instance>/<generation>/leftover/<id>           a purged key whose versions a job removes
+//! hsm/<instance>/<generation>/leftover/<id>           versions that nothing points to, which a job removes
+//! hsm/<instance>/<generation>/rotation/<due>/<id>     a key that rotates by itself, in the order of when it is due
 //! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC
 //! audit/outbox/<event id>                             events on their way to the log
 //! ```
 
-use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion};
+use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, Timestamp};
 use uuid::Uuid;
 
 /// The deployment record.
@@ -99,6 +100,16 @@ impl Generation {
     /// A purged key whose versions remain to be removed.
     pub fn leftover(self, id: KeyId) -> String {
         format!("{}{id}", self.leftovers())
+    }
+
+    /// Prefix of the keys that rotate by themselves.
+    pub fn due_rotations(self) -> String {
+        format!("hsm/{}/{}/rotation/", self.instance, self.number)
+    }
+
+    /// A key that rotates by itself; in the order of the time it is due, which is not before 1970.
+    pub fn due_rotation(self, due: Timestamp, id: KeyId) -> String {
+        format!("{}{:016x}/{id}", self.due_rotations(), due.millis())
     }
 
     /// Prefix of all role assignments.

@@ -1,8 +1,9 @@
-//! What the server does by itself: removes what purges left, purges what is due, in steps that may run twice.
+//! What the server does by itself: rotates and purges what is due, removes what purges left, in steps that may run twice.
 
 use std::sync::Arc;
 
 use strongroom_core::guard::Swept;
+use strongroom_core::keys::RotationRound;
 use strongroom_core::managed_hsm::ManagedHsm;
 use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
@@ -56,6 +57,21 @@ impl KeyJobs {
             tracing::info!(hsm = %record.name, purged, "keys were purged at the end of their retention");
         }
         while hsm.sweep_leftovers(&request).await? == Swept::Some {}
+        let round = hsm.rotate_due_keys(&request, self.clock.now()).await?;
+        report_rotation(record, &round);
         Ok(())
+    }
+}
+
+fn report_rotation(hsm: &ManagedHsm, round: &RotationRound) {
+    let RotationRound { rotated, postponed, failed } = round;
+    if !rotated.is_empty() {
+        tracing::info!(hsm = %hsm.name, rotated = rotated.len(), "keys were rotated by their policy");
+    }
+    for key in postponed {
+        tracing::warn!(hsm = %hsm.name, %key, "a key is due for rotation but disabled, or has too many versions");
+    }
+    for (key, error) in failed {
+        tracing::warn!(hsm = %hsm.name, %key, %error, "a key that is due was not rotated; it will be tried again");
     }
 }

@@ -1,6 +1,7 @@
 //! A core over a store in memory.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use strongroom_core::deployment::{Deployment, Expectation};
@@ -15,7 +16,6 @@ use uuid::Uuid;
 use crate::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};
 
 /// A core, and the test's hold on what is around it.
-#[derive(Debug)]
 pub struct TestCore {
     /// The core.
     pub core: Arc<Core>,
@@ -23,6 +23,25 @@ pub struct TestCore {
     pub clock: Arc<FakeClock>,
     /// Its audit log.
     pub audit: Arc<MemoryAudit>,
+    store: Arc<dyn Kv>,
+    root: Arc<MemoryRoot>,
+}
+
+impl fmt::Debug for TestCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestCore").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl TestCore {
+    /// The same deployment after a restart: nothing is left of what was in memory. Clock and audit log go on.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn restarted(&self) -> Result<Self> {
+        let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
+        open(store, root, Arc::clone(&self.clock), Arc::clone(&self.audit)).await
+    }
 }
 
 /// The time at which a test begins.
@@ -41,19 +60,27 @@ pub async fn core_in_memory() -> Result<TestCore> {
 /// # Errors
 /// What the founding of a deployment says.
 pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
-    let root = MemoryRoot::generate()?;
-    let deployment = Deployment::open(store.as_ref(), &root, &SystemEntropy, Expectation::default()).await?;
-    let (clock, audit) = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()));
+    let root = Arc::new(MemoryRoot::generate()?);
+    open(store, root, Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default())).await
+}
+
+async fn open(
+    store: Arc<dyn Kv>,
+    root: Arc<MemoryRoot>,
+    clock: Arc<FakeClock>,
+    audit: Arc<MemoryAudit>,
+) -> Result<TestCore> {
+    let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
     let foundations = Foundations {
-        store,
+        store: Arc::clone(&store),
         entropy: Arc::new(SystemEntropy),
         clock: Arc::<FakeClock>::clone(&clock),
         audit: Arc::<MemoryAudit>::clone(&audit),
         witness: Arc::new(Witness::new(HashMap::new(), Box::new(NoLog))),
-        root: Arc::new(root),
+        root: Arc::<MemoryRoot>::clone(&root),
         pool: Arc::new(InlinePool),
     };
-    Ok(TestCore { core: Arc::new(Core::new(deployment, foundations)), clock, audit })
+    Ok(TestCore { core: Arc::new(Core::new(deployment, foundations)), clock, audit, store, root })
 }
 
 /// A program of a tenant, member of no group.

@@ -90,15 +90,30 @@ impl<'a> Transaction<'a> {
             &serde_json::to_vec(&event).map_err(|_| Error::Internal("an event does not encode"))?,
         )?;
         self.commit.writes.push(Write::Put(outbox_key.clone(), sealed));
-        match barrier.store.commit(self.commit).await? {
+        let revision = self.write().await?;
+        request.mark_recorded();
+        barrier.audit.submit_committed(event, outbox_key);
+        Ok(revision)
+    }
+
+    /// Does a step of a change that is too large for one commit. Nothing points to what it writes before the last commit
+    /// of the change, which has the event.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a precondition does not hold: nothing was written.
+    pub async fn commit_step(self) -> Result<Revision> {
+        self.write().await
+    }
+
+    async fn write(self) -> Result<Revision> {
+        let Self { barrier, commit, changes, detail: _ } = self;
+        match barrier.store.commit(commit).await? {
             Outcome::Conflict => Err(Error::Conflict),
             Outcome::Committed(revision) => {
-                for (key, change) in &self.changes {
+                for (key, change) in &changes {
                     // Our own commit is the newest there is; a racing reader may have seen a newer one already.
                     let _ = barrier.witness.look(key, *change);
                 }
-                request.mark_recorded();
-                barrier.audit.submit_committed(event, outbox_key);
                 Ok(revision)
             }
         }

@@ -9,6 +9,7 @@ use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{
     Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, possible_operations,
 };
+use crate::keys::rotate::schedule_rotation;
 use crate::keys::{Release, ReleaseTerms, VERSIONS_MAX};
 use crate::ports::Lane;
 use crate::request::Request;
@@ -111,12 +112,13 @@ impl Hsm<'_> {
         transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
         match existing {
             None => {
-                let pointer = NameRecord { name: name.clone(), id, versions: vec![version], deletion: None };
+                let pointer = NameRecord::new(name.clone(), id, version);
                 transaction.create(permit.sealer(), generation.name(name), &pointer)?;
             }
             Some(stored) => {
                 let mut pointer = stored.value.clone();
                 pointer.versions.push(version);
+                schedule_rotation(&mut transaction, &permit, &mut pointer, &record)?;
                 transaction.replace(permit.sealer(), &stored, &pointer)?;
             }
         }
@@ -124,7 +126,7 @@ impl Hsm<'_> {
         Ok(record.show(self.record(), name, version))
     }
 
-    async fn generate(&self, specification: KeySpecification) -> Result<KeyMaterial> {
+    pub(super) async fn generate(&self, specification: KeySpecification) -> Result<KeyMaterial> {
         let entropy = Arc::clone(self.core().barrier().entropy());
         let work = move || KeyMaterial::generate(specification, entropy.as_ref());
         let material = match specification {

@@ -7,16 +7,35 @@ use crate::barrier::{Record, Stored};
 use crate::guard::Swept;
 use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{DeletedKey, Key, NameRecord};
+use crate::keys::rotate::{schedule_rotation, unschedule_rotation};
 use crate::managed_hsm::Deletion;
 use crate::rbac::{digest, with_rights};
 use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::{Error, Result};
 
-/// A purged key whose versions remain to be removed.
+/// Versions that nothing points to: of a purged key, or of a restore that is not finished.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Leftover {
+pub(super) struct Leftover {
     name: KeyName,
+    /// When a restore began to write them. They are left alone for a while, and must then be claimed first.
+    staged: Option<Timestamp>,
+}
+
+impl Leftover {
+    /// What a restore is about to write.
+    pub(super) fn staged(name: KeyName, now: Timestamp) -> Self {
+        Self { name, staged: Some(now) }
+    }
+
+    /// Whether a restore may still finish with them.
+    pub(super) fn is_staged(&self) -> bool {
+        self.staged.is_some()
+    }
+
+    fn may_be_swept(&self, now: Timestamp) -> bool {
+        self.staged.is_none_or(|staged| staged.plus_seconds(RESTORE_SECONDS_MAX) <= now)
+    }
 }
 
 impl Record for Leftover {
@@ -67,12 +86,22 @@ impl Hsm<'_> {
         Ok(purged)
     }
 
-    /// Removes some of what purged keys left behind.
+    /// Removes some of what purged keys and unfinished restores left behind.
     pub async fn sweep_leftovers(&self, request: &JobRequest<'_>) -> Result<Swept> {
         let permit = self.permit_for_job().await?;
         let (barrier, generation) = (permit.barrier(), permit.generation());
-        let leftovers = barrier.page::<Leftover>(permit.sealer(), &generation.leftovers(), None, 1, None).await?;
-        let Some(leftover) = leftovers.records.into_iter().next() else { return Ok(Swept::Everything) };
+        let request = request("KeySweep");
+        let Some(leftover) = self.next_leftover(&permit, request.received).await? else {
+            return Ok(Swept::Everything);
+        };
+        if leftover.value.is_staged() {
+            // From now on the restore cannot finish.
+            let claimed = Leftover { staged: None, ..leftover.value.clone() };
+            let mut transaction = permit.transaction().detail(format!("restore of key {}", claimed.name));
+            transaction.replace(permit.sealer(), &leftover, &claimed)?;
+            transaction.commit(&request).await?;
+            return Ok(Swept::Some);
+        }
         let id = leftover
             .key
             .rsplit('/')
@@ -89,8 +118,25 @@ impl Hsm<'_> {
             transaction.delete(&leftover);
         }
         keys.into_iter().for_each(|key| transaction.discard(key));
-        transaction.commit(&request("KeySweep")).await?;
+        transaction.commit(&request).await?;
         Ok(Swept::Some)
+    }
+
+    /// The first leftover that no restore may still finish with.
+    async fn next_leftover(&self, permit: &Permit<'_>, now: Timestamp) -> Result<Option<Stored<Leftover>>> {
+        let (barrier, prefix) = (permit.barrier(), permit.generation().leftovers());
+        let mut behind = None;
+        loop {
+            let page = barrier.page::<Leftover>(permit.sealer(), &prefix, behind.as_deref(), LEFTOVERS, None).await?;
+            let mut records = page.records.into_iter();
+            if let Some(found) = records.find(|leftover| leftover.value.may_be_swept(now)) {
+                return Ok(Some(found));
+            }
+            behind = page.next;
+            if behind.is_none() {
+                return Ok(None);
+            }
+        }
     }
 
     async fn try_delete_key(&self, request: &Request, name: &KeyName) -> Result<DeletedKey> {
@@ -98,9 +144,10 @@ impl Hsm<'_> {
         let found = self.live_name(&permit, name).await?;
         let at = request.received;
         let deletion = Deletion { at, scheduled_purge: at.plus_days(self.record().retention_days) };
-        let deleted = NameRecord { deletion: Some(deletion), ..found.value.clone() };
+        let mut deleted = NameRecord { deletion: Some(deletion), ..found.value.clone() };
         let answer = self.show_deleted(&permit, &deleted).await?;
         let mut transaction = permit.transaction().detail(format!("key {name}"));
+        unschedule_rotation(&mut transaction, &permit, &mut deleted)?;
         transaction.replace(permit.sealer(), &found, &deleted)?;
         transaction.commit(request).await?;
         self.forget_material(&deleted);
@@ -111,8 +158,9 @@ impl Hsm<'_> {
         let permit = self.authorize(request, DataAction::DeletedKeysRecover, &Scope::Key(name.clone())).await?;
         let found = self.deleted_name(&permit, name).await?;
         let (version, record) = self.version_record(&permit, &found.value, None).await?;
-        let recovered = NameRecord { deletion: None, ..found.value.clone() };
+        let mut recovered = NameRecord { deletion: None, ..found.value.clone() };
         let mut transaction = permit.transaction().detail(format!("key {name}"));
+        schedule_rotation(&mut transaction, &permit, &mut recovered, &record.value)?;
         transaction.replace(permit.sealer(), &found, &recovered)?;
         transaction.commit(request).await?;
         Ok(record.value.show(self.record(), &recovered.name, version))
@@ -132,7 +180,7 @@ impl Hsm<'_> {
         // Purge protection may be switched on at this very moment.
         transaction.expect(self.stored());
         transaction.delete(&found);
-        let leftover = Leftover { name: name.clone() };
+        let leftover = Leftover { name: name.clone(), staged: None };
         transaction.create(permit.sealer(), permit.generation().leftover(found.value.id), &leftover)?;
         // Rights on a key that is gone must not wait for the next key of that name.
         let (own, left): (Vec<_>, Vec<_>) =
@@ -162,5 +210,9 @@ impl Hsm<'_> {
 /// Makes the request a job acts under, for an operation's name.
 pub type JobRequest<'a> = dyn Fn(&'static str) -> Request + Send + Sync + 'a;
 
+/// Leftovers read at a time; all but the few of unfinished restores may be swept.
+const LEFTOVERS: usize = 5;
+/// Longer than any restore takes, in seconds.
+const RESTORE_SECONDS_MAX: i64 = 3600;
 /// Keys removed in one commit; below the store's limit on operations.
 const SWEEP_KEYS: usize = 50;

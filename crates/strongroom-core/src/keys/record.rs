@@ -8,6 +8,7 @@ use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, Key
 
 use crate::barrier::{Record, Stored};
 use crate::hsm::{Hsm, Permit};
+use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::{Release, TAG_CHARACTERS_MAX, TAGS_MAX};
 use crate::managed_hsm::{Deletion, ManagedHsm};
 use crate::{Error, Result};
@@ -148,6 +149,20 @@ pub(super) struct NameRecord {
     pub(super) versions: Vec<KeyVersion>,
     /// Set while soft-deleted.
     pub(super) deletion: Option<Deletion>,
+    /// Its rotation policy.
+    pub(super) rotation: Option<Rotation>,
+    /// When it last left the HSM in a backup of its own.
+    pub(super) backed_up: Option<Timestamp>,
+    /// When it came from such a backup, if it did.
+    pub(super) restored: Option<Timestamp>,
+}
+
+/// How a key rotates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Rotation {
+    pub(super) policy: RotationPolicy,
+    /// Where the key stands in the index of due rotations, if it does; never while it is deleted.
+    pub(super) due: Option<Timestamp>,
 }
 
 impl Record for NameRecord {
@@ -155,6 +170,12 @@ impl Record for NameRecord {
 }
 
 impl NameRecord {
+    /// A new key with its first version.
+    pub(super) fn new(name: KeyName, id: KeyId, version: KeyVersion) -> Self {
+        let versions = vec![version];
+        Self { name, id, versions, deletion: None, rotation: None, backed_up: None, restored: None }
+    }
+
     pub(super) fn latest(&self) -> Result<KeyVersion> {
         self.versions.last().copied().ok_or(Error::Internal("a key has no version"))
     }

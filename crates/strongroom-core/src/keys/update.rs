@@ -7,6 +7,7 @@ use crate::hsm::Hsm;
 use crate::keys::ReleaseTerms;
 use crate::keys::create::KeyAttributes;
 use crate::keys::record::{Key, KeyReference, Tags, VersionRecord, check_operations, check_validity};
+use crate::keys::rotate::schedule_rotation;
 use crate::request::Request;
 use crate::retry_on_conflict;
 
@@ -51,8 +52,16 @@ impl Hsm<'_> {
             ..current.clone()
         };
         let mut transaction = permit.transaction().detail(format!("key {} version {version}", reference.name));
+        let mut pointer = name.value.clone();
+        if pointer.latest()? == version {
+            schedule_rotation(&mut transaction, &permit, &mut pointer, &changed)?;
+        }
         // The name too: a key deleted in between is not changed any more.
-        transaction.expect(&name);
+        if pointer == name.value {
+            transaction.expect(&name);
+        } else {
+            transaction.replace(permit.sealer(), &name, &pointer)?;
+        }
         transaction.replace(permit.sealer(), &stored, &changed)?;
         transaction.commit(request).await?;
         if !changed.enabled {

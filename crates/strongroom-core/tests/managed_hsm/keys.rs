@@ -4,7 +4,6 @@ use strongroom_core::Error;
 use strongroom_core::guard::Swept;
 use strongroom_core::keys::{CipherInput, CreateKey, KeyAttributes, KeyReference, PageRequest, Tags, UpdateKey};
 use strongroom_core::ports::Clock;
-use strongroom_core::request::Request;
 use strongroom_crypto::KeySpecification;
 use strongroom_types::{Algorithm, KeyOperation, SymmetricSize, Timestamp};
 
@@ -67,9 +66,7 @@ async fn purge_leaves_nothing_behind() {
     hsm.purge_key(&world.administration(), &key.name).await.unwrap();
     let refused = hsm.recover_key(&world.administration(), &key.name).await;
     assert!(matches!(refused, Err(Error::KeyNotFound { .. })));
-    let job = |operation| {
-        Request::internal(strongroom_testkit::draw_uuid().unwrap(), world.test.clock.now(), operation, String::new())
-    };
+    let job = |operation| world.job(operation);
     while hsm.sweep_leftovers(&job).await.unwrap() == Swept::Some {}
     let outbox = |keys: Vec<String>| keys.into_iter().filter(|key| !key.starts_with("audit/")).count();
     let all = world.store_keys().await;
@@ -85,9 +82,7 @@ async fn purge_is_refused_while_purge_protection_is_on_and_happens_by_itself_at_
     hsm.delete_key(&world.administration(), &key.name).await.unwrap();
     let refused = hsm.purge_key(&world.administration(), &key.name).await;
     assert!(matches!(refused, Err(Error::PurgeProtected { .. })));
-    let job = |operation| {
-        Request::internal(strongroom_testkit::draw_uuid().unwrap(), world.test.clock.now(), operation, String::new())
-    };
+    let job = |operation| world.job(operation);
     assert_eq!(hsm.purge_due_keys(&job, world.test.clock.now()).await.unwrap(), 0);
     world.test.clock.advance_days(7);
     assert_eq!(hsm.purge_due_keys(&job, world.test.clock.now()).await.unwrap(), 1);

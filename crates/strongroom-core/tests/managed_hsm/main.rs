@@ -5,11 +5,15 @@
 #[cfg(test)]
 mod activation;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod rbac;
 #[cfg(test)]
 mod release;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod sealing;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The store is untrusted: what is moved, or put back, does not open.
 
 use strongroom_core::Error;
-use strongroom_store::{Commit, Entry, Kv, Write};
+use strongroom_store::{Commit, Entry, Write};
 use strongroom_types::{Algorithm, DataAction, Scope};
 
 use crate::support::{World, ec};

@@ -8,6 +8,7 @@ use strongroom_core::hsm::Hsm;
 use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, ReleasePolicy, ReleaseTerms, Tags};
 use strongroom_core::layout;
 use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess, Sku};
+use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
 use strongroom_core::request::Request;
 use strongroom_crypto::{Entropy, KeySpecification, SystemEntropy};
@@ -30,7 +31,7 @@ pub(crate) const CRYPTO_SERVICE_RELEASE: RoleDefinitionId =
 /// A deployment with one HSM.
 pub(crate) struct World {
     pub(crate) test: TestCore,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn Kv>,
     pub(crate) tenant: TenantId,
     pub(crate) administrator: PrincipalId,
     pub(crate) name: HsmName,
@@ -43,10 +44,12 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut ManagedHsm)) -> Self {
-        let store = Arc::new(MemoryStore::new());
-        let kv: Arc<dyn Kv> = Arc::<MemoryStore>::clone(&store);
+        Self::on(Arc::new(MemoryStore::new()), change).await
+    }
+
+    async fn on(store: Arc<dyn Kv>, change: impl FnOnce(&mut ManagedHsm)) -> Self {
         let world = Self {
-            test: core_on(kv).await.unwrap(),
+            test: core_on(Arc::clone(&store)).await.unwrap(),
             store,
             tenant: TenantId::from_uuid(draw_uuid().unwrap()),
             administrator: PrincipalId::from_uuid(draw_uuid().unwrap()),
@@ -105,7 +108,6 @@ impl World {
     }
 
     pub(crate) fn request(&self, principal: PrincipalId) -> Request {
-        use strongroom_core::ports::Clock;
         request_of(program(self.tenant, principal), self.test.clock.now()).unwrap()
     }
 
@@ -123,11 +125,32 @@ impl World {
 
     pub(crate) async fn active_with(change: impl FnOnce(&mut ManagedHsm)) -> Self {
         let world = Self::with(change).await;
-        world.activate().await;
-        for role in [CRYPTO_USER, CRYPTO_OFFICER] {
-            world.assign(world.administrator, role, "/").await;
-        }
+        world.make_usable().await;
         world
+    }
+
+    /// Such an HSM on a store of the test's choice.
+    pub(crate) async fn active_on(store: Arc<dyn Kv>) -> Self {
+        let world = Self::on(store, |_| {}).await;
+        world.make_usable().await;
+        world
+    }
+
+    async fn make_usable(&self) {
+        self.activate().await;
+        for role in [CRYPTO_USER, CRYPTO_OFFICER] {
+            self.assign(self.administrator, role, "/").await;
+        }
+    }
+
+    /// The server is stopped and started again.
+    pub(crate) async fn restart(&mut self) {
+        self.test = self.test.restarted().await.unwrap();
+    }
+
+    /// The request of a job.
+    pub(crate) fn job(&self, operation: &'static str) -> Request {
+        Request::internal(draw_uuid().unwrap(), self.test.clock.now(), operation, String::new())
     }
 
     pub(crate) async fn assign(&self, principal: PrincipalId, role: RoleDefinitionId, scope: &str) -> Uuid {

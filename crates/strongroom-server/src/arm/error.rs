@@ -258,6 +258,9 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::AlreadyActivated
         | E::KeyNotFound { .. }
         | E::KeyDeleted { .. }
+        | E::KeyExists { .. }
+        | E::BackupRefused
+        | E::RotationPolicyMissing { .. }
         | E::KeyDisabled { .. }
         | E::KeyOutsideValidity { .. }
         | E::OperationNotPermitted { .. }

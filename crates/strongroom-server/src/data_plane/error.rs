@@ -131,6 +131,8 @@ fn core_shape(error: &Error) -> Shape {
              the key can only be recovered or purged"
         ))
         .inner("ObjectIsDeletedButRecoverable"),
+        Error::KeyExists { name } => conflict(format!("Key {name} exists already")),
+        Error::BackupRefused => bad(BACKUP_REFUSED.to_owned()),
         Error::KeyDisabled { name } => forbidden(format!("Key {name} is disabled")).inner("KeyDisabled"),
         Error::KeyOutsideValidity { name, problem } => forbidden(format!("Key {name} is {problem}")),
         Error::OperationNotPermitted { name, operation } => {
@@ -140,6 +142,9 @@ fn core_shape(error: &Error) -> Shape {
         Error::AttestationRefused { problem } => {
             forbidden(format!("Target environment attestation statement cannot be verified: {problem}."))
                 .inner("AccessDenied")
+        }
+        Error::RotationPolicyMissing { name } => {
+            bad(format!("Key {name} has no rotation policy; set one before it is rotated"))
         }
         Error::PurgeProtected { name } => {
             forbidden(format!("Purge protection is on: key {name} is kept until its scheduled purge date"))
@@ -196,5 +201,7 @@ fn unavailable(message: &'static str) -> Shape {
     shape(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
 }
 
+const BACKUP_REFUSED: &str = "value: this is no whole and unaltered backup of a key that was made under this managed HSM's \
+                              security domain by this version or an earlier one";
 const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \
                              security-domain download), or recover another one's (az keyvault security-domain init-recovery)";

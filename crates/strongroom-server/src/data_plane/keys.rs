@@ -74,6 +74,18 @@ pub(super) async fn purge(call: &Call<'_>) -> Answer {
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
+pub(super) async fn back_up(call: &Call<'_>) -> Answer {
+    let blob = call.hsm.back_up_key(call.request, &wire::key_name(call)?).await?;
+    Ok(json(StatusCode::OK, &api::BackupKeyResult { value: text(&blob) }))
+}
+
+pub(super) async fn restore(call: &Call<'_>) -> Answer {
+    let parameters: api::KeyRestoreParameters = wire::body(&call.inbound.body)?;
+    let blob = binary("value", &required("value", parameters.value)?)?;
+    let key = call.hsm.restore_key(call.request, &blob).await?;
+    Ok(json(StatusCode::OK, &wire::key_bundle(call, &key)))
+}
+
 pub(super) async fn random(call: &Call<'_>) -> Answer {
     let asked: api::GetRandomBytesRequest = wire::body(&call.inbound.body)?;
     let count = usize::try_from(required("count", asked.count)?).unwrap_or(0);

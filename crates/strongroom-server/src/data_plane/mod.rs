@@ -11,6 +11,7 @@ mod error;
 mod keys;
 mod rbac;
 mod release;
+mod rotation;
 mod security_domain;
 mod wire;
 
@@ -153,6 +154,11 @@ impl DataPlane {
             OperationId::ListKeyVersions => keys::list_versions(&call).await,
             OperationId::UpdateKey => keys::update(&call).await,
             OperationId::DeleteKey => keys::delete(&call).await,
+            OperationId::RotateKey => rotation::rotate(&call).await,
+            OperationId::GetKeyRotationPolicy => rotation::get_policy(&call).await,
+            OperationId::UpdateKeyRotationPolicy => rotation::set_policy(&call).await,
+            OperationId::BackupKey => keys::back_up(&call).await,
+            OperationId::RestoreKey => keys::restore(&call).await,
             OperationId::Encrypt => keys::encrypt(&call).await,
             OperationId::Decrypt => keys::decrypt(&call).await,
             OperationId::Sign => keys::sign(&call).await,

@@ -11,6 +11,8 @@ mod az;
 #[cfg(test)]
 mod az_hsm;
 #[cfg(test)]
+mod az_key_life;
+#[cfg(test)]
 mod az_keys;
 #[cfg(test)]
 mod az_login;
