@@ -180,7 +180,7 @@ mod tests {
         for (rounds, allowed) in [([0x00, 0x98, 0x96, 0x80], true), ([0x00, 0x98, 0x96, 0x81], false)] {
             let mut longer = der.clone();
             longer.splice(at..at + 4, [&[2, 4], rounds.as_slice()].concat());
-            for length_at in [2, 4, 17, 19, 30, 32] {
+            for length_at in [2, 4, 17, 19, 32] {
                 longer[length_at] += 2;
             }
             assert_eq!(Encrypted::parse(&longer).is_some(), allowed, "{rounds:?}");
