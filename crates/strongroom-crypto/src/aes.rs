@@ -1,16 +1,18 @@
-//! AES keys and the modes they are used in.
+//! Symmetric keys: the modes of AES they are used in, and HMAC.
 
-use aes_kw::{KeyInit, KwAes192};
+use aes_kw::{KeyInit, KwAes192, KwpAes192};
 use aws_lc_rs::aead::{self, LessSafeKey, UnboundKey};
 use aws_lc_rs::cipher::{
     DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, PaddedBlockDecryptingKey,
     PaddedBlockEncryptingKey, UnboundCipherKey,
 };
+use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
+use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap, KeyWrapPadded};
 use strongroom_types::{Secret, SymmetricSize};
 
 use crate::algorithms::{CbcPadding, aes};
+use crate::digest::authenticate;
 use crate::{CryptoError, Entropy};
 
 /// Bytes of a block, and of the IV of CBC.
@@ -140,7 +142,9 @@ impl AesKey {
         let mut wrapped = vec![0; key.len() + WRAP_OVERHEAD];
         match self.key_encryption_key()? {
             KeyEncryptionKey::AwsLc(kek) => kek.wrap(key, &mut wrapped).map_err(|_| failed())?.len(),
-            KeyEncryptionKey::Bits192(kek) => kek.wrap_key(key, &mut wrapped).map_err(|_| failed())?.len(),
+            KeyEncryptionKey::Bits192(kek) => {
+                KwAes192::new(kek.into()).wrap_key(key, &mut wrapped).map_err(|_| failed())?.len()
+            }
         };
         Ok(wrapped)
     }
@@ -154,6 +158,7 @@ impl AesKey {
                 kek.unwrap(wrapped, key.expose_mut()).map_err(|_| CryptoError::Rejected)?.len()
             }
             KeyEncryptionKey::Bits192(kek) => {
+                let kek = KwAes192::new(kek.into());
                 kek.unwrap_key(wrapped, key.expose_mut()).map_err(|_| CryptoError::Rejected)?.len()
             }
         };
@@ -161,15 +166,50 @@ impl AesKey {
         Ok(key)
     }
 
+    /// RFC 5649 §4.1. The length of the key must have been checked.
+    pub(crate) fn wrap_with_padding(&self, key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let failed = || CryptoError::Library("AES key wrap with padding");
+        let mut wrapped = vec![0; key.len().next_multiple_of(WRAP_OVERHEAD) + WRAP_OVERHEAD];
+        match self.key_encryption_key()? {
+            KeyEncryptionKey::AwsLc(kek) => kek.wrap_with_padding(key, &mut wrapped).map_err(|_| failed())?.len(),
+            KeyEncryptionKey::Bits192(kek) => {
+                KwpAes192::new(kek.into()).wrap_key(key, &mut wrapped).map_err(|_| failed())?.len()
+            }
+        };
+        Ok(wrapped)
+    }
+
+    /// RFC 5649 §4.2. The length of the wrapped key must have been checked.
+    pub(crate) fn unwrap_with_padding(&self, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
+        // AWS-LC asks for room for the whole input.
+        let mut key = Secret::new(vec![0; wrapped.len()]);
+        let length = match self.key_encryption_key()? {
+            KeyEncryptionKey::AwsLc(kek) => {
+                kek.unwrap_with_padding(wrapped, key.expose_mut()).map_err(|_| CryptoError::Rejected)?.len()
+            }
+            KeyEncryptionKey::Bits192(kek) => {
+                let kek = KwpAes192::new(kek.into());
+                kek.unwrap_key(wrapped, key.expose_mut()).map_err(|_| CryptoError::Rejected)?.len()
+            }
+        };
+        key.expose_mut().truncate(length);
+        Ok(key)
+    }
+
+    /// HMAC (RFC 2104) of a text, as long as the hash.
+    pub(crate) fn authenticate(&self, algorithm: hmac::Algorithm, text: &[u8]) -> Vec<u8> {
+        authenticate(algorithm, self.bytes.expose(), &[text]).as_ref().to_vec()
+    }
+
     fn cipher_key(&self) -> Result<UnboundCipherKey, CryptoError> {
         UnboundCipherKey::new(aes(self.size).cbc, self.bytes.expose()).map_err(|_| CryptoError::MalformedMaterial)
     }
 
-    fn key_encryption_key(&self) -> Result<KeyEncryptionKey, CryptoError> {
+    fn key_encryption_key(&self) -> Result<KeyEncryptionKey<'_>, CryptoError> {
         let bytes = self.bytes.expose();
         let kek = match self.size {
             SymmetricSize::Bits128 => AesKek::new(&AES_128, bytes).map(KeyEncryptionKey::AwsLc).ok(),
-            SymmetricSize::Bits192 => KwAes192::new_from_slice(bytes).map(Box::new).map(KeyEncryptionKey::Bits192).ok(),
+            SymmetricSize::Bits192 => bytes.as_slice().try_into().map(KeyEncryptionKey::Bits192).ok(),
             SymmetricSize::Bits256 => AesKek::new(&AES_256, bytes).map(KeyEncryptionKey::AwsLc).ok(),
         };
         kek.ok_or(CryptoError::MalformedMaterial)
@@ -177,9 +217,9 @@ impl AesKey {
 }
 
 /// AWS-LC's safe interface has no key wrap of 192 bits.
-enum KeyEncryptionKey {
+enum KeyEncryptionKey<'a> {
     AwsLc(AesKek),
-    Bits192(Box<KwAes192>),
+    Bits192(&'a [u8; 24]),
 }
 
 /// Bytes by which a wrapped key is longer (RFC 3394 §2.2.1).

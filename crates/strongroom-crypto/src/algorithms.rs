@@ -4,7 +4,7 @@ use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm};
 use aws_lc_rs::signature::{
     self, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, RsaParameters, RsaSignatureEncoding,
 };
-use aws_lc_rs::{aead, cipher, digest};
+use aws_lc_rs::{aead, cipher, digest, hmac};
 use strongroom_types::{Algorithm, CurveName, SymmetricSize};
 
 /// How an algorithm is carried out.
@@ -15,7 +15,10 @@ pub(crate) enum Mechanism {
     RsaEncryption(RsaPadding),
     AesGcm(SymmetricSize),
     AesCbc(SymmetricSize, CbcPadding),
-    AesKeyWrap(SymmetricSize),
+    /// By a key of this size, or of any.
+    AesKeyWrap(Option<SymmetricSize>),
+    AesKeyWrapPad,
+    Hmac(hmac::Algorithm),
 }
 
 /// A row of the RSA signatures. The slot is its place among the parsed public keys that a key caches.
@@ -89,9 +92,14 @@ pub(crate) const fn mechanism(algorithm: Algorithm) -> Mechanism {
         A::A128CbcPad => M::AesCbc(Bits128, Pkcs7),
         A::A192CbcPad => M::AesCbc(Bits192, Pkcs7),
         A::A256CbcPad => M::AesCbc(Bits256, Pkcs7),
-        A::A128Kw => M::AesKeyWrap(Bits128),
-        A::A192Kw => M::AesKeyWrap(Bits192),
-        A::A256Kw => M::AesKeyWrap(Bits256),
+        A::A128Kw => M::AesKeyWrap(Some(Bits128)),
+        A::A192Kw => M::AesKeyWrap(Some(Bits192)),
+        A::A256Kw => M::AesKeyWrap(Some(Bits256)),
+        A::CkmAesKeyWrap => M::AesKeyWrap(None),
+        A::CkmAesKeyWrapPad => M::AesKeyWrapPad,
+        A::Hs256 => M::Hmac(hmac::HMAC_SHA256),
+        A::Hs384 => M::Hmac(hmac::HMAC_SHA384),
+        A::Hs512 => M::Hmac(hmac::HMAC_SHA512),
     }
 }
 

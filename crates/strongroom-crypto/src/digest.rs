@@ -42,7 +42,8 @@ pub(crate) fn import_digest(
         .map_err(|_| CryptoError::BadInput { parameter, problem: "must be as long as the digest of the algorithm" })
 }
 
-fn authenticate(algorithm: hmac::Algorithm, key: &[u8], parts: &[&[u8]]) -> hmac::Tag {
+/// HMAC of the parts, one after the other, with a hash of the algorithm table.
+pub(crate) fn authenticate(algorithm: hmac::Algorithm, key: &[u8], parts: &[&[u8]]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(&hmac::Key::new(algorithm, key));
     for part in parts {
         context.update(part);

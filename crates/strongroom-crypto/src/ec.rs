@@ -8,6 +8,7 @@ use strongroom_types::{CurveName, Secret};
 use crate::CryptoError;
 use crate::algorithms::curve;
 use crate::digest::import_digest;
+use crate::rsa::without_leading_zeros;
 
 /// A public point: verifies signatures.
 pub struct EcPublicKey {
@@ -81,6 +82,21 @@ impl EcPrivateKey {
         Self::from_pair(name, pair)
     }
 
+    /// From its parts; that the point belongs to the number is checked.
+    pub(crate) fn from_parts(name: CurveName, x: &[u8], y: &[u8], d: &Secret<Vec<u8>>) -> Result<Self, CryptoError> {
+        let d = without_leading_zeros(d.expose());
+        let (Some(x), Some(y)) = (coordinate(name, x), coordinate(name, y)) else {
+            return Err(CryptoError::MalformedMaterial);
+        };
+        if d.len() > name.field_bytes() {
+            return Err(CryptoError::MalformedMaterial);
+        }
+        let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(curve(name).signing, d, &point)
+            .map_err(|_| CryptoError::MalformedMaterial)?;
+        Self::from_pair(name, pair)
+    }
+
     pub(crate) fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, CryptoError> {
         let document = self.pair.to_pkcs8v1().map_err(|_| CryptoError::Library("PKCS#8"))?;
         Ok(Secret::new(document.as_ref().to_vec()))
@@ -101,6 +117,13 @@ impl EcPrivateKey {
         let public = EcPublicKey::from_point(name, pair.public_key().as_ref().to_vec())?;
         Ok(Self { pair, public })
     }
+}
+
+/// A coordinate as long as the field.
+fn coordinate(name: CurveName, number: &[u8]) -> Option<Vec<u8>> {
+    let number = without_leading_zeros(number);
+    let zeros = name.field_bytes().checked_sub(number.len())?;
+    Some([vec![0; zeros].as_slice(), number].concat())
 }
 
 /// First octet of an uncompressed point (SEC 1 §2.3.3).

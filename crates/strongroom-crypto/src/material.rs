@@ -32,6 +32,15 @@ impl KeySpecification {
             Self::Oct(_) => KeyType::OctHsm,
         }
     }
+
+    /// The size of the key, in bits: of an RSA modulus, a curve's field, a symmetric key.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::Rsa(size) => size.bits(),
+            Self::Ec(curve) => curve.field_bits(),
+            Self::Oct(size) => size.bits(),
+        }
+    }
 }
 
 /// A private or symmetric key. It is used through its operations and leaves only to be sealed.
@@ -101,7 +110,7 @@ impl KeyMaterial {
         &self.public
     }
 
-    fn new(specification: KeySpecification, kind: Kind) -> Self {
+    pub(crate) fn new(specification: KeySpecification, kind: Kind) -> Self {
         let public = match &kind {
             Kind::Rsa(key) => PublicKey::Rsa { n: key.public().n().to_vec(), e: key.public().e().to_vec() },
             Kind::Ec(key) => {

@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
-    KeyPair, KeySize, OaepAlgorithm, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, Pkcs1PrivateDecryptingKey,
-    Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey, PublicKeyComponents,
+    KeyPair, KeyPairComponents, KeySize, OaepAlgorithm, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
+    Pkcs1PrivateDecryptingKey, Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
+    PublicKeyComponents,
 };
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey};
 use strongroom_types::{Algorithm, RsaSize, Secret};
@@ -14,6 +15,7 @@ use strongroom_types::{Algorithm, RsaSize, Secret};
 use crate::CryptoError;
 use crate::algorithms::{Mechanism, RSA_SIGNATURES, RsaPadding, RsaSignature, mechanism};
 use crate::digest::import_digest;
+use crate::import::RsaParts;
 use crate::pbes2;
 
 /// A public RSA key: verifies signatures and encrypts.
@@ -193,6 +195,27 @@ impl RsaPrivateKey {
         Self::from_pkcs8(pbes2::decrypt(der, password)?.expose())
     }
 
+    /// From its parts; consistency of all of them is checked.
+    pub(crate) fn from_parts(parts: &RsaParts) -> Result<Self, CryptoError> {
+        let RsaParts { n, e, d, p, q, dp, dq, qi } = parts;
+        let components = KeyPairComponents::<&[u8]> {
+            public_key: PublicKeyComponents { n: without_leading_zeros(n), e: without_leading_zeros(e) },
+            d: d.expose(),
+            p: p.expose(),
+            q: q.expose(),
+            dP: dp.expose(),
+            dQ: dq.expose(),
+            qInv: qi.expose(),
+        };
+        // The library computes with numbers of any length, so it is given none longer than the modulus.
+        let numbers = [components.d, components.p, components.q, components.dP, components.dQ, components.qInv];
+        let too_long = |number: &&[u8]| number.len() > components.public_key.n.len();
+        if numbers.map(without_leading_zeros).iter().any(too_long) {
+            return Err(CryptoError::MalformedMaterial);
+        }
+        KeyPair::from_components(&components).map_err(|_| CryptoError::MalformedMaterial).and_then(Self::from_pair)
+    }
+
     /// The public half.
     pub fn public(&self) -> &RsaPublicKey {
         &self.public
@@ -266,7 +289,13 @@ fn pkcs8(pair: &KeyPair) -> Result<Pkcs8V1Der<'static>, CryptoError> {
     pair.as_der().map_err(|_| CryptoError::Library("PKCS#8"))
 }
 
+/// A big-endian number in its shortest form.
+pub(crate) fn without_leading_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
 /// Bits of a big-endian number.
-fn bits(number: &[u8]) -> usize {
+pub(crate) fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }

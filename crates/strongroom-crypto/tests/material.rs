@@ -26,9 +26,10 @@ fn fits(algorithm: Algorithm, key: &KeyMaterial) -> bool {
         (F::RsaPkcs1Signature(_) | F::RsaPss(_) | F::RsaEncryption, KeySpecification::Rsa(_)) => true,
         (F::Ecdsa(wanted, _), KeySpecification::Ec(curve)) => wanted == curve,
         (
-            F::AesGcm(wanted) | F::AesCbc(wanted) | F::AesCbcPad(wanted) | F::AesKeyWrap(wanted),
+            F::AesGcm(wanted) | F::AesCbc(wanted) | F::AesCbcPad(wanted) | F::AesKeyWrap(Some(wanted)),
             KeySpecification::Oct(size),
         ) => wanted == size,
+        (F::AesKeyWrap(None) | F::AesKeyWrapPad | F::Hmac(_), KeySpecification::Oct(_)) => true,
         _ => false,
     }
 }
@@ -43,9 +44,10 @@ fn pairs(operation: KeyOperation) -> impl Iterator<Item = (Algorithm, &'static K
 
 fn digest_bytes(algorithm: Algorithm) -> usize {
     match algorithm.family() {
-        AlgorithmFamily::RsaPkcs1Signature(hash) | AlgorithmFamily::RsaPss(hash) | AlgorithmFamily::Ecdsa(_, hash) => {
-            hash.bytes()
-        }
+        AlgorithmFamily::RsaPkcs1Signature(hash)
+        | AlgorithmFamily::RsaPss(hash)
+        | AlgorithmFamily::Ecdsa(_, hash)
+        | AlgorithmFamily::Hmac(hash) => hash.bytes(),
         _ => 32,
     }
 }
@@ -98,12 +100,14 @@ fn what_was_signed_verifies_and_nothing_else_does() {
             assert_eq!(key.verify(algorithm, &digest, malformed), Ok(false));
         }
     }
-    assert_eq!(fitting, 6 * 3 + 4);
+    assert_eq!(fitting, 6 * 3 + 4 + 3 * 3);
 }
 
 #[test]
 fn a_digest_of_the_wrong_length_is_bad_input() {
-    for (algorithm, key) in pairs(KeyOperation::Sign).filter(|(algorithm, key)| fits(*algorithm, key)) {
+    let takes_digests = |algorithm: Algorithm| !matches!(algorithm.family(), AlgorithmFamily::Hmac(_));
+    let fitting = pairs(KeyOperation::Sign).filter(|(algorithm, key)| fits(*algorithm, key));
+    for (algorithm, key) in fitting.filter(|(algorithm, _)| takes_digests(*algorithm)) {
         for digest in [vec![], vec![1; digest_bytes(algorithm) - 1], vec![1; digest_bytes(algorithm) + 1]] {
             let parameter = |error| match error {
                 CryptoError::BadInput { parameter, .. } => parameter,
@@ -111,6 +115,20 @@ fn a_digest_of_the_wrong_length_is_bad_input() {
             };
             assert_eq!(parameter(key.sign(algorithm, &digest).unwrap_err()), "value");
             assert_eq!(parameter(key.verify(algorithm, &digest, b"").unwrap_err()), "digest");
+        }
+    }
+}
+
+#[test]
+fn hmac_takes_a_text_of_any_length_and_compares_codes_whole() {
+    let key = oct(SymmetricSize::Bits128);
+    for (algorithm, length) in [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)] {
+        for text in [&[][..], b"text", &[7; 1000]] {
+            let code = key.sign(algorithm, text).unwrap();
+            assert_eq!(code.len(), length);
+            assert_eq!(key.verify(algorithm, text, &code), Ok(true));
+            assert_eq!(key.verify(algorithm, text, &code[..length / 2]), Ok(false));
+            assert_eq!(oct(SymmetricSize::Bits256).verify(algorithm, text, &code), Ok(false));
         }
     }
 }
@@ -285,7 +303,7 @@ fn what_was_wrapped_unwraps() {
             assert_eq!(key.unwrap(algorithm, &altered).unwrap_err(), CryptoError::Rejected, "{algorithm}");
         }
     }
-    assert_eq!(fitting, 3 * 3 + 3);
+    assert_eq!(fitting, 3 * 3 + 3 + 2 * 3);
 }
 
 #[test]
@@ -294,6 +312,7 @@ fn key_wrap_takes_whole_semiblocks_only() {
         (Algorithm::A128Kw, SymmetricSize::Bits128),
         (Algorithm::A192Kw, SymmetricSize::Bits192),
         (Algorithm::A256Kw, SymmetricSize::Bits256),
+        (Algorithm::CkmAesKeyWrap, SymmetricSize::Bits192),
     ] {
         for length in [0, 8, 15, 17, 20] {
             let wrapped = oct(size).wrap(algorithm, &vec![1; length], &SystemEntropy);
@@ -301,6 +320,25 @@ fn key_wrap_takes_whole_semiblocks_only() {
         }
         for length in [0, 16, 23, 25] {
             let key = oct(size).unwrap(algorithm, &vec![1; length]);
+            assert!(matches!(key, Err(CryptoError::BadInput { parameter: "value", .. })), "{length}");
+        }
+    }
+}
+
+#[test]
+fn key_wrap_with_padding_takes_any_length_but_none() {
+    for size in SymmetricSize::ALL {
+        let kek = oct(*size);
+        for length in [1, 7, 8, 9, 16, 20, 1000] {
+            let wrapped = kek.wrap(Algorithm::CkmAesKeyWrapPad, &vec![5; length], &SystemEntropy).unwrap();
+            assert_eq!(wrapped.len(), length.next_multiple_of(8) + 8);
+            assert_eq!(kek.unwrap(Algorithm::CkmAesKeyWrapPad, &wrapped).unwrap().expose(), &vec![5; length]);
+            assert!(kek.unwrap(Algorithm::CkmAesKeyWrap, &wrapped).is_err());
+        }
+        let nothing = kek.wrap(Algorithm::CkmAesKeyWrapPad, &[], &SystemEntropy);
+        assert!(matches!(nothing, Err(CryptoError::BadInput { parameter: "value", .. })));
+        for length in [0, 8, 15, 17] {
+            let key = kek.unwrap(Algorithm::CkmAesKeyWrapPad, &vec![1; length]);
             assert!(matches!(key, Err(CryptoError::BadInput { parameter: "value", .. })), "{length}");
         }
     }

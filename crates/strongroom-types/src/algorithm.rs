@@ -26,6 +26,12 @@ vocabulary!(
         Es384 => "ES384",
         /// ECDSA on P-521, SHA-512.
         Es512 => "ES512",
+        /// HMAC with SHA-256.
+        Hs256 => "HS256",
+        /// HMAC with SHA-384.
+        Hs384 => "HS384",
+        /// HMAC with SHA-512.
+        Hs512 => "HS512",
         /// RSAES-PKCS1-v1_5: kept for old clients; a padding oracle by nature.
         Rsa1_5 => "RSA1_5",
         /// RSAES-OAEP with SHA-1 and MGF1-SHA-1.
@@ -56,6 +62,10 @@ vocabulary!(
         A192Kw => "A192KW",
         /// AES-256 key wrap (RFC 3394).
         A256Kw => "A256KW",
+        /// AES key wrap (RFC 3394) with a key of any size.
+        CkmAesKeyWrap => "CKM_AES_KEY_WRAP",
+        /// AES key wrap with padding (RFC 5649) with a key of any size.
+        CkmAesKeyWrapPad => "CKM_AES_KEY_WRAP_PAD",
     }
 );
 
@@ -98,8 +108,12 @@ pub enum AlgorithmFamily {
     AesCbc(SymmetricSize),
     /// AES-CBC, PKCS#7 padding.
     AesCbcPad(SymmetricSize),
-    /// AES key wrap.
-    AesKeyWrap(SymmetricSize),
+    /// AES key wrap, by a key of this size or of any.
+    AesKeyWrap(Option<SymmetricSize>),
+    /// AES key wrap with padding, by a key of any size.
+    AesKeyWrapPad,
+    /// HMAC.
+    Hmac(Hash),
 }
 
 impl Algorithm {
@@ -128,9 +142,14 @@ impl Algorithm {
             Self::A128CbcPad => F::AesCbcPad(Bits128),
             Self::A192CbcPad => F::AesCbcPad(Bits192),
             Self::A256CbcPad => F::AesCbcPad(Bits256),
-            Self::A128Kw => F::AesKeyWrap(Bits128),
-            Self::A192Kw => F::AesKeyWrap(Bits192),
-            Self::A256Kw => F::AesKeyWrap(Bits256),
+            Self::A128Kw => F::AesKeyWrap(Some(Bits128)),
+            Self::A192Kw => F::AesKeyWrap(Some(Bits192)),
+            Self::A256Kw => F::AesKeyWrap(Some(Bits256)),
+            Self::CkmAesKeyWrap => F::AesKeyWrap(None),
+            Self::CkmAesKeyWrapPad => F::AesKeyWrapPad,
+            Self::Hs256 => F::Hmac(Hash::Sha256),
+            Self::Hs384 => F::Hmac(Hash::Sha384),
+            Self::Hs512 => F::Hmac(Hash::Sha512),
         }
     }
 
@@ -140,7 +159,8 @@ impl Algorithm {
         match self.family() {
             F::RsaPkcs1Signature(_) | F::RsaPss(_) | F::RsaEncryption => KeyType::RsaHsm,
             F::Ecdsa(..) => KeyType::EcHsm,
-            F::AesGcm(_) | F::AesCbc(_) | F::AesCbcPad(_) | F::AesKeyWrap(_) => KeyType::OctHsm,
+            F::AesGcm(_) | F::AesCbc(_) | F::AesCbcPad(_) => KeyType::OctHsm,
+            F::AesKeyWrap(_) | F::AesKeyWrapPad | F::Hmac(_) => KeyType::OctHsm,
         }
     }
 
@@ -149,10 +169,12 @@ impl Algorithm {
         use AlgorithmFamily as F;
         use KeyOperation as Op;
         match self.family() {
-            F::RsaPkcs1Signature(_) | F::RsaPss(_) | F::Ecdsa(..) => matches!(operation, Op::Sign | Op::Verify),
+            F::RsaPkcs1Signature(_) | F::RsaPss(_) | F::Ecdsa(..) | F::Hmac(_) => {
+                matches!(operation, Op::Sign | Op::Verify)
+            }
             F::RsaEncryption => matches!(operation, Op::Encrypt | Op::Decrypt | Op::WrapKey | Op::UnwrapKey),
             F::AesGcm(_) | F::AesCbc(_) | F::AesCbcPad(_) => matches!(operation, Op::Encrypt | Op::Decrypt),
-            F::AesKeyWrap(_) => matches!(operation, Op::WrapKey | Op::UnwrapKey),
+            F::AesKeyWrap(_) | F::AesKeyWrapPad => matches!(operation, Op::WrapKey | Op::UnwrapKey),
         }
     }
 }

@@ -44,6 +44,20 @@ vocabulary!(
 );
 
 impl CurveName {
+    /// From any spelling a client may send: secp256k1 has two more names (RFC 8812 §3.1; the Azure CLI imports with it).
+    pub fn from_wire(text: &str) -> Result<Self, ParseError> {
+        if text.eq_ignore_ascii_case("secp256k1") { Ok(Self::P256K) } else { text.parse() }
+    }
+
+    /// Bits of the field.
+    pub const fn field_bits(self) -> u32 {
+        match self {
+            Self::P256 | Self::P256K => 256,
+            Self::P384 => 384,
+            Self::P521 => 521,
+        }
+    }
+
     /// Bytes of one field element: a coordinate, or half a signature (RFC 7518 §3.4).
     pub const fn field_bytes(self) -> usize {
         match self {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroize;
 
 /// A secret value: wiped when dropped, redacted when printed, neither cloned nor serialized.
@@ -23,6 +24,12 @@ impl<T: Zeroize> Secret<T> {
     /// The value itself, to be filled in place.
     pub fn expose_mut(&mut self) -> &mut T {
         &mut self.0
+    }
+}
+
+impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self)
     }
 }
 
