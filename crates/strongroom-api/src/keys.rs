@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use strongroom_types::Secret;
 
 use crate::attestation::KeyAttestation;
 
@@ -25,6 +26,70 @@ pub struct KeyCreateParameters {
     pub tags: Option<BTreeMap<String, String>>,
     /// Policy of secure key release.
     pub release_policy: Option<KeyReleasePolicy>,
+}
+
+/// Body of `PUT /keys/{name}`.
+#[derive(Debug, Default, Deserialize)]
+pub struct KeyImportParameters {
+    /// Whether a hardware key is asked for; the capital letter is the wire's.
+    #[serde(rename = "Hsm")]
+    pub hsm: Option<bool>,
+    /// The key.
+    pub key: Option<JsonWebKeyParameters>,
+    /// Attributes.
+    pub attributes: Option<KeyAttributesParameters>,
+    /// Tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Policy of secure key release.
+    pub release_policy: Option<KeyReleasePolicy>,
+}
+
+/// A key as clients send it, in parts or wrapped (RFC 7517, RFC 7518 §6); binary members are base64url.
+#[derive(Debug, Default, Deserialize)]
+#[expect(missing_docs, reason = "RFC 7518 §6.2 and §6.3 name the numbers")]
+pub struct JsonWebKeyParameters {
+    /// Type of key.
+    pub kty: Option<String>,
+    /// What the key may do.
+    pub key_ops: Option<Vec<String>>,
+    /// Curve.
+    pub crv: Option<String>,
+    pub n: Option<String>,
+    pub e: Option<String>,
+    pub d: Option<Secret<String>>,
+    pub p: Option<Secret<String>>,
+    pub q: Option<Secret<String>>,
+    pub dp: Option<Secret<String>>,
+    pub dq: Option<Secret<String>>,
+    pub qi: Option<Secret<String>>,
+    pub x: Option<String>,
+    pub y: Option<String>,
+    /// A symmetric key.
+    pub k: Option<Secret<String>>,
+    /// A wrapped key: a [`KeyTransferBlob`].
+    pub key_hsm: Option<String>,
+}
+
+/// A wrapped key with what opens it, the content of a `.byok` file.
+#[derive(Debug, Default, Deserialize)]
+pub struct KeyTransferBlob {
+    /// `1.0.0`.
+    pub schema_version: Option<String>,
+    /// How it is wrapped, and for which key.
+    pub header: Option<KeyTransferHeader>,
+    /// The wrapped key, base64url.
+    pub ciphertext: Option<String>,
+}
+
+/// The header of a [`KeyTransferBlob`].
+#[derive(Debug, Default, Deserialize)]
+pub struct KeyTransferHeader {
+    /// The key exchange key: its identifier with version.
+    pub kid: Option<String>,
+    /// `dir`.
+    pub alg: Option<String>,
+    /// `CKM_RSA_AES_KEY_WRAP`.
+    pub enc: Option<String>,
 }
 
 /// Body of `PATCH /keys/{name}/{version}`.
@@ -63,6 +128,8 @@ pub struct KeyAttributesParameters {
     pub exp: Option<i64>,
     /// Whether the key may be released.
     pub exportable: Option<bool>,
+    /// The key of an external key manager that this one would stand for.
+    pub external_key: Option<serde_json::Value>,
 }
 
 /// Body of encrypt, decrypt, sign, wrapkey and unwrapkey; binary members are base64url.
@@ -159,6 +226,9 @@ pub struct KeyAttributes {
     pub exp: Option<i64>,
     /// Whether the key may be released.
     pub exportable: bool,
+    /// Bits of the key; shown since 2026-04-01.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_size: Option<u32>,
     /// Not before, unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,

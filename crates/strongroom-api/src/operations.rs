@@ -11,6 +11,7 @@ use crate::version::ApiVersion;
 #[expect(missing_docs, reason = "the rows of the table say what each one is")]
 pub enum OperationId {
     CreateKey,
+    ImportKey,
     GetKey,
     ListKeys,
     ListKeyVersions,
@@ -277,6 +278,7 @@ pub const OPERATIONS: &[Operation] = {
             V7_0,
             "KeyUpdate",
         ),
+        row(O::ImportKey, (Put, paths!("/keys/{key-name}"), 200), (A::KeysImport, Key), V7_0, "KeyImport"),
         row(O::DeleteKey, (Delete, paths!("/keys/{key-name}"), 200), (A::KeysDelete, Key), V7_0, "KeyDelete"),
         row(O::GetRandomBytes, (Post, paths!("/rng"), 200), (A::Rng, Keys), V7_3, "RandomBytesGet"),
         row(O::ListDeletedKeys, (Get, paths!("/deletedkeys"), 200), (A::DeletedKeysRead, Keys), V7_0, "KeyListDeleted"),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use strongroom_types::Algorithm;
+
 /// An api-version that clients of the data plane send, oldest first. A preview counts as the version it led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiVersion {
@@ -22,6 +24,8 @@ pub enum ApiVersion {
     V7_6,
     /// 2025-07-01 and its preview.
     V2025_07_01,
+    /// 2026-04-01 and its preview.
+    V2026_04_01,
 }
 
 /// An api-version this server does not speak.
@@ -43,7 +47,21 @@ impl ApiVersion {
         ("7.6", Self::V7_6),
         ("2025-06-01-preview", Self::V2025_07_01),
         ("2025-07-01", Self::V2025_07_01),
+        ("2026-01-01-preview", Self::V2026_04_01),
+        ("2026-04-01", Self::V2026_04_01),
     ];
+
+    /// The first version that has an algorithm (data-plane.md §1).
+    pub const fn first_with(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Hs256
+            | Algorithm::Hs384
+            | Algorithm::Hs512
+            | Algorithm::CkmAesKeyWrap
+            | Algorithm::CkmAesKeyWrapPad => Self::V7_6,
+            _ => Self::V7_0,
+        }
+    }
 }
 
 impl FromStr for ApiVersion {
@@ -65,6 +83,7 @@ impl fmt::Display for ApiVersion {
             Self::V7_5 => "7.5",
             Self::V7_6 => "7.6",
             Self::V2025_07_01 => "2025-07-01",
+            Self::V2026_04_01 => "2026-04-01",
         })
     }
 }

@@ -35,14 +35,15 @@ fn tables() -> String {
         )
         .unwrap();
     }
-    text.push_str("\n### Algorithms\n\n| algorithm | key type | operations |\n|---|---|---|\n");
+    text.push_str("\n### Algorithms\n\n| algorithm | key type | operations | since |\n|---|---|---|---|\n");
     for algorithm in Algorithm::ALL {
         let does: Vec<_> = KeyOperation::ALL
             .iter()
             .filter(|operation| algorithm.supports(**operation))
             .map(|one| one.as_str())
             .collect();
-        writeln!(text, "| `{algorithm}` | `{}` | {} |", algorithm.key_type(), does.join(", ")).unwrap();
+        let since = ApiVersion::first_with(*algorithm);
+        writeln!(text, "| `{algorithm}` | `{}` | {} | {since} |", algorithm.key_type(), does.join(", ")).unwrap();
     }
     let spellings: Vec<_> = ApiVersion::SPELLINGS.iter().map(|(spelling, _)| format!("`{spelling}`")).collect();
     writeln!(text, "\n### Accepted api-versions\n\n{}", spellings.join(", ")).unwrap();

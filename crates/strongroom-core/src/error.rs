@@ -104,6 +104,9 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// A wrapped key that was to be imported does not open, or is not what it was said to be. One error whatever the cause.
+    #[error("the wrapped key could not be opened")]
+    WrappedKeyRejected,
     /// A limit of the service is reached.
     #[error("{what}: the limit of {limit} is reached")]
     LimitReached {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{KeyMaterial, KeySpecification};
-use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Scope, Timestamp};
+use strongroom_types::{DataAction, KeyId, KeyName, KeyOperation, KeyOperations, KeyVersion, Scope, Timestamp};
 
 use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{
-    Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, possible_operations,
+    Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, default_operations,
 };
 use crate::keys::rotate::schedule_rotation;
 use crate::keys::{Release, ReleaseTerms, VERSIONS_MAX};
@@ -52,7 +52,7 @@ impl Hsm<'_> {
         // Rights first, so that a stranger cannot make the server generate keys.
         self.authorize(request, DataAction::KeysCreate, &Scope::Key(name.clone())).await?;
         let key_type = wanted.specification.key_type();
-        let operations = wanted.operations.unwrap_or(possible_operations(key_type));
+        let operations = wanted.operations.unwrap_or(default_operations(key_type));
         check_operations(key_type, operations)?;
         check_validity(wanted.attributes.not_before, wanted.attributes.expires)?;
         let material = self.generate(wanted.specification).await?;
@@ -70,19 +70,33 @@ impl Hsm<'_> {
             releases: 0,
             origin: Origin::Generated,
         };
-        retry_on_conflict!(self.try_add_version(request, name, &record, &wanted.release, &material))
+        self.add_version(request, DataAction::KeysCreate, name, &record, &wanted.release, &material).await
     }
 
-    /// Adds a version under a name, with the release terms that follow from what is asked and from the version before.
-    async fn try_add_version(
+    /// Adds a version under a name, which may be new, with the release terms that follow from what is asked and from the
+    /// version before.
+    pub(super) async fn add_version(
         &self,
         request: &Request,
+        action: DataAction,
         name: &KeyName,
         record: &VersionRecord,
         terms: &ReleaseTerms,
         material: &KeyMaterial,
     ) -> Result<Key> {
-        let permit = self.authorize(request, DataAction::KeysCreate, &Scope::Key(name.clone())).await?;
+        retry_on_conflict!(self.try_add_version(request, action, name, record, terms, material))
+    }
+
+    async fn try_add_version(
+        &self,
+        request: &Request,
+        action: DataAction,
+        name: &KeyName,
+        record: &VersionRecord,
+        terms: &ReleaseTerms,
+        material: &KeyMaterial,
+    ) -> Result<Key> {
+        let permit = self.authorize(request, action, &Scope::Key(name.clone())).await?;
         let entropy = permit.barrier().entropy();
         let version = KeyVersion::from_random(entropy.sixteen()?);
         let existing = self.name_record(&permit, name).await?;
@@ -105,6 +119,10 @@ impl Hsm<'_> {
                 terms.after(&latest.value.release)?
             }
         };
+        if release.is_exportable() && record.operations.contains(KeyOperation::Import) {
+            // What was wrapped for a key exchange key must never be opened outside.
+            return Err(Error::bad_parameter("exportable", "a key exchange key is never released"));
+        }
         let record = VersionRecord { release, ..record.clone() };
         let generation = permit.generation();
         transaction.create(permit.sealer(), generation.version(id, version), &record)?;

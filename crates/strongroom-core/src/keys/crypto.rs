@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::{CryptoError, DecryptInput, EncryptInput, KeyMaterial, KeySpecification};
+use strongroom_crypto::{CryptoError, DecryptInput, EncryptInput, KeyMaterial, KeySpecification, WrappedKind};
 use strongroom_types::{
     Algorithm, CurveName, DataAction, KeyId, KeyName, KeyOperation, KeyVersion, RsaSize, Scope, Secret, Timestamp,
 };
@@ -175,6 +175,22 @@ impl<'a> Hsm<'a> {
         Ok(Decrypted { key: identifier, value: self.within_budget(request, id, opened)? })
     }
 
+    /// Opens a key that was wrapped for a key exchange key. Whatever is wrong with it is one error.
+    pub(super) async fn unwrap_key_material(
+        &self,
+        request: &Request,
+        exchange_key: &KeyReference,
+        kind: WrappedKind,
+        wrapped: Vec<u8>,
+    ) -> Result<KeyMaterial> {
+        let UsableKey { id, material, .. } = self.open_for(request, exchange_key, KeyOperation::Import, None).await?;
+        let opened = self.core().run(Lane::Fast, move || material.unwrap_key_material(kind, &wrapped)).await?;
+        self.within_budget(request, id, opened).map_err(|error| match error {
+            Error::Crypto(CryptoError::Rejected) => Error::WrappedKeyRejected,
+            other => other,
+        })
+    }
+
     /// Opens a key for an operation on data.
     async fn open(
         &self,
@@ -202,7 +218,7 @@ impl<'a> Hsm<'a> {
         if let Some(algorithm) = algorithm.filter(|algorithm| !algorithm.supports(operation)) {
             return Err(CryptoError::UnsuitableAlgorithm { algorithm }.into());
         }
-        if matches!(operation, KeyOperation::Decrypt | KeyOperation::UnwrapKey) {
+        if matches!(operation, KeyOperation::Decrypt | KeyOperation::UnwrapKey | KeyOperation::Import) {
             self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
         }
         let material = self.material(&permit, name.id, version, record.value.specification).await?;
@@ -290,12 +306,12 @@ fn action(operation: KeyOperation) -> Result<DataAction> {
         KeyOperation::WrapKey => Ok(DataAction::KeysWrap),
         KeyOperation::UnwrapKey => Ok(DataAction::KeysUnwrap),
         KeyOperation::Export => Ok(DataAction::KeysRelease),
-        KeyOperation::Import => Err(Error::Internal("not an operation on data")),
+        KeyOperation::Import => Ok(DataAction::KeysImport),
     }
 }
 
-/// Enabled, valid now, and meant for this. A key past its time still decrypts, verifies,
-/// unwraps and is released (data-plane.md §8).
+/// Enabled, valid now, and meant for this. A key past its time still decrypts, verifies, unwraps (a key exchange key too)
+/// and is released (data-plane.md §8).
 fn check_usable(name: &KeyName, record: &VersionRecord, operation: KeyOperation, now: Timestamp) -> Result<()> {
     if !record.enabled {
         return Err(Error::KeyDisabled { name: name.clone() });

@@ -208,6 +208,8 @@ impl Record for VersionRecord {
 pub enum Origin {
     /// Made inside.
     Generated,
+    /// Made elsewhere and taken in.
+    Imported,
 }
 
 impl Origin {
@@ -215,6 +217,7 @@ impl Origin {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Generated => "generated",
+            Self::Imported => "imported",
         }
     }
 }
@@ -255,19 +258,25 @@ impl VersionRecord {
     }
 }
 
-/// Which `key_ops` a type of key may have, and gets if none are asked for (data-plane.md §8).
-pub(super) fn possible_operations(key_type: KeyType) -> KeyOperations {
+/// Which `key_ops` a type of key gets if none are asked for (data-plane.md §8).
+pub(super) fn default_operations(key_type: KeyType) -> KeyOperations {
     use KeyOperation::{Decrypt, Encrypt, Sign, UnwrapKey, Verify, WrapKey};
     match key_type {
         KeyType::RsaHsm => [Encrypt, Decrypt, Sign, Verify, WrapKey, UnwrapKey].into_iter().collect(),
         KeyType::EcHsm => [Sign, Verify].into_iter().collect(),
-        KeyType::OctHsm => [Encrypt, Decrypt, WrapKey, UnwrapKey].into_iter().collect(),
+        KeyType::OctHsm => [Encrypt, Decrypt, Sign, Verify, WrapKey, UnwrapKey].into_iter().collect(),
     }
 }
 
-/// Checks `key_ops` against the type of key.
+/// Checks `key_ops` against the type of key. A key exchange key is RSA and does nothing but `import`.
 pub(super) fn check_operations(key_type: KeyType, operations: KeyOperations) -> Result<()> {
-    let possible = possible_operations(key_type);
+    if key_type == KeyType::RsaHsm && operations.contains(KeyOperation::Import) {
+        return match operations.iter().count() {
+            1 => Ok(()),
+            _ => Err(Error::bad_parameter("key_ops", "import excludes all other operations")),
+        };
+    }
+    let possible = default_operations(key_type);
     match operations.iter().find(|operation| !possible.contains(*operation)) {
         None => Ok(()),
         Some(operation) => {

@@ -1,8 +1,7 @@
 //! Changing a version's attributes.
 
-use strongroom_types::{DataAction, KeyOperations, Scope};
+use strongroom_types::{DataAction, KeyOperation, KeyOperations, Scope};
 
-use crate::Result;
 use crate::hsm::Hsm;
 use crate::keys::ReleaseTerms;
 use crate::keys::create::KeyAttributes;
@@ -10,6 +9,7 @@ use crate::keys::record::{Key, KeyReference, Tags, VersionRecord, check_operatio
 use crate::keys::rotate::schedule_rotation;
 use crate::request::Request;
 use crate::retry_on_conflict;
+use crate::{Error, Result};
 
 /// What is to change; what is absent stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,10 @@ impl Hsm<'_> {
         let current = &stored.value;
         let operations = change.operations.unwrap_or(current.operations);
         check_operations(current.specification.key_type(), operations)?;
+        if operations.contains(KeyOperation::Import) != current.operations.contains(KeyOperation::Import) {
+            // What was wrapped for a key exchange key must never come out by another operation.
+            return Err(Error::bad_parameter("key_ops", "import is given at creation and stays"));
+        }
         let not_before = change.attributes.not_before.or(current.not_before);
         let expires = change.attributes.expires.or(current.expires);
         check_validity(not_before, expires)?;

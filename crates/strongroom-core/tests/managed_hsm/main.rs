@@ -7,6 +7,8 @@ mod activation;
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod rbac;

@@ -267,6 +267,7 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::AttestationRefused { .. }
         | E::PurgeProtected { .. }
         | E::BadParameter { .. }
+        | E::WrappedKeyRejected
         | E::LimitReached { .. }
         | E::RoleDefinitionNotFound { .. }
         | E::RoleAssignmentNotFound { .. }

@@ -150,6 +150,7 @@ fn core_shape(error: &Error) -> Shape {
             forbidden(format!("Purge protection is on: key {name} is kept until its scheduled purge date"))
         }
         Error::BadParameter { parameter, problem } => bad(format!("{parameter}: {problem}")),
+        Error::WrappedKeyRejected => bad(WRAPPED_KEY_REJECTED.to_owned()),
         Error::LimitReached { what, limit } => bad(format!("The limit of {limit} {what} is reached")),
         Error::RoleDefinitionNotFound { id } => {
             shape(StatusCode::NOT_FOUND, "RoleDefinitionNotFound", format!("Role definition not found: {id}"))
@@ -203,5 +204,7 @@ fn unavailable(message: &'static str) -> Shape {
 
 const BACKUP_REFUSED: &str = "value: this is no whole and unaltered backup of a key that was made under this managed HSM's \
                               security domain by this version or an earlier one";
+const WRAPPED_KEY_REJECTED: &str =
+    "key_hsm: the key could not be unwrapped with this key exchange key, or is not of the type asked for";
 const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \
                              security-domain download), or recover another one's (az keyvault security-domain init-recovery)";

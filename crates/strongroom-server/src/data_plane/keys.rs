@@ -7,7 +7,7 @@ use strongroom_core::keys::{CipherInput, Encrypted, KeyPage, PageRequest};
 use strongroom_types::Secret;
 
 use super::wire::{self, binary, required, text};
-use super::{ApiError, Call};
+use super::{ApiError, Call, import};
 use crate::http::exchange::{Outbound, empty, json};
 
 type Answer = Result<Outbound, ApiError>;
@@ -16,6 +16,13 @@ pub(super) async fn create(call: &Call<'_>) -> Answer {
     let name = wire::key_name(call)?;
     let wanted = wire::create_key(wire::body(&call.inbound.body)?)?;
     let key = call.hsm.create_key(call.request, &name, wanted).await?;
+    Ok(json(StatusCode::OK, &wire::key_bundle(call, &key)))
+}
+
+pub(super) async fn import(call: &Call<'_>) -> Answer {
+    let name = wire::key_name(call)?;
+    let wanted = import::import_key(call, wire::body(&call.inbound.body)?)?;
+    let key = call.hsm.import_key(call.request, &name, wanted).await?;
     Ok(json(StatusCode::OK, &wire::key_bundle(call, &key)))
 }
 
@@ -95,7 +102,7 @@ pub(super) async fn random(call: &Call<'_>) -> Answer {
 
 pub(super) async fn sign(call: &Call<'_>) -> Answer {
     let parameters: api::KeyOperationsParameters = wire::body(&call.inbound.body)?;
-    let algorithm = wire::algorithm(parameters.alg)?;
+    let algorithm = wire::algorithm(call, parameters.alg)?;
     let digest = binary("value", &required("value", parameters.value)?)?;
     let signed = call.hsm.sign(call.request, &wire::key_reference(call)?, algorithm, digest).await?;
     let kid = wire::kid(call, &signed.key);
@@ -112,7 +119,7 @@ pub(super) async fn sign(call: &Call<'_>) -> Answer {
 
 pub(super) async fn verify(call: &Call<'_>) -> Answer {
     let parameters: api::KeyVerifyParameters = wire::body(&call.inbound.body)?;
-    let algorithm = wire::algorithm(parameters.alg)?;
+    let algorithm = wire::algorithm(call, parameters.alg)?;
     let digest = binary("digest", &required("digest", parameters.digest)?)?;
     let signature = binary("value", &required("value", parameters.value)?)?;
     let key = wire::key_reference(call)?;
@@ -122,7 +129,7 @@ pub(super) async fn verify(call: &Call<'_>) -> Answer {
 
 pub(super) async fn encrypt(call: &Call<'_>) -> Answer {
     let (alg, input) = cipher_input(call)?;
-    let algorithm = wire::algorithm(alg)?;
+    let algorithm = wire::algorithm(call, alg)?;
     let aad = input.aad.as_deref().map(text);
     let made = call.hsm.encrypt(call.request, &wire::key_reference(call)?, algorithm, input).await?;
     Ok(json(StatusCode::OK, &encrypted(call, algorithm.as_str(), made, aad)))
@@ -130,7 +137,7 @@ pub(super) async fn encrypt(call: &Call<'_>) -> Answer {
 
 pub(super) async fn wrap(call: &Call<'_>) -> Answer {
     let (alg, input) = cipher_input(call)?;
-    let algorithm = wire::algorithm(alg)?;
+    let algorithm = wire::algorithm(call, alg)?;
     let key = wire::key_reference(call)?;
     let made = call.hsm.wrap_key(call.request, &key, algorithm, Secret::new(input.value)).await?;
     Ok(json(StatusCode::OK, &encrypted(call, algorithm.as_str(), made, None)))
@@ -138,14 +145,14 @@ pub(super) async fn wrap(call: &Call<'_>) -> Answer {
 
 pub(super) async fn decrypt(call: &Call<'_>) -> Answer {
     let (alg, input) = cipher_input(call)?;
-    let algorithm = wire::algorithm(alg)?;
+    let algorithm = wire::algorithm(call, alg)?;
     let opened = call.hsm.decrypt(call.request, &wire::key_reference(call)?, algorithm, input).await?;
     Ok(json(StatusCode::OK, &decrypted(wire::kid(call, &opened.key), algorithm.as_str(), opened.value.expose())))
 }
 
 pub(super) async fn unwrap(call: &Call<'_>) -> Answer {
     let (alg, input) = cipher_input(call)?;
-    let algorithm = wire::algorithm(alg)?;
+    let algorithm = wire::algorithm(call, alg)?;
     let opened = call.hsm.unwrap_key(call.request, &wire::key_reference(call)?, algorithm, input.value).await?;
     Ok(json(StatusCode::OK, &decrypted(wire::kid(call, &opened.key), algorithm.as_str(), opened.value.expose())))
 }

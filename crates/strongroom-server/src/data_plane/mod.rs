@@ -8,6 +8,7 @@
 
 mod attestation;
 mod error;
+mod import;
 mod keys;
 mod rbac;
 mod release;
@@ -60,11 +61,19 @@ pub(crate) struct Call<'a> {
     pub(crate) inbound: &'a Inbound,
     pub(crate) request: &'a Request,
     pub(crate) hsm: &'a Hsm<'a>,
+    pub(crate) version: ApiVersion,
     pub(crate) captures: &'a Captures,
     /// `https://host[:port]` that key identifiers begin with.
     pub(crate) canonical_url: String,
     pub(crate) core: &'a Core,
     pub(crate) release: &'a ReleaseParts,
+}
+
+/// What a request asks for.
+struct Asked {
+    row: &'static Operation,
+    version: ApiVersion,
+    captures: Captures,
 }
 
 #[async_trait]
@@ -110,11 +119,11 @@ impl DataPlane {
     }
 
     async fn answer(&self, inbound: &Inbound, caller: Caller) -> Outbound {
-        let matched = self.find_operation(inbound);
-        let row = matched.as_ref().ok().map(|(row, _)| *row);
+        let asked = self.find_operation(inbound);
+        let row = asked.as_ref().ok().map(|asked| asked.row);
         let request = Request::new(inbound.id, caller, inbound.received, self.context(inbound, row).await);
-        let result = match matched {
-            Ok((row, captures)) => self.perform(inbound, &request, row, &captures).await,
+        let result = match asked {
+            Ok(asked) => self.perform(inbound, &request, &asked).await,
             Err(error) => Err(error),
         };
         let result = match result {
@@ -124,31 +133,27 @@ impl DataPlane {
         self.record(&request, row, result).await
     }
 
-    fn find_operation(&self, inbound: &Inbound) -> Result<(&'static Operation, Captures), ApiError> {
+    fn find_operation(&self, inbound: &Inbound) -> Result<Asked, ApiError> {
         let version = inbound.query_parameter("api-version").ok_or(ApiError::ApiVersionMissing)?;
         let version: ApiVersion = version.parse().map_err(|_| ApiError::ApiVersionUnknown)?;
         let path = RequestPath::parse(&inbound.path).map_err(|_| ApiError::RouteNotFound)?;
         match operations::find(inbound.method.as_str(), &path) {
-            Match::Operation(row, captures) if row.since <= version => Ok((row, captures)),
+            Match::Operation(row, captures) if row.since <= version => Ok(Asked { row, version, captures }),
             Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
             Match::MethodNotAllowed => Err(ApiError::MethodNotAllowed),
             Match::NotFound => Err(ApiError::RouteNotFound),
         }
     }
 
-    async fn perform(
-        &self,
-        inbound: &Inbound,
-        request: &Request,
-        row: &'static Operation,
-        captures: &Captures,
-    ) -> Result<Outbound, ApiError> {
+    async fn perform(&self, inbound: &Inbound, request: &Request, asked: &Asked) -> Result<Outbound, ApiError> {
         let hsm = self.hsm(inbound).await?;
         let canonical_url = format!("https://{}.{}", hsm.record().name.folded(), self.canonical_suffix);
+        let Asked { row, version, captures } = asked;
         let (core, release) = (self.core.as_ref(), &self.release);
-        let call = Call { inbound, request, hsm: &hsm, captures, canonical_url, core, release };
+        let call = Call { inbound, request, hsm: &hsm, version: *version, captures, canonical_url, core, release };
         match row.id {
             OperationId::CreateKey => keys::create(&call).await,
+            OperationId::ImportKey => keys::import(&call).await,
             OperationId::GetKey => keys::get(&call).await,
             OperationId::ListKeys => keys::list(&call).await,
             OperationId::ListKeyVersions => keys::list_versions(&call).await,

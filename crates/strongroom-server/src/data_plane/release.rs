@@ -53,7 +53,7 @@ fn payload(
         request: api::KeyReleaseRequestEcho { api_version, enc, kid, nonce },
         response: api::KeyReleaseResponse {
             key: api::ReleasedKeyBundle {
-                attributes: wire::attributes(&key),
+                attributes: wire::attributes(call, &key),
                 key: api::ReleasedJsonWebKey { key_hsm: text(&wrapped), public },
                 release_policy: key.release.policy().map(wire::release_policy),
                 tags: wire::tags(&key),

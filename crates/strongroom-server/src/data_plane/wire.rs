@@ -5,6 +5,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use strongroom_api::keys as api;
+use strongroom_api::version::ApiVersion;
 use strongroom_core::Error;
 use strongroom_core::keys::{
     CreateKey, DeletedKey, Key, KeyAttributes, KeyIdentifier, KeyReference, PageToken, ReleasePolicy, ReleaseTerms,
@@ -52,9 +53,14 @@ pub(super) fn text(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// `alg`.
-pub(super) fn algorithm(alg: Option<String>) -> Result<Algorithm, ApiError> {
-    required("alg", alg)?.parse().map_err(bad("alg"))
+/// `alg`: one that the request's api-version has.
+pub(super) fn algorithm(call: &Call<'_>, alg: Option<String>) -> Result<Algorithm, ApiError> {
+    let algorithm = required("alg", alg)?.parse().map_err(bad("alg"))?;
+    let since = ApiVersion::first_with(algorithm);
+    if call.version < since {
+        return Err(Error::bad_parameter("alg", format!("{algorithm} needs api-version {since} or later")).into());
+    }
+    Ok(algorithm)
 }
 
 /// The key name of the path.
@@ -82,7 +88,7 @@ pub(super) fn create_key(parameters: api::KeyCreateParameters) -> Result<CreateK
         specification: specification(kty, key_size, crv, public_exponent)?,
         operations: key_ops.map(key_operations).transpose()?,
         release: release_terms(release_policy, attributes.as_ref())?,
-        attributes: key_attributes(attributes),
+        attributes: key_attributes(attributes)?,
         tags: Tags::new(tags.unwrap_or_default())?,
     })
 }
@@ -93,7 +99,7 @@ pub(super) fn update_key(parameters: api::KeyUpdateParameters) -> Result<UpdateK
     Ok(UpdateKey {
         operations: key_ops.map(key_operations).transpose()?,
         release: release_terms(release_policy, attributes.as_ref())?,
-        attributes: key_attributes(attributes),
+        attributes: key_attributes(attributes)?,
         tags: tags.map(Tags::new).transpose()?,
     })
 }
@@ -133,7 +139,7 @@ fn specification(
             Ok(KeySpecification::Rsa(size))
         }
         KeyType::EcHsm => {
-            let curve = crv.map_or(Ok(CurveName::P256), |crv| crv.parse()).map_err(bad("crv"))?;
+            let curve = crv.map_or(Ok(CurveName::P256), |crv| CurveName::from_wire(&crv)).map_err(bad("crv"))?;
             Ok(KeySpecification::Ec(curve))
         }
         KeyType::OctHsm => {
@@ -143,19 +149,29 @@ fn specification(
     }
 }
 
-fn key_operations(key_ops: Vec<String>) -> Result<KeyOperations, ApiError> {
+pub(super) fn key_operations(key_ops: Vec<String>) -> Result<KeyOperations, ApiError> {
     key_ops.iter().map(|text| text.parse::<KeyOperation>()).collect::<Result<_, _>>().map_err(bad("key_ops"))
 }
 
-fn key_attributes(attributes: Option<api::KeyAttributesParameters>) -> KeyAttributes {
-    let api::KeyAttributesParameters { enabled, nbf, exp, exportable: _ } = attributes.unwrap_or_default();
-    KeyAttributes { enabled, not_before: nbf.map(Timestamp::from_seconds), expires: exp.map(Timestamp::from_seconds) }
+pub(super) fn key_attributes(attributes: Option<api::KeyAttributesParameters>) -> Result<KeyAttributes, ApiError> {
+    let api::KeyAttributesParameters { enabled, nbf, exp, exportable: _, external_key } =
+        attributes.unwrap_or_default();
+    if external_key.is_some() {
+        let problem =
+            "keys of an external key manager are not supported: a managed HSM of strongroom holds its keys itself";
+        return Err(Error::bad_parameter("external_key", problem).into());
+    }
+    Ok(KeyAttributes {
+        enabled,
+        not_before: nbf.map(Timestamp::from_seconds),
+        expires: exp.map(Timestamp::from_seconds),
+    })
 }
 
 /// A key as it is shown.
 pub(super) fn key_bundle(call: &Call<'_>, key: &Key) -> api::KeyBundle {
     api::KeyBundle {
-        attributes: attributes(key),
+        attributes: attributes(call, key),
         key: json_web_key(call, key),
         release_policy: key.release.policy().map(release_policy),
         tags: tags(key),
@@ -175,7 +191,7 @@ pub(super) fn deleted_key_bundle(call: &Call<'_>, deleted: &DeletedKey) -> api::
 /// An entry of a list of keys: its identifier has no version.
 pub(super) fn key_item(call: &Call<'_>, key: &Key) -> api::KeyItem {
     api::KeyItem {
-        attributes: attributes(key),
+        attributes: attributes(call, key),
         kid: format!("{}/keys/{}", call.canonical_url, key.name),
         tags: tags(key),
     }
@@ -217,13 +233,14 @@ fn recovery_id(call: &Call<'_>, key: &Key) -> String {
     format!("{}/deletedkeys/{}", call.canonical_url, key.name)
 }
 
-pub(super) fn attributes(key: &Key) -> api::KeyAttributes {
+pub(super) fn attributes(call: &Call<'_>, key: &Key) -> api::KeyAttributes {
     api::KeyAttributes {
         attestation: None,
         created: key.created.seconds(),
         enabled: key.enabled,
         exp: key.expires.map(Timestamp::seconds),
         exportable: key.release.is_exportable(),
+        key_size: (call.version >= ApiVersion::V2026_04_01).then(|| key.specification.bits()),
         nbf: key.not_before.map(Timestamp::seconds),
         recoverable_days: key.recoverable_days,
         recovery_level: key.recovery_level.as_str(),

@@ -83,7 +83,7 @@ impl<'a> Hsm<'a> {
         self.send(&Method::PATCH, path, Some(body))
     }
 
-    fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Answer {
         self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 

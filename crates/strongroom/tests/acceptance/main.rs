@@ -11,6 +11,8 @@ mod az;
 #[cfg(test)]
 mod az_hsm;
 #[cfg(test)]
+mod az_import;
+#[cfg(test)]
 mod az_key_life;
 #[cfg(test)]
 mod az_keys;
@@ -48,5 +50,7 @@ mod rest;
 mod secrecy;
 #[cfg(test)]
 mod startup;
+#[cfg(test)]
+mod vectors;
 #[cfg(test)]
 mod wrapping_keys;
