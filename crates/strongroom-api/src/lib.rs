@@ -15,4 +15,5 @@ pub mod path;
 pub mod rbac;
 pub mod rotation_policy;
 pub mod security_domain;
+pub mod settings;
 pub mod version;

@@ -37,10 +37,15 @@ pub enum OperationId {
     PurgeDeletedKey,
     ListRoleDefinitions,
     GetRoleDefinition,
+    PutRoleDefinition,
+    DeleteRoleDefinition,
     ListRoleAssignments,
     GetRoleAssignment,
     CreateRoleAssignment,
     DeleteRoleAssignment,
+    ListSettings,
+    GetSetting,
+    UpdateSetting,
     DownloadSecurityDomain,
     DownloadSecurityDomainPending,
 }
@@ -155,7 +160,7 @@ macro_rules! paths {
 
 /// The table.
 pub const OPERATIONS: &[Operation] = {
-    use ApiVersion::{V7_0, V7_2, V7_3, V7_6};
+    use ApiVersion::{V7_0, V7_2, V7_3, V7_4, V7_6};
     use AuditDurability::{BeforeAnswer, Soon};
     use DataAction as A;
     use Method::{Delete, Get, Patch, Post, Put};
@@ -319,17 +324,24 @@ pub const OPERATIONS: &[Operation] = {
         ),
         row(
             O::GetRoleDefinition,
-            (
-                Get,
-                paths!(
-                    "/providers/Microsoft.Authorization/roleDefinitions/{role-definition-name}",
-                    "/keys/{key-name?}/providers/Microsoft.Authorization/roleDefinitions/{role-definition-name}"
-                ),
-                200,
-            ),
+            (Get, ROLE_DEFINITION, 200),
             (A::RoleDefinitionsRead, Path),
             V7_2,
             "RoleDefinitionGet",
+        ),
+        row(
+            O::PutRoleDefinition,
+            (Put, ROLE_DEFINITION, 201),
+            (A::RoleDefinitionsWrite, Root),
+            V7_2,
+            "RoleDefinitionCreate",
+        ),
+        row(
+            O::DeleteRoleDefinition,
+            (Delete, ROLE_DEFINITION, 200),
+            (A::RoleDefinitionsDelete, Root),
+            V7_2,
+            "RoleDefinitionDelete",
         ),
         row(
             O::ListRoleAssignments,
@@ -366,6 +378,9 @@ pub const OPERATIONS: &[Operation] = {
             V7_2,
             "RoleAssignmentDelete",
         ),
+        row(O::ListSettings, (Get, paths!("/settings"), 200), (A::SettingsRead, Root), V7_4, "SettingList"),
+        row(O::GetSetting, (Get, SETTING, 200), (A::SettingsRead, Root), V7_4, "SettingGet"),
+        row(O::UpdateSetting, (Patch, SETTING, 200), (A::SettingsWrite, Root), V7_4, "SettingUpdate"),
         security_domain(row(
             O::DownloadSecurityDomain,
             (Post, paths!("/securitydomain/download"), 202),
@@ -382,6 +397,13 @@ pub const OPERATIONS: &[Operation] = {
         )),
     ]
 };
+
+const SETTING: &[PathPattern] = paths!("/settings/{setting-name}");
+
+const ROLE_DEFINITION: &[PathPattern] = paths!(
+    "/providers/Microsoft.Authorization/roleDefinitions/{role-definition-name}",
+    "/keys/{key-name?}/providers/Microsoft.Authorization/roleDefinitions/{role-definition-name}"
+);
 
 const ROLE_ASSIGNMENT: &[PathPattern] = paths!(
     "/providers/Microsoft.Authorization/roleAssignments/{role-assignment-name}",

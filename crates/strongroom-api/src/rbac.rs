@@ -54,6 +54,44 @@ pub struct Permission {
     pub not_data_actions: Vec<String>,
 }
 
+/// Body of `PUT …/roleDefinitions/{guid}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct RoleDefinitionCreateParameters {
+    /// What the role is to be.
+    pub properties: Option<RoleDefinitionParameters>,
+}
+
+/// What a custom role is to be; what is absent is empty.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleDefinitionParameters {
+    /// Name for people.
+    pub role_name: Option<String>,
+    /// Text for people.
+    pub description: Option<String>,
+    /// `CustomRole`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// What it allows.
+    pub permissions: Option<Vec<PermissionParameters>>,
+    /// `/`.
+    pub assignable_scopes: Option<Vec<String>>,
+}
+
+/// What a custom role is to allow; what is absent is empty.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PermissionParameters {
+    /// Must be empty on a managed HSM.
+    pub actions: Option<Vec<String>>,
+    /// Must be empty on a managed HSM.
+    pub not_actions: Option<Vec<String>>,
+    /// Data actions.
+    pub data_actions: Option<Vec<String>>,
+    /// Data actions taken out again.
+    pub not_data_actions: Option<Vec<String>>,
+}
+
 /// Body of `PUT …/roleAssignments/{guid}`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct RoleAssignmentCreateParameters {

@@ -167,7 +167,7 @@ impl Hsm<'_> {
             domain: Some(domain.domain),
             epoch: domain.epoch,
             rights_version: guard.value.rights_version.saturating_add(1),
-            rights_digest: digest(&assignments),
+            rights_digest: digest(&assignments, &[])?,
             ..guard.value.clone()
         };
         let record = DomainRecord { active: Some(domain), pending: None, activated_by: Some(operation) };

@@ -115,11 +115,33 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// No such setting.
+    #[error("setting {name} was not found")]
+    SettingNotFound {
+        /// What was asked for.
+        name: String,
+    },
     /// No such role definition.
     #[error("role definition {id} was not found")]
     RoleDefinitionNotFound {
         /// What was asked for.
         id: String,
+    },
+    /// A custom role cannot be removed while it is assigned.
+    #[error("role definition {id} is in use by {assignments} role assignments")]
+    RoleDefinitionInUse {
+        /// The role.
+        id: String,
+        /// How many assignments there are.
+        assignments: usize,
+    },
+    /// Another role has this name.
+    #[error("role {role_name} exists already as {existing}")]
+    RoleNameTaken {
+        /// The name asked for.
+        role_name: String,
+        /// The id of the role that has it.
+        existing: String,
     },
     /// No such role assignment.
     #[error("role assignment {name} was not found")]

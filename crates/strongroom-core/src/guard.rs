@@ -1,6 +1,6 @@
 //! The guard: one record of each HSM that every write into it depends on (protocols.md §4).
 //!
-//! It holds the state, the generation and the version and digest of the rights. A change of state or rights rewrites
+//! It holds the state, the generation, the settings, and the version and digest of the rights. A change of any rewrites
 //! it; every other write carries the precondition that it is as it was when the write was authorized. Writes of keys do
 //! not rewrite it, so they do not contend.
 
@@ -10,6 +10,7 @@ use strongroom_types::{DomainId, Epoch, InstanceId};
 use crate::barrier::{Record, Stored, Transaction};
 use crate::layout::{self, Generation};
 use crate::managed_hsm::ManagedHsm;
+use crate::settings::Settings;
 use crate::{Core, Error, Result};
 
 /// What every write into an HSM depends on.
@@ -29,6 +30,8 @@ pub struct Guard {
     pub rights_version: u64,
     /// SHA-256 over the whole set of assignments and definitions, base64url; empty before activation.
     pub rights_digest: String,
+    /// What is set.
+    pub settings: Settings,
 }
 
 impl Record for Guard {
@@ -55,6 +58,7 @@ impl Core {
             generation: 1,
             rights_version: 0,
             rights_digest: String::new(),
+            settings: Settings::default(),
         };
         transaction.create(self.barrier().deployment(), layout::guard(hsm.instance), &guard)
     }

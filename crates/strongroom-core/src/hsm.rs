@@ -15,6 +15,7 @@ use crate::layout::Generation;
 use crate::managed_hsm::{ManagedHsm, Provisioning};
 use crate::rbac::Rights;
 use crate::request::Request;
+use crate::retry_on_conflict;
 use crate::{Core, Error, Result};
 
 /// A managed HSM that exists and is not deleted.
@@ -72,6 +73,11 @@ impl<'a> Hsm<'a> {
     /// # Errors
     /// [`Error::ForeignTenant`], [`Error::HsmNotFound`], [`Error::NotActivated`] or [`Error::Forbidden`].
     pub async fn authorize(&self, request: &Request, action: DataAction, scope: &Scope) -> Result<Permit<'a>> {
+        // Rights that change while they are read are read again.
+        retry_on_conflict!(self.try_authorize(request, action, scope))
+    }
+
+    async fn try_authorize(&self, request: &Request, action: DataAction, scope: &Scope) -> Result<Permit<'a>> {
         self.check_tenant(request)?;
         let guard = self.living_guard().await?;
         if guard.value.state != HsmState::Active {

@@ -10,7 +10,8 @@
 //! hsm/<instance>/<generation>/material/<id>/<version> its private part
 //! hsm/<instance>/<generation>/leftover/<id>           versions that nothing points to, which a job removes
 //! hsm/<instance>/<generation>/rotation/<due>/<id>     a key that rotates by itself, in the order of when it is due
-//! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC
+//! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC: who has which role where
+//! hsm/<instance>/<generation>/role-definition/<guid>  local RBAC: custom roles
 //! audit/outbox/<event id>                             events on their way to the log
 //! ```
 
@@ -120,5 +121,15 @@ impl Generation {
     /// A role assignment.
     pub fn role_assignment(self, name: Uuid) -> String {
         format!("{}{name}", self.role_assignments())
+    }
+
+    /// Prefix of all custom role definitions.
+    pub fn role_definitions(self) -> String {
+        format!("hsm/{}/{}/role-definition/", self.instance, self.number)
+    }
+
+    /// A custom role definition.
+    pub fn role_definition(self, id: Uuid) -> String {
+        format!("{}{id}", self.role_definitions())
     }
 }

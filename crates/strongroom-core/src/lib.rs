@@ -26,6 +26,7 @@ pub mod ports;
 pub mod rbac;
 pub mod request;
 pub mod retry;
+pub mod settings;
 pub mod statement;
 pub mod witness;
 

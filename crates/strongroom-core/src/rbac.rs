@@ -2,15 +2,16 @@
 //!
 //! A role is a set of data actions; an assignment gives a role to a principal at a scope. Rights are inherited
 //! downwards, add up, and know no denial (data-plane.md §2). The whole set is bound to the guard: its version and digest
-//! change with every assignment, so that a store cannot quietly take one away or put an old one back.
+//! change with every assignment and custom role, so that a store cannot quietly take one away or put an old one back.
 
 mod assignments;
 mod builtin;
+mod definitions;
 mod rights;
 
 pub use assignments::{AssignmentFilter, RoleAssignment};
-pub use builtin::{ADMINISTRATOR, RoleDefinition, RoleDefinitionId, builtin_definitions};
+pub use builtin::{ADMINISTRATOR, BuiltInRole, RoleDefinitionId};
+pub use definitions::{CustomRole, DefinitionFilter, Permission, RoleDefinition, RoleKind, RoleSpecification};
 pub use rights::Rights;
 
-pub(crate) use assignments::with_rights;
-pub(crate) use rights::digest;
+pub(crate) use rights::{digest, stage_rights};

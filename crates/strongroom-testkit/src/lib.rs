@@ -1,4 +1,4 @@
-//! Test support: builders, a clock that stands still, an audit log in memory, a store with faults.
+//! Test support: builders, an HSM, a clock that stands still, an audit log in memory, a store with faults.
 //!
 //! A dev-dependency only. Tests *inside* `strongroom-core` cannot use it (they would meet a second copy of the crate);
 //! its integration tests can.
@@ -10,8 +10,10 @@
 mod core;
 mod faulty_store;
 pub mod fuzz;
+mod hsm;
 mod ports;
 
 pub use crate::core::{START, TestCore, core_in_memory, core_on, draw_uuid, program, request_of};
 pub use faulty_store::{CommitFault, FaultyStore, StoreCounts};
+pub use hsm::{add_hsm, custodians, managed_hsm};
 pub use ports::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};

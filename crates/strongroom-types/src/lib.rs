@@ -19,6 +19,7 @@ mod key_encryption;
 mod name;
 mod scope;
 mod secret;
+mod setting;
 mod time;
 mod vocabulary;
 
@@ -30,5 +31,6 @@ pub use key_encryption::KeyEncryptionAlgorithm;
 pub use name::{HsmName, KeyName, KeyVersion};
 pub use scope::Scope;
 pub use secret::Secret;
+pub use setting::SettingName;
 pub use time::Timestamp;
 pub use vocabulary::ParseError;

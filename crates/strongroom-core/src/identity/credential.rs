@@ -147,6 +147,7 @@ mod tests {
     #[test]
     fn a_client_secret_has_256_bits() {
         let secret = draw_secret(&SystemEntropy).unwrap();
-        assert_eq!(URL_SAFE_NO_PAD.decode(secret.expose()).unwrap().len(), 32);
+        let drawn = secret.expose().strip_prefix(SECRET_PREFIX).unwrap();
+        assert_eq!(URL_SAFE_NO_PAD.decode(drawn).unwrap().len(), 32);
     }
 }

@@ -9,7 +9,7 @@ use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{DeletedKey, Key, NameRecord};
 use crate::keys::rotate::{schedule_rotation, unschedule_rotation};
 use crate::managed_hsm::Deletion;
-use crate::rbac::{digest, with_rights};
+use crate::rbac::stage_rights;
 use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::{Error, Result};
@@ -186,8 +186,8 @@ impl Hsm<'_> {
         let (own, left): (Vec<_>, Vec<_>) =
             permit.rights().assignments().iter().partition(|stored| stored.value.scope == scope);
         if !own.is_empty() {
-            let guard = with_rights(&permit.guard().value, digest(left.into_iter().map(|stored| &stored.value)));
-            transaction.replace(permit.barrier().deployment(), permit.guard(), &guard)?;
+            let left = left.into_iter().map(|stored| &stored.value);
+            stage_rights(&permit, &mut transaction, left, permit.rights().custom_roles())?;
             own.into_iter().for_each(|assignment| transaction.delete(assignment));
         }
         transaction.commit(request).await?;

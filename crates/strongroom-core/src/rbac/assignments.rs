@@ -5,9 +5,8 @@ use strongroom_types::{DataAction, PrincipalId, Scope, Timestamp};
 use uuid::Uuid;
 
 use crate::barrier::{Record, Stored};
-use crate::guard::Guard;
 use crate::hsm::{Hsm, Permit};
-use crate::rbac::{ADMINISTRATOR, RoleDefinition, RoleDefinitionId, builtin_definitions, digest};
+use crate::rbac::{ADMINISTRATOR, RoleDefinitionId, stage_rights};
 use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::{Error, Result};
@@ -45,23 +44,6 @@ pub enum AssignmentFilter {
 }
 
 impl Hsm<'_> {
-    /// All role definitions assignable at a scope.
-    pub async fn role_definitions(&self, request: &Request, scope: &Scope) -> Result<&'static [RoleDefinition]> {
-        self.authorize(request, DataAction::RoleDefinitionsRead, scope).await?;
-        Ok(builtin_definitions())
-    }
-
-    /// One role definition.
-    pub async fn role_definition(
-        &self,
-        request: &Request,
-        scope: &Scope,
-        id: RoleDefinitionId,
-    ) -> Result<&'static RoleDefinition> {
-        self.authorize(request, DataAction::RoleDefinitionsRead, scope).await?;
-        RoleDefinition::builtin(id).ok_or_else(|| Error::RoleDefinitionNotFound { id: id.0.to_string() })
-    }
-
     /// The assignments a scope knows of. Those of single keys show only at their key (roles.json, rules).
     pub async fn role_assignments(
         &self,
@@ -121,7 +103,7 @@ impl Hsm<'_> {
 
     async fn try_create_role_assignment(&self, request: &Request, wanted: &RoleAssignment) -> Result<RoleAssignment> {
         let permit = self.authorize(request, DataAction::RoleAssignmentsWrite, &wanted.scope).await?;
-        if RoleDefinition::builtin(wanted.role).is_none() {
+        if permit.rights().definition(wanted.role).is_none() {
             return Err(Error::RoleDefinitionNotFound { id: wanted.role.0.to_string() });
         }
         let existing = permit.rights().assignments();
@@ -138,11 +120,10 @@ impl Hsm<'_> {
             };
         }
         check_limit(&permit, &wanted.scope)?;
-        let rights = existing.iter().map(|stored| &stored.value).chain([wanted]);
-        let guard = with_rights(&permit.guard().value, digest(rights));
         let mut transaction =
             permit.transaction().detail(format!("role {} to {} at {}", wanted.role.0, wanted.principal, wanted.scope));
-        transaction.replace(permit.barrier().deployment(), permit.guard(), &guard)?;
+        let assignments = existing.iter().map(|stored| &stored.value).chain([wanted]);
+        stage_rights(&permit, &mut transaction, assignments, permit.rights().custom_roles())?;
         transaction.create(permit.sealer(), permit.generation().role_assignment(wanted.name), wanted)?;
         transaction.commit(request).await?;
         Ok(wanted.clone())
@@ -155,11 +136,10 @@ impl Hsm<'_> {
         if is_administration(&removed.value) && !left().any(is_administration) {
             return Err(Error::LastAdministrator { principal: removed.value.principal });
         }
-        let guard = with_rights(&permit.guard().value, digest(left()));
         let mut transaction = permit
             .transaction()
             .detail(format!("role {} from {} at {scope}", removed.value.role.0, removed.value.principal));
-        transaction.replace(permit.barrier().deployment(), permit.guard(), &guard)?;
+        stage_rights(&permit, &mut transaction, left(), permit.rights().custom_roles())?;
         transaction.delete(removed);
         transaction.commit(request).await?;
         Ok(removed.value.clone())
@@ -191,11 +171,6 @@ fn check_limit(permit: &Permit<'_>, scope: &Scope) -> Result<()> {
         return Err(Error::LimitReached { what: "role assignments at this scope", limit });
     }
     Ok(())
-}
-
-/// The guard after a change of rights.
-pub(crate) fn with_rights(guard: &Guard, rights_digest: String) -> Guard {
-    Guard { rights_version: guard.rights_version.saturating_add(1), rights_digest, ..guard.clone() }
 }
 
 /// Role assignments at `/` and `/keys` together (limits.md, "Objects").

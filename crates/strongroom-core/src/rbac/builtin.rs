@@ -39,9 +39,9 @@ impl FromStr for RoleDefinitionId {
     }
 }
 
-/// A role: a named set of data actions.
+/// A role that is part of the service: a named set of data actions that nobody can change.
 #[derive(Debug, Clone, Copy)]
-pub struct RoleDefinition {
+pub struct BuiltInRole {
     /// Its id.
     pub id: RoleDefinitionId,
     /// Its name, as shown to people.
@@ -50,30 +50,28 @@ pub struct RoleDefinition {
     pub data_actions: &'static [DataAction],
 }
 
-impl RoleDefinition {
+impl BuiltInRole {
+    /// All of them, in the service's order.
+    pub const ALL: &'static [Self] = BUILT_IN;
+
     /// What it allows.
     pub fn actions(&self) -> DataActionSet {
         self.data_actions.iter().copied().collect()
     }
 
-    /// The built-in role with an id.
-    pub fn builtin(id: RoleDefinitionId) -> Option<&'static Self> {
-        BUILTIN.iter().find(|definition| definition.id == id)
+    /// The one with an id.
+    pub fn find(id: RoleDefinitionId) -> Option<&'static Self> {
+        Self::ALL.iter().find(|role| role.id == id)
     }
-}
-
-/// All built-in roles, in the service's order.
-pub fn builtin_definitions() -> &'static [RoleDefinition] {
-    BUILTIN
 }
 
 /// Managed HSM Administrator: what the initial administrators get at activation.
 pub const ADMINISTRATOR: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0xa290e904_7015_4bba_90c8_60543313cdb4));
 
-const BUILTIN: &[RoleDefinition] = {
+const BUILT_IN: &[BuiltInRole] = {
     use DataAction::*;
     &[
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0xa290e904_7015_4bba_90c8_60543313cdb4)),
             role_name: "Managed HSM Administrator",
             data_actions: &[
@@ -96,7 +94,7 @@ const BUILTIN: &[RoleDefinition] = {
                 SettingsWrite,
             ],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778)),
             role_name: "Managed HSM Crypto Officer",
             data_actions: &[
@@ -112,7 +110,7 @@ const BUILTIN: &[RoleDefinition] = {
                 KeysExport,
             ],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b)),
             role_name: "Managed HSM Crypto User",
             data_actions: &[
@@ -137,7 +135,7 @@ const BUILTIN: &[RoleDefinition] = {
                 Rng,
             ],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x4bd23610_cdcf_4971_bdee_bdc562cc28e4)),
             role_name: "Managed HSM Policy Administrator",
             data_actions: &[
@@ -149,27 +147,27 @@ const BUILTIN: &[RoleDefinition] = {
                 RoleAssignmentsDelete,
             ],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x2c18b078_7c48_4d3a_af88_5a3a1b3f82b3)),
             role_name: "Managed HSM Crypto Auditor",
             data_actions: &[RoleAssignmentsRead, RoleDefinitionsRead, KeysRead, DeletedKeysRead],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x33413926_3206_4cdd_b39a_83574fe37a17)),
             role_name: "Managed HSM Crypto Service Encryption User",
             data_actions: &[KeysRead, KeysWrap, KeysUnwrap],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625c)),
             role_name: "Managed HSM Crypto Service Release User",
             data_actions: &[KeysRelease],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x7b127d3c_77bd_4e3e_bbe0_dbb8971fa7f8)),
             role_name: "Managed HSM Backup",
             data_actions: &[BackupStart, BackupStatus, KeysBackup],
         },
-        RoleDefinition {
+        BuiltInRole {
             id: RoleDefinitionId(Uuid::from_u128(0x6efe6056_5259_49d2_8b3d_d3d73544b20b)),
             role_name: "Managed HSM Restore",
             data_actions: &[RestoreStart, RestoreStatus, KeysRestore],
@@ -183,8 +181,8 @@ mod tests {
 
     #[test]
     fn there_are_nine_roles_and_the_administrator_holds_no_key_action() {
-        assert_eq!(BUILTIN.len(), 9);
-        let administrator = RoleDefinition::builtin(ADMINISTRATOR).unwrap();
+        assert_eq!(BuiltInRole::ALL.len(), 9);
+        let administrator = BuiltInRole::find(ADMINISTRATOR).unwrap();
         assert!(!administrator.data_actions.iter().any(|action| action.as_str().contains("/keys/")));
     }
 

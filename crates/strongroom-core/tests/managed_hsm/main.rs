@@ -15,8 +15,12 @@ mod rbac;
 #[cfg(test)]
 mod release;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod sealing;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod support;

@@ -1,25 +1,21 @@
 //! An HSM to try things on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::hsm::Hsm;
 use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, ReleasePolicy, ReleaseTerms, Tags};
-use strongroom_core::layout;
-use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess, Sku};
+use strongroom_core::managed_hsm::ManagedHsm;
 use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
 use strongroom_core::request::Request;
-use strongroom_crypto::{Entropy, KeySpecification, SystemEntropy};
-use strongroom_security_domain::{CertificateJwk, Custodians};
+use strongroom_crypto::KeySpecification;
+use strongroom_security_domain::Custodians;
 use strongroom_store::{Kv, MemoryStore};
-use strongroom_testkit::{TestCore, core_on, draw_uuid, program, request_of};
-use strongroom_types::{CurveName, HsmName, InstanceId, PrincipalId, Scope, TenantId};
+use strongroom_testkit::{TestCore, add_hsm, core_on, custodians, draw_uuid, managed_hsm, program, request_of};
+use strongroom_types::{CurveName, HsmName, PrincipalId, Scope, TenantId};
 use uuid::Uuid;
 
-/// A download request of the official client: three certificates, quorum 2.
-pub(crate) const DOWNLOAD: &[u8] = include_bytes!("../../../../vectors/security-domain/download-request.json");
 pub(crate) const CRYPTO_USER: RoleDefinitionId =
     RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
 pub(crate) const CRYPTO_OFFICER: RoleDefinitionId =
@@ -60,36 +56,9 @@ impl World {
     }
 
     pub(crate) async fn add_hsm(&self, name: &str, change: impl FnOnce(&mut ManagedHsm)) {
-        let mut hsm = ManagedHsm {
-            name: name.parse().unwrap(),
-            subscription: Uuid::nil(),
-            resource_group: "strongroom".to_owned(),
-            location: "local".to_owned(),
-            sku: Sku { family: "B".to_owned(), name: "Standard_B1".to_owned() },
-            tags: BTreeMap::new(),
-            identity: None,
-            tenant: self.tenant,
-            initial_administrators: vec![self.administrator],
-            retention_days: 7,
-            purge_protection: false,
-            public_network_access: PublicNetworkAccess::Enabled,
-            network_acls: NetworkAcls {
-                bypass: "AzureServices".to_owned(),
-                default_action: "Allow".to_owned(),
-                ip_rules: Vec::new(),
-            },
-            instance: InstanceId::from_random(SystemEntropy.sixteen().unwrap()),
-            provisioning: Provisioning::Succeeded,
-            created: strongroom_testkit::START,
-            updated: strongroom_testkit::START,
-            deletion: None,
-        };
+        let mut hsm = managed_hsm(name.parse().unwrap(), self.tenant, self.administrator).unwrap();
         change(&mut hsm);
-        let barrier = self.test.core.barrier();
-        let mut transaction = barrier.transaction();
-        transaction.create(barrier.deployment(), layout::managed_hsm(hsm.name.folded()), &hsm).unwrap();
-        self.test.core.stage_guard(&mut transaction, &hsm).unwrap();
-        transaction.commit(&self.administration()).await.unwrap();
+        add_hsm(&self.test.core, &hsm, &self.administration()).await.unwrap();
     }
 
     pub(crate) async fn hsm(&self) -> Hsm<'_> {
@@ -97,9 +66,7 @@ impl World {
     }
 
     pub(crate) fn custodians(&self) -> Custodians {
-        let request: serde_json::Value = serde_json::from_slice(DOWNLOAD).unwrap();
-        let certificates: Vec<CertificateJwk> = serde_json::from_value(request["certificates"].clone()).unwrap();
-        Custodians::parse(&certificates, request["required"].as_i64().unwrap()).unwrap()
+        custodians().unwrap()
     }
 
     /// A request of the initial administrator.

@@ -269,7 +269,10 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::BadParameter { .. }
         | E::WrappedKeyRejected
         | E::LimitReached { .. }
+        | E::SettingNotFound { .. }
         | E::RoleDefinitionNotFound { .. }
+        | E::RoleDefinitionInUse { .. }
+        | E::RoleNameTaken { .. }
         | E::RoleAssignmentNotFound { .. }
         | E::RoleAssignmentExists { .. }
         | E::LastAdministrator { .. }

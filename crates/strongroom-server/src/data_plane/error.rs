@@ -53,12 +53,6 @@ fn shape(status: StatusCode, code: &'static str, message: impl Into<String>) -> 
     Shape { status, code, inner: None, message: message.into() }
 }
 
-impl Shape {
-    fn inner(self, inner: &'static str) -> Self {
-        Self { inner: Some(inner), ..self }
-    }
-}
-
 impl ApiError {
     /// The answer, and what the audit log says of it. Causes of 500 and 503 go to the log, not to the client.
     pub(crate) fn answer(self, request_id: Uuid) -> (Outbound, EventResult) {
@@ -110,72 +104,120 @@ impl ApiError {
 }
 
 fn core_shape(error: &Error) -> Shape {
-    let bad = |message: String| shape(StatusCode::BAD_REQUEST, "BadParameter", message);
-    let forbidden = |message: String| shape(StatusCode::FORBIDDEN, "Forbidden", message);
-    let conflict = |message: String| shape(StatusCode::CONFLICT, "Conflict", message);
     match error {
-        Error::Forbidden { action, scope } => {
-            shape(StatusCode::FORBIDDEN, "AccessDenied", format!("Not authorized to access {action} on {scope}"))
+        Error::Crypto(problem) => crypto_shape(problem),
+        Error::Store(problem) => store_shape(problem),
+        error => {
+            let (status, code, inner) = core_code(error);
+            Shape { status, code, inner, message: core_message(error) }
         }
+    }
+}
+
+/// Status, code and inner code.
+fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) {
+    let forbidden = |inner| (StatusCode::FORBIDDEN, "Forbidden", inner);
+    let conflict = |inner| (StatusCode::CONFLICT, "Conflict", inner);
+    let missing = |code| (StatusCode::NOT_FOUND, code, None);
+    match error {
+        Error::BadParameter { .. }
+        | Error::LimitReached { .. }
+        | Error::WrappedKeyRejected
+        | Error::BackupRefused
+        | Error::RotationPolicyMissing { .. }
+        | Error::SecurityDomain(_) => (StatusCode::BAD_REQUEST, "BadParameter", None),
         // The plane answers it with a challenge before it comes here.
-        Error::ForeignTenant => shape(StatusCode::UNAUTHORIZED, "Unauthorized", "The token is not of this tenant"),
-        Error::NotActivated => forbidden(NOT_ACTIVATED.to_owned()).inner("NotActivated"),
-        Error::HsmNotFound => shape(StatusCode::NOT_FOUND, "NotFound", "There is no managed HSM of this name"),
-        Error::AlreadyActivated => conflict("The managed HSM has been activated already".to_owned()),
+        Error::ForeignTenant => (StatusCode::UNAUTHORIZED, "Unauthorized", None),
+        Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "AccessDenied", None),
+        Error::NotActivated => forbidden(Some("NotActivated")),
+        Error::KeyDisabled { .. } => forbidden(Some("KeyDisabled")),
+        Error::OperationNotPermitted { .. } => forbidden(Some("KeyOperationForbidden")),
+        Error::AttestationRefused { .. } => forbidden(Some("AccessDenied")),
+        Error::KeyOutsideValidity { .. } | Error::PurgeProtected { .. } | Error::LastAdministrator { .. } => {
+            forbidden(None)
+        }
+        Error::HsmNotFound => missing("NotFound"),
+        Error::KeyNotFound { .. } => missing("KeyNotFound"),
+        Error::SettingNotFound { .. } => missing("SettingNotFound"),
+        Error::RoleDefinitionNotFound { .. } => missing("RoleDefinitionNotFound"),
+        Error::RoleAssignmentNotFound { .. } => missing("RoleAssignmentNotFound"),
+        Error::AlreadyActivated | Error::KeyExists { .. } | Error::Conflict => conflict(None),
+        Error::KeyDeleted { .. } => conflict(Some("ObjectIsDeletedButRecoverable")),
+        Error::RoleDefinitionInUse { .. } => conflict(Some("RoleDefinitionHasAssignments")),
+        Error::RoleNameTaken { .. } => conflict(Some("RoleDefinitionWithSameNameExists")),
+        Error::RoleAssignmentExists { .. } => (StatusCode::CONFLICT, "RoleAssignmentExists", None),
+        Error::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Throttled", None),
+        Error::AuditUnavailable | Error::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", None),
+        Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "InternalError", None)
+        }
+    }
+}
+
+/// What the client is told. Causes of 500 and 503 are not for it.
+fn core_message(error: &Error) -> String {
+    match error {
+        Error::Forbidden { action, scope } => format!("Not authorized to access {action} on {scope}"),
+        Error::ForeignTenant => "The token is not of this tenant".to_owned(),
+        Error::NotActivated => NOT_ACTIVATED.to_owned(),
+        Error::HsmNotFound => "There is no managed HSM of this name".to_owned(),
+        Error::AlreadyActivated => "The managed HSM has been activated already".to_owned(),
         Error::KeyNotFound { name, version } => {
             let version = version.map(|version| format!("/{version}")).unwrap_or_default();
-            shape(StatusCode::NOT_FOUND, "KeyNotFound", format!("Key not found: {name}{version}"))
+            format!("Key not found: {name}{version}")
         }
-        Error::KeyDeleted { name } => conflict(format!(
+        Error::KeyDeleted { name } => format!(
             "Key {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, \
              the key can only be recovered or purged"
-        ))
-        .inner("ObjectIsDeletedButRecoverable"),
-        Error::KeyExists { name } => conflict(format!("Key {name} exists already")),
-        Error::BackupRefused => bad(BACKUP_REFUSED.to_owned()),
-        Error::KeyDisabled { name } => forbidden(format!("Key {name} is disabled")).inner("KeyDisabled"),
-        Error::KeyOutsideValidity { name, problem } => forbidden(format!("Key {name} is {problem}")),
+        ),
+        Error::KeyExists { name } => format!("Key {name} exists already"),
+        Error::KeyDisabled { name } => format!("Key {name} is disabled"),
+        Error::KeyOutsideValidity { name, problem } => format!("Key {name} is {problem}"),
         Error::OperationNotPermitted { name, operation } => {
-            forbidden(format!("Operation {operation} is not permitted on key {name}")).inner("KeyOperationForbidden")
+            format!("Operation {operation} is not permitted on key {name}")
         }
-        // Status, codes and sentence are the service's; the reason behind them is ours.
+        // The sentence is the service's; the reason behind it is ours.
         Error::AttestationRefused { problem } => {
-            forbidden(format!("Target environment attestation statement cannot be verified: {problem}."))
-                .inner("AccessDenied")
+            format!("Target environment attestation statement cannot be verified: {problem}.")
         }
+        Error::BackupRefused => BACKUP_REFUSED.to_owned(),
         Error::RotationPolicyMissing { name } => {
-            bad(format!("Key {name} has no rotation policy; set one before it is rotated"))
+            format!("Key {name} has no rotation policy; set one before it is rotated")
         }
         Error::PurgeProtected { name } => {
-            forbidden(format!("Purge protection is on: key {name} is kept until its scheduled purge date"))
+            format!("Purge protection is on: key {name} is kept until its scheduled purge date")
         }
-        Error::BadParameter { parameter, problem } => bad(format!("{parameter}: {problem}")),
-        Error::WrappedKeyRejected => bad(WRAPPED_KEY_REJECTED.to_owned()),
-        Error::LimitReached { what, limit } => bad(format!("The limit of {limit} {what} is reached")),
-        Error::RoleDefinitionNotFound { id } => {
-            shape(StatusCode::NOT_FOUND, "RoleDefinitionNotFound", format!("Role definition not found: {id}"))
+        Error::BadParameter { parameter, problem } => format!("{parameter}: {problem}"),
+        Error::WrappedKeyRejected => WRAPPED_KEY_REJECTED.to_owned(),
+        Error::LimitReached { what, limit } => format!("The limit of {limit} {what} is reached"),
+        Error::SettingNotFound { name } => format!("Setting not found: {name}"),
+        Error::RoleDefinitionNotFound { id } => format!("Role definition not found: {id}"),
+        Error::RoleDefinitionInUse { id, assignments } => {
+            format!("Role definition {id} is in use by {assignments} role assignments; delete them first")
         }
-        Error::RoleAssignmentNotFound { name } => {
-            shape(StatusCode::NOT_FOUND, "RoleAssignmentNotFound", format!("Role assignment not found: {name}"))
+        Error::RoleNameTaken { role_name, existing } => {
+            format!("A role of the name {role_name} exists already: {existing}")
         }
-        Error::RoleAssignmentExists { existing } => shape(
-            StatusCode::CONFLICT,
-            "RoleAssignmentExists",
-            format!("The role assignment already exists under the name {existing}"),
-        ),
-        Error::LastAdministrator { principal } => forbidden(format!(
+        Error::RoleAssignmentNotFound { name } => format!("Role assignment not found: {name}"),
+        Error::RoleAssignmentExists { existing } => {
+            format!("The role assignment already exists under the name {existing}")
+        }
+        Error::LastAdministrator { principal } => format!(
             "{principal} holds the last Managed HSM Administrator assignment at /; assign the role to another principal first"
-        )),
-        Error::Throttled => {
-            shape(StatusCode::TOO_MANY_REQUESTS, "Throttled", "Too many requests are waiting; try again later")
-        }
-        Error::Conflict => conflict("The resource was changed at the same time; try again".to_owned()),
-        Error::SecurityDomain(problem) => bad(problem.to_string()),
-        Error::Crypto(problem) => crypto_shape(problem),
-        Error::Store(StoreError::TooLarge { .. }) => bad("The request is too large".to_owned()),
-        Error::Store(_) => unavailable("The store is unavailable; try again later"),
-        Error::AuditUnavailable => unavailable("The audit log cannot be written; nothing is done until it can"),
-        Error::Tampered { .. } | Error::Deployment(_) | Error::Internal(_) => internal(),
+        ),
+        Error::Throttled => "Too many requests are waiting; try again later".to_owned(),
+        Error::Conflict => "The resource was changed at the same time; try again".to_owned(),
+        Error::SecurityDomain(problem) => problem.to_string(),
+        Error::AuditUnavailable => "The audit log cannot be written; nothing is done until it can".to_owned(),
+        Error::Store(_) => "The store is unavailable; try again later".to_owned(),
+        Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => FAULT.to_owned(),
+    }
+}
+
+fn store_shape(error: &StoreError) -> Shape {
+    match error {
+        StoreError::TooLarge { .. } => shape(StatusCode::BAD_REQUEST, "BadParameter", "The request is too large"),
+        _ => unavailable("The store is unavailable; try again later"),
     }
 }
 
@@ -195,7 +237,7 @@ fn crypto_shape(error: &CryptoError) -> Shape {
 }
 
 fn internal() -> Shape {
-    shape(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "The server failed; its log names the cause")
+    shape(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", FAULT)
 }
 
 fn unavailable(message: &'static str) -> Shape {
@@ -206,5 +248,9 @@ const BACKUP_REFUSED: &str = "value: this is no whole and unaltered backup of a 
                               security domain by this version or an earlier one";
 const WRAPPED_KEY_REJECTED: &str =
     "key_hsm: the key could not be unwrapped with this key exchange key, or is not of the type asked for";
+const FAULT: &str = "The server failed; its log names the cause";
 const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \
                              security-domain download), or recover another one's (az keyvault security-domain init-recovery)";
+
+#[cfg(test)]
+mod tests;

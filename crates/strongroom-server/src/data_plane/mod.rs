@@ -8,18 +8,22 @@
 
 mod attestation;
 mod error;
+mod headers;
 mod import;
 mod keys;
 mod rbac;
 mod release;
 mod rotation;
 mod security_domain;
+mod settings;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::StatusCode;
 use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId};
 use strongroom_api::path::{Captures, RequestPath};
 use strongroom_api::version::ApiVersion;
@@ -31,7 +35,7 @@ use strongroom_types::{HsmName, TenantId};
 
 use crate::audit_log::Strangers;
 use crate::authentication::{Audience, AuthenticationError, Authenticator, Authorities};
-use crate::http::exchange::{Inbound, Outbound, Plane, empty, with_header};
+use crate::http::exchange::{Inbound, Outbound, Plane, with_header};
 use crate::http::planes::Handle;
 use crate::statements::Statements;
 pub(crate) use error::ApiError;
@@ -79,14 +83,9 @@ struct Asked {
 #[async_trait]
 impl Handle for DataPlane {
     async fn handle(&self, inbound: Inbound) -> Outbound {
-        if let Some(answer) = self.answer_status_url(&inbound).await {
-            return answer;
-        }
-        let caller = match self.authenticator.authenticate(&inbound, Audience::ManagedHsm, inbound.received).await {
-            Ok(caller) => caller,
-            Err(error) => return self.refuse(&inbound, &error).await,
-        };
-        self.answer(&inbound, caller).await
+        let answer = self.respond(&inbound).await;
+        let now = self.core.barrier().clock().now();
+        headers::dress(answer, &inbound, now.millis().saturating_sub(inbound.received.millis()))
     }
 }
 
@@ -102,6 +101,16 @@ impl DataPlane {
         release: ReleaseParts,
     ) -> Self {
         Self { core, authenticator, tenant, canonical_suffix, strangers, release }
+    }
+
+    async fn respond(&self, inbound: &Inbound) -> Outbound {
+        if let Some(answer) = self.answer_status_url(inbound).await {
+            return answer;
+        }
+        match self.authenticator.authenticate(inbound, Audience::ManagedHsm, inbound.received).await {
+            Ok(caller) => self.answer(inbound, caller).await,
+            Err(error) => self.refuse(inbound, &error).await,
+        }
     }
 
     /// The status of a security-domain download, asked by its unguessable URL and without a token: some clients lose
@@ -130,7 +139,7 @@ impl DataPlane {
             Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound).await,
             other => other,
         };
-        self.record(&request, row, result).await
+        headers::dress_for_caller(self.record(&request, row, result).await, inbound)
     }
 
     fn find_operation(&self, inbound: &Inbound) -> Result<Asked, ApiError> {
@@ -179,10 +188,15 @@ impl DataPlane {
             OperationId::PurgeDeletedKey => keys::purge(&call).await,
             OperationId::ListRoleDefinitions => rbac::list_definitions(&call).await,
             OperationId::GetRoleDefinition => rbac::get_definition(&call).await,
+            OperationId::PutRoleDefinition => rbac::put_definition(&call).await,
+            OperationId::DeleteRoleDefinition => rbac::delete_definition(&call).await,
             OperationId::ListRoleAssignments => rbac::list_assignments(&call).await,
             OperationId::GetRoleAssignment => rbac::get_assignment(&call).await,
             OperationId::CreateRoleAssignment => rbac::create_assignment(&call).await,
             OperationId::DeleteRoleAssignment => rbac::delete_assignment(&call).await,
+            OperationId::ListSettings => settings::list(&call).await,
+            OperationId::GetSetting => settings::get(&call).await,
+            OperationId::UpdateSetting => settings::update(&call).await,
             OperationId::DownloadSecurityDomain => security_domain::download(&call).await,
             OperationId::DownloadSecurityDomainPending => security_domain::status(&call).await,
         }
@@ -209,7 +223,7 @@ impl DataPlane {
         if row.is_some_and(|row| row.audit == AuditDurability::BeforeAnswer) && audit.flush().await.is_err() {
             return ApiError::Core(Error::AuditUnavailable).answer(request.id).0;
         }
-        with_header(answer, "x-ms-keyvault-region", "local")
+        answer
     }
 
     async fn hsm(&self, inbound: &Inbound) -> Result<Hsm<'_>, ApiError> {
@@ -268,7 +282,7 @@ impl DataPlane {
         let challenge = format!(
             "Bearer authorization=\"https://login.{domain}/{tenant}\", resource=\"https://managedhsm.{domain}\""
         );
-        with_header(empty(StatusCode::UNAUTHORIZED), "www-authenticate", &challenge)
+        headers::challenge(inbound, &challenge)
     }
 }
 

@@ -76,6 +76,48 @@ fn an_assignment_is_made_listed_effective_and_deleted() {
 }
 
 #[test]
+fn a_custom_role_is_made_assigned_changed_and_deleted() {
+    let (mut deployment, az, identity) = scene();
+    az.ok(&["keyvault", "key", "create", "--hsm-name", HSM, "--name", "open", "--kty", "EC-HSM"]);
+    let visitor = signed_in_as(&deployment, &identity);
+    let show = ["keyvault", "key", "show", "--hsm-name", HSM, "--name", "open"];
+    let list = ["keyvault", "key", "list", "--hsm-name", HSM];
+
+    let document = r#"{"roleName": "Reader", "description": "reads keys", "actions": [], "notActions": [],
+        "dataActions": ["Microsoft.KeyVault/managedHsm/keys/read/action"], "notDataActions": []}"#;
+    let made = role(&az, "definition", "create", &["--role-definition", document]);
+    let (id, name) = (text(&made, "id"), text(&made, "name"));
+    assert_eq!((text(&made, "roleName"), text(&made, "roleType")), ("Reader", "CustomRole"));
+    let shown = role(&az, "definition", "show", &["--name", name]);
+    assert_eq!(shown, made);
+    let custom = role(&az, "definition", "list", &["--custom-role-only", "true"]);
+    assert_eq!(custom, Value::Array(vec![made.clone()]));
+
+    let who = ["--assignee-object-id", text(&identity, "principalId"), "--assignee-principal-type", "ServicePrincipal"];
+    role(&az, "assignment", "create", &[&who[..], &["--role", "Reader", "--scope", "/keys/open"]].concat());
+    visitor.ok(&show);
+    visitor.refused(&list, "AccessDenied");
+    az.refused(&["keyvault", "role", "definition", "delete", "--hsm-name", HSM, "--name", name], "in use");
+
+    let changed = format!(r#"{{"roleName": "Nobody", "name": "{name}", "id": "{id}"}}"#);
+    let updated = role(&az, "definition", "update", &["--role-definition", &changed]);
+    assert_eq!((text(&updated, "id"), text(&updated, "roleName"), text(&updated, "description")), (id, "Nobody", ""));
+    visitor.refused(&show, "AccessDenied");
+
+    role(&az, "assignment", "delete", &[&who[..2], &["--scope", "/keys/open"]].concat());
+    role(&az, "definition", "delete", &["--name", name]);
+    assert_eq!(role(&az, "definition", "list", &["--custom-role-only", "true"]), Value::Array(Vec::new()));
+    for (document, problem) in [
+        (r#"{"roleName": "Bad", "dataActions": ["Microsoft.KeyVault/managedHsm/keys/*"]}"#, "is not a data action"),
+        (r#"{"roleName": "managed hsm backup"}"#, "exists already"),
+    ] {
+        let create = ["keyvault", "role", "definition", "create", "--hsm-name", HSM, "--role-definition", document];
+        az.refused(&create, problem);
+    }
+    deployment.stop();
+}
+
+#[test]
 fn the_last_administrator_cannot_be_removed() {
     let (mut deployment, az, _) = scene();
     let variables = deployment.variables();
@@ -128,7 +170,7 @@ fn an_identity_without_roles_is_refused_by_the_management_plane() {
 }
 
 /// One command for each right of the data plane that the CLI asks for.
-const REFUSED: [&str; 14] = [
+const REFUSED: [&str; 20] = [
     "key create --name mine --kty EC-HSM",
     "key list",
     "key list-versions --name open",
@@ -141,7 +183,13 @@ const REFUSED: [&str; 14] = [
     "key purge --name gone",
     "key random --count 8",
     "role definition list",
+    "role definition show --name 515eb02d-2335-4d2d-92f2-b1cbdf9c3778",
+    "role definition create --role-definition {}",
+    "role definition delete --name 11111111-1111-4111-8111-111111111111",
     "role assignment list",
+    "setting list",
+    "setting show --name AllowKeyManagementOperationsThroughARM",
+    "setting update --name AllowKeyManagementOperationsThroughARM --value true",
     "role assignment create --role 515eb02d-2335-4d2d-92f2-b1cbdf9c3778 --assignee-object-id PRINCIPAL \
      --assignee-principal-type ServicePrincipal --scope /",
 ];

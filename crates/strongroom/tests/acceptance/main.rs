@@ -21,6 +21,8 @@ mod az_login;
 #[cfg(test)]
 mod az_roles;
 #[cfg(test)]
+mod az_settings;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod deployment;

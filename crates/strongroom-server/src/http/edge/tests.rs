@@ -226,3 +226,28 @@ async fn the_metadata_plane_sees_every_host() {
         Host { plane: Plane::Metadata, authority: "169.254.169.254".into(), domain: "169.254.169.254".into() }
     );
 }
+
+#[test]
+fn the_page_of_errors_lists_every_refusal_and_no_other() {
+    let all = [
+        OLD_VERSION,
+        BAD_HOST,
+        MISDIRECTED,
+        BODY_TOO_LARGE,
+        BODY_TOO_SLOW,
+        BODY_BROKEN,
+        TOO_BUSY,
+        TOO_SLOW,
+        NO_ENTROPY,
+        FAULT,
+    ];
+    let mut refusals: Vec<_> = all.iter().map(|one| format!("| {} | {} |", one.status.as_u16(), one.code)).collect();
+    let page = include_str!("../../../../../docs/errors.md");
+    let (_, section) = page.split_once("\n## All planes").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut listed: Vec<_> = rows.map(|row| row.split('|').take(3).collect::<Vec<_>>().join("|") + "|").collect();
+    refusals.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, refusals);
+}

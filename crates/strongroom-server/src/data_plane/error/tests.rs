@@ -1,0 +1,128 @@
+//! `docs/errors.md` against what errors really become.
+
+use std::collections::BTreeSet;
+
+use strongroom_core::attestation::AttestationProblem;
+use strongroom_core::error::DeploymentError;
+use strongroom_security_domain::SecurityDomainError;
+use strongroom_types::{DataAction, KeyOperation, PrincipalId, Scope};
+
+use super::*;
+
+/// Lists one error of each variant; a variant that is not listed does not compile.
+macro_rules! one_of_each {
+    ($name:ident: $error:ty { $($variant:pat => $($sample:expr),+;)+ }) => {
+        fn $name() -> Vec<$error> {
+            let listed = |error: &$error| match error { $($variant => (),)+ };
+            let samples = vec![$($($sample),+),+];
+            samples.iter().for_each(listed);
+            samples
+        }
+    };
+}
+
+fn name() -> strongroom_types::KeyName {
+    "k".parse().unwrap()
+}
+
+one_of_each!(core_errors: Error {
+    Error::Forbidden { .. } => Error::Forbidden { action: DataAction::KeysSign, scope: Scope::Root };
+    Error::ForeignTenant => Error::ForeignTenant;
+    Error::NotActivated => Error::NotActivated;
+    Error::HsmNotFound => Error::HsmNotFound;
+    Error::AlreadyActivated => Error::AlreadyActivated;
+    Error::KeyNotFound { .. } => Error::KeyNotFound { name: name(), version: None };
+    Error::KeyDeleted { .. } => Error::KeyDeleted { name: name() };
+    Error::KeyExists { .. } => Error::KeyExists { name: name() };
+    Error::WrappedKeyRejected => Error::WrappedKeyRejected;
+    Error::BackupRefused => Error::BackupRefused;
+    Error::RotationPolicyMissing { .. } => Error::RotationPolicyMissing { name: name() };
+    Error::KeyDisabled { .. } => Error::KeyDisabled { name: name() };
+    Error::KeyOutsideValidity { .. } => Error::KeyOutsideValidity { name: name(), problem: "expired" };
+    Error::OperationNotPermitted { .. } =>
+        Error::OperationNotPermitted { name: name(), operation: KeyOperation::Sign };
+    Error::AttestationRefused { .. } => Error::AttestationRefused { problem: AttestationProblem::NotInPolicy };
+    Error::PurgeProtected { .. } => Error::PurgeProtected { name: name() };
+    Error::BadParameter { .. } => Error::bad_parameter("p", "is wrong");
+    Error::LimitReached { .. } => Error::LimitReached { what: "keys", limit: 1 };
+    Error::SettingNotFound { .. } => Error::SettingNotFound { name: "s".to_owned() };
+    Error::RoleDefinitionNotFound { .. } => Error::RoleDefinitionNotFound { id: String::new() };
+    Error::RoleDefinitionInUse { .. } => Error::RoleDefinitionInUse { id: String::new(), assignments: 1 };
+    Error::RoleNameTaken { .. } => Error::RoleNameTaken { role_name: String::new(), existing: String::new() };
+    Error::RoleAssignmentNotFound { .. } => Error::RoleAssignmentNotFound { name: String::new() };
+    Error::RoleAssignmentExists { .. } => Error::RoleAssignmentExists { existing: String::new() };
+    Error::LastAdministrator { .. } =>
+        Error::LastAdministrator { principal: PrincipalId::from_uuid(Uuid::nil()) };
+    Error::Throttled => Error::Throttled;
+    Error::Conflict => Error::Conflict;
+    Error::Tampered { .. } => Error::Tampered { key: String::new(), problem: "it is old" };
+    Error::Deployment(_) => Error::Deployment(DeploymentError::WrongRoot);
+    Error::SecurityDomain(_) => Error::SecurityDomain(SecurityDomainError::Foreign);
+    Error::Crypto(_) =>
+        Error::Crypto(CryptoError::Rejected), Error::Crypto(CryptoError::Entropy);
+    Error::Store(_) => Error::Store(StoreError::Full);
+    Error::AuditUnavailable => Error::AuditUnavailable;
+    Error::Internal(_) => Error::Internal("fault");
+});
+
+one_of_each!(api_errors: ApiError {
+    ApiError::ApiVersionMissing => ApiError::ApiVersionMissing;
+    ApiError::ApiVersionUnknown => ApiError::ApiVersionUnknown;
+    ApiError::ApiVersionTooOld { .. } => ApiError::ApiVersionTooOld { since: ApiVersion::V7_3 };
+    ApiError::RouteNotFound => ApiError::RouteNotFound;
+    ApiError::MethodNotAllowed => ApiError::MethodNotAllowed;
+    ApiError::BadBody(_) => ApiError::BadBody("is no JSON".to_owned());
+    ApiError::DirectoryUnavailable => ApiError::DirectoryUnavailable;
+    ApiError::Core(_) => ApiError::Core(Error::Conflict);
+});
+
+type Line = (u16, String);
+
+/// `code` or `code (inner code)` of every error, with its status.
+fn shapes() -> BTreeSet<Line> {
+    let errors = api_errors().into_iter().chain(core_errors().into_iter().map(ApiError::Core));
+    let line = |error: ApiError| {
+        let Shape { status, code, inner, .. } = error.shape();
+        let inner = inner.map(|inner| format!(" ({inner})")).unwrap_or_default();
+        (status.as_u16(), format!("{code}{inner}"))
+    };
+    // A token of another tenant is answered with the challenge, which has no body.
+    errors.filter(|error| !matches!(error, ApiError::Core(Error::ForeignTenant))).map(line).collect()
+}
+
+/// What the page's table for the data plane lists. Codes in brackets alone stand for answers without a code of ours.
+fn page() -> BTreeSet<Line> {
+    let page = include_str!("../../../../../docs/errors.md");
+    let (_, section) = page.split_once("\n## Data plane").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut lines = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        assert!(cells.len() == 6 && cells[3].len() > 3 && cells[4].len() > 3, "what happened, and who acts: {row}");
+        let status = cells[1].parse().unwrap();
+        let codes = cells[2].split(", ").filter(|code| !code.starts_with('('));
+        lines.extend(codes.map(|code| (status, code.to_owned())));
+    }
+    lines
+}
+
+#[test]
+fn the_page_of_errors_lists_every_code_and_no_other() {
+    let (shapes, page) = (shapes(), page());
+    let missing: Vec<_> = shapes.difference(&page).collect();
+    let unknown: Vec<_> = page.difference(&shapes).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "docs/errors.md misses {missing:?} and invents {unknown:?}");
+}
+
+#[test]
+fn what_the_server_is_to_blame_for_is_not_explained_to_the_client() {
+    for error in core_errors() {
+        let told = error.to_string();
+        let (answer, event) = ApiError::Core(error).answer(Uuid::nil());
+        if answer.status().is_server_error() {
+            assert!(!event.message.contains(&told), "{}", event.message);
+        }
+        let retried = answer.headers().contains_key(header::RETRY_AFTER);
+        assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503), "{}", event.message);
+    }
+}

@@ -1,0 +1,5 @@
+//! The data plane through the edge, on a store in memory, asked with real tokens.
+
+mod matrix;
+mod wire;
+mod world;
