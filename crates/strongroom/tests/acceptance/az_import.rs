@@ -131,7 +131,7 @@ fn keys_from_byok_files_open_with_the_key_exchange_key_they_were_wrapped_for() {
     assert!(shown["result"].is_string(), "{shown}");
 
     let import = ["keyvault", "key", "import", "--hsm-name", HSM, "--name", "x", "--byok-file"];
-    az.refused(&[&import[..], &[text(&byok), "--kty", "EC"]].concat(), "BadParameter");
+    az.refused(&[&import[..], &[text(&byok), "--kty", "EC", "--curve", "P-256"]].concat(), "BadParameter");
     let foreign = wrap(&raw, &kid.replace(HSM, "other-hsm"));
     az.refused(&[&import[..], &[text(&foreign), "--kty", "oct"]].concat(), "BadParameter");
     let decrypt = ["keyvault", "key", "decrypt", "--hsm-name", HSM, "--name", "kek", "--algorithm", "RSA-OAEP"];

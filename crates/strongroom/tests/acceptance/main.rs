@@ -5,6 +5,8 @@
 //! clients come from virtual environments that `cargo xtask acceptance` installs; without them the tests fail and say so.
 
 #[cfg(test)]
+mod api_versions;
+#[cfg(test)]
 mod attestation_authority;
 #[cfg(test)]
 mod az;
