@@ -127,12 +127,12 @@ fn specification(
     public_exponent: Option<u64>,
 ) -> Result<KeySpecification, ApiError> {
     let key_type = KeyType::from_wire(&required("kty", kty)?).map_err(bad("kty"))?;
+    // Clients send 0 for "not given".
+    let (key_size, public_exponent) = (key_size.filter(|it| *it != 0), public_exponent.filter(|it| *it != 0));
     if let Some(exponent) = public_exponent.filter(|exponent| *exponent != u64::from(RSA_EXPONENT)) {
         let problem = format!("only {RSA_EXPONENT} is supported by this release, not {exponent}");
         return Err(Error::bad_parameter("public_exponent", problem).into());
     }
-    // Clients send 0 for "not given".
-    let key_size = key_size.filter(|size| *size != 0);
     match key_type {
         KeyType::RsaHsm => {
             let size = key_size.map_or(Ok(RsaSize::Bits2048), RsaSize::try_from).map_err(bad("key_size"))?;
@@ -285,3 +285,17 @@ pub(super) fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, Strin
 
 /// The only RSA exponent AWS-LC generates keys with.
 const RSA_EXPONENT: u32 = 65_537;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_and_an_exponent_of_zero_are_not_given_and_another_exponent_is_refused() {
+        let wanted = |exponent| specification(Some("RSA-HSM".to_owned()), Some(0), None, Some(exponent));
+        for exponent in [0, u64::from(RSA_EXPONENT)] {
+            assert_eq!(wanted(exponent).ok(), Some(KeySpecification::Rsa(RsaSize::Bits2048)));
+        }
+        assert!(wanted(17).is_err());
+    }
+}
