@@ -8,12 +8,34 @@ use std::process::Command;
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{environment, program};
+use crate::{clients, environment, program};
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, filter: &[&str]) -> Result<(), Failure> {
     steps.run("system packages for the tests", environment::install_system_packages)?;
     steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
-    steps.run("official clients in virtual environments", || environment::install_clients(workspace))?;
+    steps.run("official clients", || clients::install(workspace))?;
+    run_tests(workspace, steps, Part::Usual, filter)
+}
+
+/// The parts of the acceptance tests, each of which needs other clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Usual,
+    Conformance,
+}
+
+impl Part {
+    /// What chooses its tests.
+    const fn filter(self) -> &'static [&'static str] {
+        match self {
+            Self::Usual => &["--skip", CONFORMANCE],
+            Self::Conformance => &[CONFORMANCE],
+        }
+    }
+}
+
+/// Builds the tests and runs those of one part whose names hold the filter.
+pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, filter: &[&str]) -> Result<(), Failure> {
     steps.run("build the acceptance tests", || {
         // Apart from the run, which has no way out to a registry.
         let mut build = workspace.cargo();
@@ -21,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, filter: &[&str]) -> 
     })?;
     steps.run("acceptance tests", || {
         let mut tests = isolated(&workspace.cargo());
-        tests.args(TESTS).args(["--offline", "--"]).args(filter);
+        tests.args(TESTS).args(["--offline", "--"]).args(part.filter()).args(filter);
         tests.current_dir(&workspace.root).env("STRONGROOM_TEST_ENV", workspace.test_environment());
         if !tests_kills_are_set() {
             tests.env(KILLS_VARIABLE, KILLS);
@@ -53,6 +75,9 @@ fn tests_kills_are_set() -> bool {
 
 /// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest).
 const TESTS: [&str; 5] = ["test", "--package", "strongroom", "--test", "acceptance"];
+
+/// The module whose tests `cargo xtask conformance` runs.
+const CONFORMANCE: &str = "clients::conformance";
 
 /// `unshare` as root, and as any other user where the kernel lets users have namespaces.
 const NAMESPACES: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];

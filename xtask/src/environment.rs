@@ -1,4 +1,4 @@
-//! What the acceptance tests need beside the build: system packages, name resolution, the official clients.
+//! What the acceptance tests need of the machine: system packages, name resolution.
 //!
 //! Everything is looked for first and installed only if it is missing, so a second run installs nothing.
 
@@ -10,9 +10,18 @@ use crate::failure::Failure;
 use crate::program;
 use crate::workspace::Workspace;
 
-/// Installs the Debian packages whose programs are missing.
+/// Installs the Debian packages that the tests need and whose programs are missing.
 pub(crate) fn install_system_packages() -> Result<(), Failure> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| !need.is_met()).map(|need| need.package).collect();
+    install_missing(&NEEDS)
+}
+
+/// Installs the Debian packages that build the Java client, if their programs are missing.
+pub(crate) fn install_toolchains() -> Result<(), Failure> {
+    install_missing(&TOOLCHAINS)
+}
+
+fn install_missing(needs: &[Need]) -> Result<(), Failure> {
+    let missing: Vec<_> = needs.iter().filter(|need| !need.is_met()).map(|need| need.package).collect();
     if missing.is_empty() {
         println!("all there");
         return Ok(());
@@ -26,7 +35,7 @@ pub(crate) fn install_system_packages() -> Result<(), Failure> {
     install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"]);
     program::run(install.args(&missing), &remedy)?;
     // The package's own script usually enters the module; the next step looks after that.
-    let unmet = NEEDS.iter().find(|need| !need.is_met() && need.package != MYHOSTNAME);
+    let unmet = needs.iter().find(|need| !need.is_met() && need.package != MYHOSTNAME);
     unmet.map_or(Ok(()), |need| Err(Failure::new(format!("{} is installed but does not work", need.package), remedy)))
 }
 
@@ -51,14 +60,6 @@ pub(crate) fn make_localhost_names_resolve(workspace: &Workspace) -> Result<(), 
     Err(Failure::new(format!("{PROBED_NAME} does not resolve"), remedy))
 }
 
-/// Installs the official clients, each set of pins in a virtual environment of its own.
-pub(crate) fn install_clients(workspace: &Workspace) -> Result<(), Failure> {
-    for client in &CLIENTS {
-        client.install(&workspace.test_environment())?;
-    }
-    Ok(())
-}
-
 /// A program the tests call, and the package that brings it.
 struct Need {
     package: &'static str,
@@ -69,35 +70,6 @@ impl Need {
     fn is_met(&self) -> bool {
         let Some((name, arguments)) = self.probe.split_first() else { return false };
         program::succeeds(Command::new(name).args(arguments))
-    }
-}
-
-/// A Python virtual environment with pinned packages.
-struct Client {
-    folder: &'static str,
-    pins: &'static [&'static str],
-}
-
-impl Client {
-    fn install(&self, environment: &Path) -> Result<(), Failure> {
-        let folder = environment.join(self.folder);
-        // Written last: a folder without it, or with other pins, was not finished or is outdated.
-        let mark = folder.join("pins.txt");
-        let pins = format!("{}\n", self.pins.join("\n"));
-        let works = || program::succeeds(Command::new(folder.join("bin/python")).arg("--version"));
-        if fs::read_to_string(&mark).is_ok_and(|found| found == pins) && works() {
-            println!("{}: {} is there", self.folder, self.pins.join(", "));
-            return Ok(());
-        }
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
-        }
-        let remedy = "check python3-venv and the connection to the Python package index, then run it again";
-        program::run(Command::new("python3").args(["-m", "venv"]).arg(&folder), remedy)?;
-        let mut install = Command::new(folder.join("bin/python"));
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(self.pins);
-        program::run(&mut install, remedy)?;
-        fs::write(&mark, pins).map_err(|error| Failure::file(&mark, &error))
     }
 }
 
@@ -158,10 +130,9 @@ const NEEDS: [Need; 8] = [
     Need { package: MYHOSTNAME, probe: &["getent", "ahosts", PROBED_NAME] },
 ];
 
-/// Two environments, because this CLI pins another version of the key library than the newest stable SDK.
-const CLIENTS: [Client; 2] = [
-    Client { folder: "az", pins: &["azure-cli==2.91.0"] },
-    Client { folder: "sdk", pins: &["azure-keyvault-keys==4.11.3", "azure-identity==1.27.0"] },
+const TOOLCHAINS: [Need; 2] = [
+    Need { package: "maven", probe: &["mvn", "--version"] },
+    Need { package: "openjdk-17-jdk-headless", probe: &["javac", "--version"] },
 ];
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 mod acceptance;
 mod check;
+mod clients;
+mod conformance;
 mod environment;
 mod failure;
 mod fuzz;
@@ -50,6 +52,7 @@ enum Task<'a> {
     Test,
     Acceptance { filter: &'a [&'a str] },
     Fuzz(fuzz::Order<'a>),
+    Conformance,
 }
 
 impl<'a> Task<'a> {
@@ -59,6 +62,7 @@ impl<'a> Task<'a> {
             ["check", "--full"] => Some(Task::Check(check::Extent::Full)),
             ["tidy"] => Some(Task::Tidy),
             ["test"] => Some(Task::Test),
+            ["conformance"] => Some(Task::Conformance),
             ["acceptance", filter @ ..] => Some(Task::Acceptance { filter }),
             ["fuzz", order @ ..] => fuzz::Order::parse(order).map(Task::Fuzz),
             _ => None,
@@ -72,6 +76,7 @@ impl<'a> Task<'a> {
             Task::Check(extent) => check::run(&workspace, &mut steps, extent)?,
             Task::Tidy => steps.run("tidy", || tidy::run(&workspace))?,
             Task::Test => test::run(&workspace, &mut steps)?,
+            Task::Conformance => conformance::run(&workspace, &mut steps)?,
             Task::Acceptance { filter } => acceptance::run(&workspace, &mut steps, filter)?,
             Task::Fuzz(order) => fuzz::run(&workspace, &mut steps, &order)?,
         }
@@ -90,11 +95,13 @@ Tasks:
                        --full installs cargo-deny below the target folder first
   tidy                 the repository's own rules: crate edges, sizes, forbidden words, documents
   test                 everything: installs what the tests need, runs unit, integration and doc tests, tidy,
-                       then the acceptance tests with the official Azure CLI and SDK
+                       then the acceptance tests with the official Azure CLI and the SDKs for Python,
+                       JavaScript and Rust
   acceptance [FILTER]  the acceptance tests only, or those whose name holds FILTER
   fuzz [--seconds N] [TARGET]
                        the fuzz targets, or one of them, under libFuzzer for N seconds each (default 60);
                        needs a nightly toolchain, installs cargo-fuzz below the target folder
+  conformance          the official SDKs for Go and Java; installs Maven, a JDK and Go if they are missing
 
 Environment:
   STRONGROOM_TEST_KILLS  how often the crash test kills the server (default here: 200)
@@ -103,7 +110,7 @@ Exit code: 0 done, 1 a step failed, 2 wrong command line.
 
 Examples:
   cargo xtask check                      before a commit
-  cargo xtask test                       what the continuous integration runs
+  cargo xtask test                       what the continuous integration runs, then conformance
   cargo xtask acceptance role            the acceptance tests about roles
   STRONGROOM_TEST_KILLS=5 cargo xtask acceptance kill
   cargo xtask fuzz --seconds 600 token   ten minutes of tokens
@@ -119,6 +126,7 @@ mod tests {
         assert_eq!(Task::parse(&["check", "--full"]), Some(Task::Check(check::Extent::Full)));
         assert_eq!(Task::parse(&["tidy"]), Some(Task::Tidy));
         assert_eq!(Task::parse(&["test"]), Some(Task::Test));
+        assert_eq!(Task::parse(&["conformance"]), Some(Task::Conformance));
         assert_eq!(Task::parse(&["acceptance", "role"]), Some(Task::Acceptance { filter: &["role"] }));
     }
 

@@ -18,6 +18,31 @@ pub(crate) fn sdk_python() -> PathBuf {
     client("sdk/bin/python")
 }
 
+/// A Node.js that the JavaScript packages support.
+pub(crate) fn node() -> PathBuf {
+    client("javascript/bin/node")
+}
+
+/// The installed JavaScript packages.
+pub(crate) fn node_modules() -> PathBuf {
+    client("javascript/node_modules")
+}
+
+/// The built program of `tests/clients/rust`.
+pub(crate) fn rust_walk() -> PathBuf {
+    client("rust/debug/walk")
+}
+
+/// The built program of `tests/clients/go`.
+pub(crate) fn go_walk() -> PathBuf {
+    client("go/walk")
+}
+
+/// The folder with the classes and libraries of `tests/clients/java`.
+pub(crate) fn java_walk() -> PathBuf {
+    client("java/classes/Walk.class").ancestors().nth(2).expect("it is below a folder").to_owned()
+}
+
 /// How often the crash test kills the server.
 pub(crate) fn kills() -> u32 {
     match variable("STRONGROOM_TEST_KILLS") {

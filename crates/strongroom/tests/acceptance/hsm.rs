@@ -25,10 +25,14 @@ impl<'a> Hsm<'a> {
 
     /// Gives the bootstrap principal Crypto User and Crypto Officer: an administrator holds no right on keys.
     pub(crate) fn grant_key_roles(&self) {
+        self.grant_key_roles_to(self.rest.variable("STRONGROOM_PRINCIPAL_ID"));
+    }
+
+    /// Gives any principal Crypto User and Crypto Officer.
+    pub(crate) fn grant_key_roles_to(&self, principal: &str) {
         for role in [CRYPTO_USER, CRYPTO_OFFICER] {
             let path = format!("/providers/Microsoft.Authorization/roleAssignments/{}", uuid::Uuid::new_v4());
             let definition = format!("Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/{role}");
-            let principal = self.rest.variable("STRONGROOM_PRINCIPAL_ID");
             let body = json!({"properties": {"principalId": principal, "roleDefinitionId": definition}});
             self.send(&Method::PUT, &path, Some(&body)).expect(201);
         }

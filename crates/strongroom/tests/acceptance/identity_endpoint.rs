@@ -69,6 +69,14 @@ fn an_identity_is_chosen_by_each_selector_and_an_unknown_one_is_refused() {
     deployment.stop();
 }
 
+/// The object id of the identity that is served when none is named.
+pub(crate) fn machine_principal(rest: &Rest) -> String {
+    let query = format!("?api-version=2018-02-01&resource={}", rest.variable("STRONGROOM_MANAGEMENT_URL"));
+    let answer = ask(rest, &query, &[METADATA]).expect(200);
+    let token = answer["access_token"].as_str().expect("a token").to_owned();
+    claims(&token)["oid"].as_str().expect("an object id").to_owned()
+}
+
 /// What a token says of itself.
 fn claims(token: &str) -> serde_json::Value {
     use base64::Engine as _;

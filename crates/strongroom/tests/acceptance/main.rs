@@ -25,6 +25,8 @@ mod az_roles;
 #[cfg(test)]
 mod az_settings;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod deployment;

@@ -1,0 +1,45 @@
+//! Go: `azkeys`, `azidentity`. Java: `azure-security-keyvault-keys`, `azure-identity`.
+
+use super::language::Language::{Go, Java};
+use super::link_local;
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
+
+#[test]
+fn go_walks_every_operation_with_a_client_secret() {
+    let scene = Scene::new();
+    scene.walk(Go, "secret", EVERYTHING);
+    scene.expect_operations(Go, &[WALKED, REMOTE_CRYPTOGRAPHY].concat());
+}
+
+#[test]
+fn go_signs_in_with_a_managed_identity_at_the_app_service_endpoint() {
+    let mut scene = Scene::new();
+    scene.offer_app_service_endpoint();
+    scene.walk(Go, "managed", &["signature"]);
+    scene.expect_operations(Go, SIGNATURE);
+}
+
+#[test]
+fn go_signs_in_with_a_managed_identity_at_the_link_local_address() {
+    link_local::walk(Go, "managed");
+}
+
+#[test]
+fn go_signs_in_with_a_bare_default_credential_as_a_managed_identity() {
+    link_local::walk(Go, "default");
+}
+
+#[test]
+fn java_walks_every_operation_with_a_client_secret() {
+    let scene = Scene::new();
+    scene.walk(Java, "secret", EVERYTHING);
+    scene.expect_operations(Java, &[WALKED, &["KeyWrap"]].concat());
+}
+
+#[test]
+fn java_signs_in_with_a_managed_identity_at_the_app_service_endpoint() {
+    let mut scene = Scene::new();
+    scene.offer_app_service_endpoint();
+    scene.walk(Java, "managed", &["signature"]);
+    scene.expect_operations(Java, SIGNATURE);
+}

@@ -1,0 +1,26 @@
+//! JavaScript: `@azure/keyvault-keys`, `@azure/identity`.
+
+use super::language::Language::JavaScript;
+use super::scene::{EVERYTHING, SIGNATURE, Scene, WALKED};
+
+#[test]
+fn javascript_walks_every_operation_with_a_client_secret() {
+    let scene = Scene::new();
+    scene.walk(JavaScript, "secret", EVERYTHING);
+    scene.expect_operations(JavaScript, &[WALKED, &["KeyWrap"]].concat());
+}
+
+#[test]
+fn javascript_signs_in_with_nothing_but_client_env() {
+    let scene = Scene::new();
+    scene.walk(JavaScript, "default", &["signature"]);
+    scene.expect_operations(JavaScript, SIGNATURE);
+}
+
+#[test]
+fn javascript_signs_in_with_a_managed_identity() {
+    let scene = Scene::new();
+    scene.admit_machine();
+    scene.walk(JavaScript, "managed", &["signature"]);
+    scene.expect_operations(JavaScript, SIGNATURE);
+}

@@ -1,0 +1,167 @@
+//! An activated HSM, the programs that use it, and what the server says that they did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::language::Language;
+use crate::attestation_authority::{Authority, Environment};
+use crate::az::said;
+use crate::deployment::Deployment;
+use crate::environment;
+use crate::hsm::Hsm;
+use crate::identity_endpoint::machine_principal;
+use crate::issuer::Conduct;
+
+/// A deployment with one HSM, in which the principal of `client.env` may do everything.
+pub(super) struct Scene {
+    deployment: Deployment,
+    url: String,
+    scratch: TempDir,
+    variables: BTreeMap<&'static str, String>,
+    /// Its pages are read when a key is released.
+    _authority: Authority,
+}
+
+impl Scene {
+    pub(super) fn new() -> Self {
+        let authority = Authority::start(Conduct::Proper);
+        let mut claims = Environment::start().claims();
+        claims["x-ms-attestation-type"] = json!("sevsnpvm");
+        let variables = BTreeMap::from([
+            ("ATTESTATION_AUTHORITY", authority.issuer.url.clone()),
+            ("ATTESTATION_TOKEN", authority.issuer.token(&claims)),
+        ]);
+        let deployment = Deployment::start_with(|_| format!("[tls]\nextra_ca_files = [{:?}]\n", authority.ca_file()));
+        let rest = deployment.rest();
+        Hsm::activated(&rest, HSM);
+        let url = rest.hsm_url(HSM);
+        let scratch = tempfile::tempdir().expect("a temporary folder");
+        Self { deployment, url, scratch, variables, _authority: authority }
+    }
+
+    /// Lets the identity that the metadata service hands out use keys as well.
+    pub(super) fn admit_machine(&self) {
+        let rest = self.deployment.rest();
+        Hsm::existing(&rest, HSM).grant_key_roles_to(&machine_principal(&rest));
+    }
+
+    /// Tells clients of the metadata service as App Service does, and lets its identity use keys.
+    pub(super) fn offer_app_service_endpoint(&mut self) {
+        self.admit_machine();
+        let variables = self.deployment.variables();
+        let header = fs::read_to_string(self.deployment.data().join("identity-header")).expect("the header is kept");
+        self.variables.insert("IDENTITY_ENDPOINT", format!("{}/msi/token", variables["STRONGROOM_IMDS_URL"]));
+        self.variables.insert("IDENTITY_HEADER", header.trim().to_owned());
+    }
+
+    /// Runs a language's program, which must end well.
+    #[track_caller]
+    pub(super) fn walk(&self, language: Language, credential: &str, chapters: &[&str]) {
+        let mut command = Command::new("bash");
+        command.args(["-c", SOURCE_THEN, "bash"]).arg(self.deployment.client_env());
+        self.finish_and_run(command, language, credential, chapters);
+    }
+
+    /// Adds the words of a language's program to a command that starts it, and runs that; it must end well.
+    #[track_caller]
+    pub(super) fn finish_and_run(&self, start: Command, language: Language, credential: &str, chapters: &[&str]) {
+        let mut command = Command::new("timeout");
+        command.env_clear().env("PATH", environment::path()).env("HOME", self.scratch.path()).env("LANG", "C.UTF-8");
+        command.env("CLIENT_ENV", self.deployment.client_env()).env("SERVER_LOG", self.deployment.log_path());
+        command.envs(&self.variables).arg(WALK_SECONDS_MAX).arg(start.get_program()).args(start.get_args());
+        command.args(language.command(self.scratch.path(), &self.deployment.data().join("ca.pem")));
+        let output = command.args([&self.url, credential]).args(chapters).output().expect("timeout is installed");
+        assert!(output.status.success(), "{language:?} {credential}: {}", said(&output));
+        let passed = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("ok ")).count();
+        assert!(passed >= chapters.len(), "{language:?} {credential}: {}", said(&output));
+        println!("{language:?}, {credential}: {passed} operations passed in {}", chapters.join(", "));
+    }
+
+    /// A command that serves this deployment again, on its ports but for what `arguments` say.
+    pub(super) fn serve(&self, arguments: &[&str]) -> Command {
+        let mut serve = self.deployment.command("serve");
+        serve.arg("--config").arg(self.deployment.data().with_file_name("strongroom.toml"));
+        serve.args(["--listen", &format!("127.0.0.1:{}", self.deployment.ports().https)]).args(arguments);
+        serve
+    }
+
+    /// A file of this scene.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.deployment.stop();
+    }
+
+    /// Stops the server and compares what it did for a language's packages with what they must have asked for.
+    #[track_caller]
+    pub(super) fn expect_operations(mut self, language: Language, expected: &[&str]) {
+        self.deployment.stop();
+        self.expect_operations_of_stopped(language, expected);
+    }
+
+    #[track_caller]
+    pub(super) fn expect_operations_of_stopped(self, language: Language, expected: &[&str]) {
+        let done = operations(&self.deployment.data().join("audit"), language.user_agent());
+        let missing: Vec<_> = expected.iter().filter(|name| !done.contains(**name)).collect();
+        assert!(missing.is_empty(), "the server never did {missing:?} for {language:?}, only {done:?}");
+    }
+}
+
+/// The operations that requests of a client completed, as the audit log names them.
+fn operations(audit_log: &Path, user_agent: &str) -> BTreeSet<String> {
+    let mut done = BTreeSet::new();
+    for entry in fs::read_dir(audit_log).expect("the audit log is there") {
+        let text = fs::read_to_string(entry.expect("readable").path()).expect("the audit log is text");
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is an object"));
+        let completed = events.filter(|event| {
+            let client = event["properties"]["clientInfo"].as_str();
+            event["resultType"] == "Success" && client.is_some_and(|client| client.contains(user_agent))
+        });
+        done.extend(completed.filter_map(|event| event["operationName"].as_str().map(str::to_owned)));
+    }
+    done
+}
+
+/// The chapters of the walk that every program has.
+pub(super) const EVERYTHING: &[&str] = &["keys", "random", "cryptography", "release"];
+
+/// The operations of these chapters that no client can do by itself.
+pub(super) const WALKED: &[&str] = &[
+    "KeyCreate",
+    "KeyDecrypt",
+    "KeyDelete",
+    "KeyEncrypt",
+    "KeyGet",
+    "KeyGetAttestation",
+    "KeyGetDeleted",
+    "KeyList",
+    "KeyListDeleted",
+    "KeyListVersions",
+    "KeyPurge",
+    "KeyRecover",
+    "KeyRelease",
+    "KeySign",
+    "KeyUnwrap",
+    "KeyUpdate",
+    "RandomBytesGet",
+];
+
+/// What a client may do by itself with the public key, and some packages leave to the service.
+pub(super) const REMOTE_CRYPTOGRAPHY: &[&str] = &["KeyVerify", "KeyWrap"];
+
+/// The operations of the chapter `signature`.
+pub(super) const SIGNATURE: &[&str] = &["KeyCreate", "KeySign"];
+
+const HSM: &str = "walked-hsm";
+
+const SOURCE_THEN: &str = ". \"$1\" && shift && exec \"$@\"";
+
+/// A program that takes longer hangs.
+const WALK_SECONDS_MAX: &str = "240";
