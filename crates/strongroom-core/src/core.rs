@@ -14,6 +14,7 @@ use crate::barrier::Barrier;
 use crate::deployment::Deployment;
 use crate::keys::FailureBudget;
 use crate::layout::Generation;
+use crate::limits::Limits;
 use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
 use crate::rbac::Rights;
 use crate::witness::Witness;
@@ -27,6 +28,7 @@ pub struct Core {
     pool: Arc<dyn CryptoPool>,
     caches: Caches,
     decryption_failures: FailureBudget,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Core {
@@ -64,7 +66,7 @@ pub(crate) struct Caches {
 }
 
 impl Core {
-    /// A core over an opened deployment.
+    /// A core over an opened deployment, with the default limits.
     pub fn new(deployment: Deployment, foundations: Foundations) -> Self {
         let Foundations { store, entropy, clock, audit, witness, root, pool } = foundations;
         let barrier = Barrier::new(store, entropy, clock, audit, witness, Arc::clone(deployment.sealer()));
@@ -73,7 +75,20 @@ impl Core {
             sealers: Cache::new(CACHED_SEALERS_MAX),
             materials: Cache::new(CACHED_MATERIALS_MAX),
         };
-        Self { barrier, deployment, root, pool, caches, decryption_failures: FailureBudget::default() }
+        let limits = Limits::default();
+        let decryption_failures = FailureBudget::new(limits.failed_decryptions_per_minute);
+        Self { barrier, deployment, root, pool, caches, decryption_failures, limits }
+    }
+
+    /// The same with limits of the operator's choice.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { decryption_failures: FailureBudget::new(limits.failed_decryptions_per_minute), limits, ..self }
+    }
+
+    /// How much there may be of what clients make.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The one way to the store.

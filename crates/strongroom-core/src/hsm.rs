@@ -12,6 +12,7 @@ use strongroom_types::{DataAction, DataActionSet, HsmName, InstanceId, Scope};
 use crate::barrier::{Barrier, Stored, Transaction};
 use crate::guard::{Guard, HsmState};
 use crate::layout::Generation;
+use crate::limits::Limits;
 use crate::managed_hsm::{ManagedHsm, Provisioning};
 use crate::rbac::Rights;
 use crate::request::Request;
@@ -58,6 +59,11 @@ impl<'a> Hsm<'a> {
     /// The record with its revision, for writes that depend on it.
     pub(crate) fn stored(&self) -> &Stored<ManagedHsm> {
         &self.record
+    }
+
+    /// How much there may be of what clients make.
+    pub fn limits(&self) -> &'a Limits {
+        self.core.limits()
     }
 
     pub(crate) fn core(&self) -> &'a Core {

@@ -37,13 +37,5 @@ pub use rotate::RotationRound;
 pub use rotation_policy::{LifetimeAction, LifetimeActionType, RotationPolicy, RotationRules, RotationTrigger};
 pub use update::UpdateKey;
 
-/// Versions of one key (limits.md, "Objects").
-pub const VERSIONS_MAX: usize = 100;
-/// Tags of one key version (limits.md, "Objects").
-pub const TAGS_MAX: usize = 15;
-/// Characters of a tag's name, and of its value (limits.md, "Objects").
-pub const TAG_CHARACTERS_MAX: usize = 256;
-/// Entries of one page, and the default (limits.md, "Objects").
-pub const PAGE_MAX: usize = 25;
 /// Random bytes of one call (limits.md, "Objects").
 pub const RANDOM_BYTES_MAX: usize = 128;

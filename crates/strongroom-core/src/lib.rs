@@ -20,6 +20,7 @@ pub mod hsm;
 pub mod identity;
 pub mod keys;
 pub mod layout;
+pub mod limits;
 pub mod managed_hsm;
 pub mod pools;
 pub mod ports;
@@ -32,3 +33,4 @@ pub mod witness;
 
 pub use crate::core::{Core, Foundations};
 pub use error::{Error, Result};
+pub use limits::Limits;

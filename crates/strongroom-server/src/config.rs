@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use strongroom_core::Limits;
 
 use crate::audit_log::OnFull;
 use crate::authentication::{Attestation, OutsideIssuer};
@@ -42,6 +43,8 @@ pub struct Configuration {
     pub attestation: Vec<Attestation>,
     /// The instance metadata service.
     pub metadata: Metadata,
+    /// How much there may be of what clients make.
+    pub limits: Limits,
     /// The audit log.
     pub audit: Audit,
     /// The server's own log.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strongroom_core::deployment::{Deployment, Expectation};
 use strongroom_core::request::{Caller, CallerKind, Context, Request};
 use strongroom_core::witness::{NoLog, Witness};
-use strongroom_core::{Core, Foundations, Result};
+use strongroom_core::{Core, Foundations, Limits, Result};
 use strongroom_crypto::{Entropy, SystemEntropy};
 use strongroom_store::{Kv, MemoryStore};
 use strongroom_types::{PrincipalId, TenantId, Timestamp};
@@ -39,8 +39,16 @@ impl TestCore {
     /// # Errors
     /// What the opening of a deployment says.
     pub async fn restarted(&self) -> Result<Self> {
+        self.restarted_with(Limits::default()).await
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn restarted_with(&self, limits: Limits) -> Result<Self> {
         let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
-        open(store, root, Arc::clone(&self.clock), Arc::clone(&self.audit)).await
+        open(store, root, Arc::clone(&self.clock), Arc::clone(&self.audit), limits).await
     }
 }
 
@@ -61,7 +69,7 @@ pub async fn core_in_memory() -> Result<TestCore> {
 /// What the founding of a deployment says.
 pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
     let root = Arc::new(MemoryRoot::generate()?);
-    open(store, root, Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default())).await
+    open(store, root, Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Limits::default()).await
 }
 
 async fn open(
@@ -69,6 +77,7 @@ async fn open(
     root: Arc<MemoryRoot>,
     clock: Arc<FakeClock>,
     audit: Arc<MemoryAudit>,
+    limits: Limits,
 ) -> Result<TestCore> {
     let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
     let foundations = Foundations {
@@ -80,7 +89,7 @@ async fn open(
         root: Arc::<MemoryRoot>::clone(&root),
         pool: Arc::new(InlinePool),
     };
-    Ok(TestCore { core: Arc::new(Core::new(deployment, foundations)), clock, audit, store, root })
+    Ok(TestCore { core: Arc::new(Core::new(deployment, foundations).with_limits(limits)), clock, audit, store, root })
 }
 
 /// A program of a tenant, member of no group.

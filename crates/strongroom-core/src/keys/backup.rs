@@ -10,7 +10,6 @@ use strongroom_types::{DataAction, KeyId, KeyName, KeyVersion, Scope};
 
 use crate::barrier::Transaction;
 use crate::hsm::{Hsm, Permit};
-use crate::keys::VERSIONS_MAX;
 use crate::keys::blob::{self, BackedUpKey, BackedUpVersion, BlobWriter};
 use crate::keys::delete::Leftover;
 use crate::keys::record::{Key, NameRecord, Rotation};
@@ -77,8 +76,8 @@ impl Hsm<'_> {
         let header = BackupHeader::peek(blob).map_err(|_| Error::BackupRefused)?;
         let wrapping = self.core().backup_key(self.instance(), &permit.guard().value, header.epoch).await?;
         let (key, versions) = blob::open(&wrapping.ok_or(Error::BackupRefused)?, blob)?;
-        if versions.len() > VERSIONS_MAX {
-            return Err(Error::LimitReached { what: "versions of a key", limit: VERSIONS_MAX });
+        if versions.len() > self.limits().versions_per_key {
+            return Err(Error::LimitReached { what: "versions of a key", limit: self.limits().versions_per_key });
         }
         // A hundred RSA keys take milliseconds to parse.
         let check = move || versions.iter().all(BackedUpVersion::is_consistent).then_some(versions);

@@ -10,7 +10,7 @@ use crate::keys::record::{
     Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, default_operations,
 };
 use crate::keys::rotate::schedule_rotation;
-use crate::keys::{Release, ReleaseTerms, VERSIONS_MAX};
+use crate::keys::{Release, ReleaseTerms};
 use crate::ports::Lane;
 use crate::request::Request;
 use crate::retry_on_conflict;
@@ -46,7 +46,7 @@ impl Hsm<'_> {
     /// Makes a key, or a new version if the name is in use.
     ///
     /// # Errors
-    /// [`Error::KeyDeleted`] if the name is held by a soft-deleted key; [`Error::LimitReached`] at 100 versions;
+    /// [`Error::KeyDeleted`] if the name is held by a soft-deleted key; [`Error::LimitReached`] at the limit of versions;
     /// [`Error::BadParameter`]; [`Error::Throttled`] if too many keys are being generated.
     pub async fn create_key(&self, request: &Request, name: &KeyName, wanted: CreateKey) -> Result<Key> {
         // Rights first, so that a stranger cannot make the server generate keys.
@@ -106,8 +106,8 @@ impl Hsm<'_> {
             Some(stored) if stored.value.deletion.is_some() => {
                 return Err(Error::KeyDeleted { name: name.clone() });
             }
-            Some(stored) if stored.value.versions.len() >= VERSIONS_MAX => {
-                return Err(Error::LimitReached { what: "versions of a key", limit: VERSIONS_MAX });
+            Some(stored) if stored.value.versions.len() >= self.limits().versions_per_key => {
+                return Err(Error::LimitReached { what: "versions of a key", limit: self.limits().versions_per_key });
             }
             Some(stored) => stored.value.id,
         };

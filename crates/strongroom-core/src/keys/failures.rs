@@ -9,31 +9,39 @@ use strongroom_types::{KeyId, PrincipalId, Timestamp};
 use crate::{Error, Result};
 
 /// Failures of each caller on each key, in the current window.
-#[derive(Debug, Default)]
-pub(crate) struct FailureBudget(Mutex<HashMap<(KeyId, PrincipalId), Window>>);
+#[derive(Debug)]
+pub(crate) struct FailureBudget {
+    windows: Mutex<HashMap<(KeyId, PrincipalId), Window>>,
+    failures_max: usize,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
     begin: Timestamp,
-    failures: u32,
+    failures: usize,
 }
 
 impl FailureBudget {
+    /// A budget of so many failures in a window.
+    pub(crate) fn new(failures_max: usize) -> Self {
+        Self { windows: Mutex::default(), failures_max }
+    }
+
     /// Refuses a caller that has used its budget on this key up.
     ///
     /// # Errors
     /// [`Error::Throttled`] until the window ends.
     pub(super) fn check(&self, key: KeyId, caller: PrincipalId, now: Timestamp) -> Result<()> {
-        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         match windows.get(&(key, caller)) {
-            Some(window) if window.is_open(now) && window.failures >= FAILURES_MAX => Err(Error::Throttled),
+            Some(window) if window.is_open(now) && window.failures >= self.failures_max => Err(Error::Throttled),
             _ => Ok(()),
         }
     }
 
     /// Counts a failure.
     pub(super) fn failed(&self, key: KeyId, caller: PrincipalId, now: Timestamp) {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= WINDOWS_MAX {
             windows.retain(|_, window| window.is_open(now));
         }
@@ -51,8 +59,6 @@ impl Window {
     }
 }
 
-/// Failed decryptions of one caller on one key in a window.
-pub(super) const FAILURES_MAX: u32 = 100;
 /// Length of a window.
 const WINDOW_SECONDS: i64 = 60;
 /// Windows kept before closed ones are dropped.
@@ -65,9 +71,9 @@ mod tests {
     #[test]
     fn a_caller_that_fails_too_often_waits_for_the_window_to_end() {
         let (budget, key, caller) =
-            (FailureBudget::default(), KeyId::from_random([1; 16]), PrincipalId::from_random([2; 16]));
+            (FailureBudget::new(3), KeyId::from_random([1; 16]), PrincipalId::from_random([2; 16]));
         let start = Timestamp::from_seconds(1000);
-        for _ in 0..FAILURES_MAX {
+        for _ in 0..3 {
             budget.check(key, caller, start).unwrap();
             budget.failed(key, caller, start);
         }

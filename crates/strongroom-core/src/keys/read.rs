@@ -10,8 +10,8 @@ use strongroom_types::{DataAction, KeyName, ParseError, Scope};
 
 use crate::barrier::{Records, Stored};
 use crate::hsm::{Hsm, Permit};
-use crate::keys::PAGE_MAX;
 use crate::keys::record::{DeletedKey, Key, KeyReference, NameRecord};
+use crate::limits::Limits;
 use crate::request::Request;
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 pub struct PageRequest {
     /// Where to go on; `None` for the first page.
     pub token: Option<PageToken>,
-    /// Most entries: 1 to 25.
+    /// Most entries.
     pub limit: usize,
 }
 
@@ -59,14 +59,15 @@ impl FromStr for PageToken {
 }
 
 impl PageRequest {
-    /// A page of 1 to 25 entries.
+    /// A page of as many entries as the limit allows, or fewer.
     ///
     /// # Errors
     /// [`Error::BadParameter`] for another number.
-    pub fn new(token: Option<PageToken>, limit: Option<usize>) -> Result<Self> {
-        let limit = limit.unwrap_or(PAGE_MAX);
-        if !(1..=PAGE_MAX).contains(&limit) {
-            return Err(Error::bad_parameter("maxresults", format!("must be 1 to {PAGE_MAX}")));
+    pub fn new(token: Option<PageToken>, limit: Option<usize>, limits: &Limits) -> Result<Self> {
+        let most = limits.page_entries;
+        let limit = limit.unwrap_or(most);
+        if !(1..=most).contains(&limit) {
+            return Err(Error::bad_parameter("maxresults", format!("must be 1 to {most}")));
         }
         Ok(Self { token, limit })
     }
@@ -206,5 +207,5 @@ impl Hsm<'_> {
     }
 }
 
-/// Names read at a time: a page, and one more to know whether it is the last.
-const SCAN: usize = PAGE_MAX + 1;
+/// Names read at a time: a page of the default size, and one more to know whether it is the last.
+const SCAN: usize = 26;

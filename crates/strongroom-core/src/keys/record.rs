@@ -8,8 +8,9 @@ use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, Key
 
 use crate::barrier::{Record, Stored};
 use crate::hsm::{Hsm, Permit};
+use crate::keys::Release;
 use crate::keys::rotation_policy::RotationPolicy;
-use crate::keys::{Release, TAG_CHARACTERS_MAX, TAGS_MAX};
+use crate::limits::Limits;
 use crate::managed_hsm::{Deletion, ManagedHsm};
 use crate::{Error, Result};
 
@@ -22,7 +23,7 @@ pub struct KeyReference {
     pub version: Option<KeyVersion>,
 }
 
-/// `tags`: at most 15 names with values, each up to 256 characters.
+/// `tags`: names with values, within the limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tags(BTreeMap<String, String>);
@@ -32,16 +33,17 @@ impl Tags {
     ///
     /// # Errors
     /// [`Error::BadParameter`] names the limit.
-    pub fn new(tags: BTreeMap<String, String>) -> Result<Self> {
-        if tags.len() > TAGS_MAX {
+    pub fn new(tags: BTreeMap<String, String>, limits: &Limits) -> Result<Self> {
+        let (tags_max, characters_max) = (limits.tags_per_key, limits.tag_characters);
+        if tags.len() > tags_max {
             return Err(Error::bad_parameter(
                 "tags",
-                format!("at most {TAGS_MAX} tags are allowed, not {}", tags.len()),
+                format!("at most {tags_max} tags are allowed, not {}", tags.len()),
             ));
         }
-        let too_long = |text: &String| text.chars().count() > TAG_CHARACTERS_MAX;
+        let too_long = |text: &String| text.chars().count() > characters_max;
         if tags.iter().any(|(name, value)| too_long(name) || too_long(value)) {
-            let problem = format!("names and values have at most {TAG_CHARACTERS_MAX} characters");
+            let problem = format!("names and values have at most {characters_max} characters");
             return Err(Error::bad_parameter("tags", problem));
         }
         Ok(Self(tags))

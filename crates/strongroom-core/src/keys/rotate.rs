@@ -12,7 +12,6 @@ use strongroom_types::{DataAction, KeyName, KeyVersion, Scope, Timestamp};
 
 use crate::barrier::{Record, Stored, Transaction};
 use crate::hsm::{Hsm, Permit};
-use crate::keys::VERSIONS_MAX;
 use crate::keys::delete::JobRequest;
 use crate::keys::record::{Key, NameRecord, Origin, VersionRecord};
 use crate::request::Request;
@@ -56,7 +55,7 @@ impl Hsm<'_> {
     ///
     /// # Errors
     /// [`Error::RotationPolicyMissing`]; [`Error::KeyDisabled`] if the latest version is; [`Error::LimitReached`] at
-    /// 100 versions; [`Error::Throttled`] if too many keys are being generated.
+    /// the limit of versions; [`Error::Throttled`] if too many keys are being generated.
     pub async fn rotate_key(&self, request: &Request, name: &KeyName) -> Result<Key> {
         // Everything that can refuse comes before the work of making a key.
         let (_, _, latest) = self.to_rotate(request, name).await?;
@@ -102,7 +101,7 @@ impl Hsm<'_> {
         };
         let (_, latest) = self.version_record(&permit, &found.value, None).await?;
         let latest = latest.value;
-        if !latest.enabled || found.value.versions.len() >= VERSIONS_MAX {
+        if !latest.enabled || found.value.versions.len() >= self.limits().versions_per_key {
             self.postpone(request, &permit, &found, now).await?;
             return Ok(Rotated::Postponed);
         }
@@ -121,7 +120,7 @@ impl Hsm<'_> {
     ) -> Result<()> {
         let name = &found.value.name;
         let mut changed = found.value.clone();
-        let detail = format!("key {name} was not rotated: it is disabled or has {VERSIONS_MAX} versions");
+        let detail = format!("key {name} was not rotated: it is disabled or has too many versions");
         let mut transaction = permit.transaction().detail(detail);
         move_rotation(&mut transaction, permit, &mut changed, Some(now.plus_days(POSTPONED_DAYS)))?;
         transaction.replace(permit.sealer(), found, &changed)?;
@@ -149,8 +148,8 @@ impl Hsm<'_> {
         if !latest.value.enabled {
             return Err(Error::KeyDisabled { name: name.clone() });
         }
-        if found.value.versions.len() >= VERSIONS_MAX {
-            return Err(Error::LimitReached { what: "versions of a key", limit: VERSIONS_MAX });
+        if found.value.versions.len() >= self.limits().versions_per_key {
+            return Err(Error::LimitReached { what: "versions of a key", limit: self.limits().versions_per_key });
         }
         Ok((permit, found, latest.value))
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::barrier::{Record, Stored};
 use crate::hsm::{Hsm, Permit};
+use crate::limits::Limits;
 use crate::rbac::{ADMINISTRATOR, RoleDefinitionId, stage_rights};
 use crate::request::Request;
 use crate::retry_on_conflict;
@@ -119,7 +120,7 @@ impl Hsm<'_> {
                 Err(Error::RoleAssignmentExists { existing: value.name.to_string() })
             };
         }
-        check_limit(&permit, &wanted.scope)?;
+        check_limit(&permit, &wanted.scope, self.limits())?;
         let mut transaction =
             permit.transaction().detail(format!("role {} to {} at {}", wanted.role.0, wanted.principal, wanted.scope));
         let assignments = existing.iter().map(|stored| &stored.value).chain([wanted]);
@@ -161,19 +162,14 @@ fn find<'p>(permit: &'p Permit<'_>, scope: &Scope, name: Uuid) -> Result<&'p Sto
         .ok_or_else(|| Error::RoleAssignmentNotFound { name: name.to_string() })
 }
 
-fn check_limit(permit: &Permit<'_>, scope: &Scope) -> Result<()> {
+fn check_limit(permit: &Permit<'_>, scope: &Scope, limits: &Limits) -> Result<()> {
     let at_key = matches!(scope, Scope::Key(_));
     let count = permit.rights().assignments().iter().filter(|stored| {
         if at_key { stored.value.scope == *scope } else { !matches!(stored.value.scope, Scope::Key(_)) }
     });
-    let limit = if at_key { ASSIGNMENTS_PER_KEY_MAX } else { ASSIGNMENTS_PER_HSM_MAX };
+    let limit = if at_key { limits.role_assignments_per_key } else { limits.role_assignments_per_hsm };
     if count.count() >= limit {
         return Err(Error::LimitReached { what: "role assignments at this scope", limit });
     }
     Ok(())
 }
-
-/// Role assignments at `/` and `/keys` together (limits.md, "Objects").
-pub const ASSIGNMENTS_PER_HSM_MAX: usize = 50;
-/// Role assignments at one key's scope (limits.md, "Objects").
-pub const ASSIGNMENTS_PER_KEY_MAX: usize = 10;

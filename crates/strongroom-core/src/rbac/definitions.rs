@@ -261,8 +261,11 @@ impl Hsm<'_> {
             let existing = other.id.0.to_string();
             return Err(Error::RoleNameTaken { role_name: wanted.role_name.clone(), existing });
         }
-        if existing.is_none() && rights.custom_roles().count() >= CUSTOM_ROLES_MAX {
-            return Err(Error::LimitReached { what: "custom role definitions", limit: CUSTOM_ROLES_MAX });
+        if existing.is_none() && rights.custom_roles().count() >= self.limits().custom_roles_per_hsm {
+            return Err(Error::LimitReached {
+                what: "custom role definitions",
+                limit: self.limits().custom_roles_per_hsm,
+            });
         }
         let made = existing.map(|stored| (stored.value.created, stored.value.created_by));
         let (created, created_by) = made.unwrap_or((request.received, request.caller.principal));
@@ -330,6 +333,3 @@ fn folded(name: &str) -> String {
 fn not_found(id: RoleDefinitionId) -> Error {
     Error::RoleDefinitionNotFound { id: id.0.to_string() }
 }
-
-/// Custom role definitions of one HSM (limits.md, "Objects").
-pub const CUSTOM_ROLES_MAX: usize = 50;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_core::Error;
 use strongroom_core::guard::Swept;
 use strongroom_core::keys::{
     CipherInput, CreateKey, KeyAttributes, KeyReference, LifetimeAction, LifetimeActionType, PageRequest,
     RotationRules, RotationTrigger, Tags, UpdateKey,
 };
 use strongroom_core::ports::Clock;
+use strongroom_core::{Error, Limits};
 use strongroom_crypto::KeySpecification;
 use strongroom_store::{Kv, MemoryStore};
 use strongroom_testkit::{CommitFault, FaultyStore};
@@ -52,7 +52,7 @@ async fn a_restored_key_has_all_versions_attributes_tags_and_its_policy_and_work
     let world = World::active().await;
     let hsm = world.hsm().await;
     let request = || world.administration();
-    let tags = Tags::new([("team".to_owned(), "blue".to_owned())].into()).unwrap();
+    let tags = Tags::new([("team".to_owned(), "blue".to_owned())].into(), &Limits::default()).unwrap();
     let expires = Some(world.test.clock.now().plus_days(400));
     let attributes = KeyAttributes { expires, not_before: Some(Timestamp::from_seconds(5)), enabled: None };
     let rsa = KeySpecification::Rsa(RsaSize::Bits2048);
@@ -71,7 +71,7 @@ async fn a_restored_key_has_all_versions_attributes_tags_and_its_policy_and_work
     let action = LifetimeAction { action: LifetimeActionType::Rotate, trigger };
     let rules = RotationRules::for_managed_hsm(&[action], None).unwrap();
     let policy = hsm.set_rotation_policy(&request(), &first.name, rules).await.unwrap();
-    let page = || PageRequest::new(None, None).unwrap();
+    let page = || PageRequest::new(None, None, &Limits::default()).unwrap();
     let before = hsm.key_versions(&request(), &first.name, page()).await.unwrap().entries;
     let blob = back_up(&world, &first).await;
     destroy(&world, &first).await;
@@ -99,7 +99,7 @@ async fn a_hundred_versions_with_all_their_tags_come_back() {
     let world = World::active().await;
     let text = |number: usize| format!("{number:02}{}", "x".repeat(100));
     let tags: BTreeMap<_, _> = (0..15).map(|number| (text(number), text(number))).collect();
-    let wanted = CreateKey { tags: Tags::new(tags).unwrap(), ..ec() };
+    let wanted = CreateKey { tags: Tags::new(tags, &Limits::default()).unwrap(), ..ec() };
     let key = world.create("k", wanted.clone()).await;
     for _ in 1..100 {
         world.create("k", wanted.clone()).await;
@@ -119,7 +119,7 @@ async fn a_backup_that_could_not_be_restored_is_refused_at_once() {
     let world = World::active().await;
     let text = |number: usize| format!("{number:02}{}", "\u{1f511}".repeat(250));
     let tags: BTreeMap<_, _> = (0..15).map(|number| (text(number), text(number))).collect();
-    let wanted = CreateKey { tags: Tags::new(tags).unwrap(), ..ec() };
+    let wanted = CreateKey { tags: Tags::new(tags, &Limits::default()).unwrap(), ..ec() };
     let key = world.create("k", wanted.clone()).await;
     for _ in 1..40 {
         world.create("k", wanted.clone()).await;

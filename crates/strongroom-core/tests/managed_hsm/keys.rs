@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use strongroom_core::Error;
 use strongroom_core::guard::Swept;
 use strongroom_core::keys::{CipherInput, CreateKey, KeyAttributes, KeyReference, PageRequest, Tags, UpdateKey};
 use strongroom_core::ports::Clock;
+use strongroom_core::{Error, Limits};
 use strongroom_crypto::KeySpecification;
 use strongroom_types::{Algorithm, KeyOperation, SymmetricSize, Timestamp};
 
-use crate::support::{World, ec};
+use crate::support::{CRYPTO_USER, World, ec, stranger};
 
 const DIGEST: [u8; 32] = [7; 32];
 
@@ -25,7 +25,7 @@ async fn a_name_in_use_gets_a_new_version_and_old_ones_stay() {
     assert_eq!(Some(shown.version), second.version);
     let signed = hsm.sign(&world.administration(), &first, Algorithm::Es256, DIGEST.to_vec()).await.unwrap();
     assert_eq!(Some(signed.key.version), first.version);
-    let page = PageRequest::new(None, None).unwrap();
+    let page = PageRequest::new(None, None, &Limits::default()).unwrap();
     assert_eq!(hsm.key_versions(&world.administration(), &first.name, page).await.unwrap().entries.len(), 2);
 }
 
@@ -37,6 +37,31 @@ async fn the_hundred_and_first_version_is_refused() {
     }
     let refused = world.hsm().await.create_key(&world.administration(), &"k".parse().unwrap(), ec()).await;
     assert!(matches!(refused, Err(Error::LimitReached { limit: 100, .. })));
+}
+
+#[tokio::test]
+async fn limits_are_the_operators_and_take_nothing_away() {
+    let mut world = World::active().await;
+    let key = world.ec_key("k").await;
+    world.ec_key("k").await;
+    let limits = Limits { versions_per_key: 2, page_entries: 1, tags_per_key: 1, ..Limits::default() };
+    world.test = world.test.restarted_with(limits).await.unwrap();
+    let hsm = world.hsm().await;
+    let refused = hsm.create_key(&world.administration(), &key.name, ec()).await;
+    assert!(matches!(refused, Err(Error::LimitReached { limit: 2, .. })), "{refused:?}");
+    world.ec_key("other").await;
+    let page = PageRequest::new(None, None, hsm.limits()).unwrap();
+    assert_eq!(hsm.keys(&world.administration(), page).await.unwrap().entries.len(), 1);
+    let tags = [("a".to_owned(), String::new()), ("b".to_owned(), String::new())];
+    assert!(Tags::new(tags.into(), hsm.limits()).is_err());
+    let limits = Limits { versions_per_key: 1, role_assignments_per_key: 1, ..limits };
+    world.test = world.test.restarted_with(limits).await.unwrap();
+    world.hsm().await.sign(&world.administration(), &key, Algorithm::Es256, DIGEST.to_vec()).await.unwrap();
+    world.assign(stranger(), CRYPTO_USER, "/keys/k").await;
+    let (hsm, name) = (world.hsm().await, strongroom_testkit::draw_uuid().unwrap());
+    let (request, scope) = (world.administration(), "/keys/k".parse().unwrap());
+    let refused = hsm.create_role_assignment(&request, &scope, name, CRYPTO_USER, stranger()).await;
+    assert!(matches!(refused, Err(Error::LimitReached { limit: 1, .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -143,24 +168,28 @@ async fn a_list_shows_the_moment_its_first_page_was_read() {
         world.ec_key(&format!("k{number:02}")).await;
     }
     let hsm = world.hsm().await;
-    let first = hsm.keys(&world.administration(), PageRequest::new(None, None).unwrap()).await.unwrap();
+    let first =
+        hsm.keys(&world.administration(), PageRequest::new(None, None, &Limits::default()).unwrap()).await.unwrap();
     assert_eq!(first.entries.len(), 25);
     hsm.delete_key(&world.administration(), &"k27".parse().unwrap()).await.unwrap();
     world.ec_key("k99").await;
     let next = first.next.unwrap().to_string().parse().unwrap();
-    let second = hsm.keys(&world.administration(), PageRequest::new(Some(next), None).unwrap()).await.unwrap();
+    let second = hsm
+        .keys(&world.administration(), PageRequest::new(Some(next), None, &Limits::default()).unwrap())
+        .await
+        .unwrap();
     let names: Vec<String> = second.entries.iter().map(|key| key.name.to_string()).collect();
     assert_eq!(names, ["k25", "k26", "k27", "k28", "k29"]);
     assert!(second.next.is_none());
-    assert!(PageRequest::new(None, Some(26)).is_err());
+    assert!(PageRequest::new(None, Some(26), &Limits::default()).is_err());
 }
 
 #[tokio::test]
 async fn sixteen_tags_are_refused() {
     let tags = |count: usize| (0..count).map(|number| (number.to_string(), String::new())).collect::<BTreeMap<_, _>>();
-    assert!(Tags::new(tags(15)).is_ok());
-    assert!(matches!(Tags::new(tags(16)), Err(Error::BadParameter { parameter: "tags", .. })));
-    assert!(Tags::new([("a".repeat(257), String::new())].into()).is_err());
+    assert!(Tags::new(tags(15), &Limits::default()).is_ok());
+    assert!(matches!(Tags::new(tags(16), &Limits::default()), Err(Error::BadParameter { parameter: "tags", .. })));
+    assert!(Tags::new([("a".repeat(257), String::new())].into(), &Limits::default()).is_err());
 }
 
 #[tokio::test]

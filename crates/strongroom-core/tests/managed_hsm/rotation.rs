@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use strongroom_core::Error;
 use strongroom_core::hsm::Hsm;
 use strongroom_core::keys::{
     CreateKey, Key, KeyAttributes, KeyReference, LifetimeAction, LifetimeActionType, PageRequest, RotationRound,
@@ -10,6 +9,7 @@ use strongroom_core::keys::{
 };
 use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
+use strongroom_core::{Error, Limits};
 use strongroom_store::MemoryStore;
 use strongroom_testkit::{CommitFault, FaultyStore};
 use strongroom_types::{KeyOperation, Timestamp};
@@ -36,13 +36,14 @@ async fn round(world: &World) -> RotationRound {
 }
 
 async fn versions(world: &World, key: &KeyReference) -> Vec<Key> {
-    let (hsm, request, mut page) = (world.hsm().await, world.administration(), PageRequest::new(None, None).unwrap());
+    let (hsm, request, mut page) =
+        (world.hsm().await, world.administration(), PageRequest::new(None, None, &Limits::default()).unwrap());
     let mut all = Vec::new();
     loop {
         let found = hsm.key_versions(&request, &key.name, page).await.unwrap();
         all.extend(found.entries);
         match found.next {
-            Some(token) => page = PageRequest::new(Some(token), None).unwrap(),
+            Some(token) => page = PageRequest::new(Some(token), None, &Limits::default()).unwrap(),
             None => return all,
         }
     }
@@ -56,7 +57,7 @@ async fn scheduled(world: &World) -> usize {
 #[tokio::test]
 async fn a_rotated_key_has_a_new_version_of_the_same_kind_that_expires_as_the_policy_says() {
     let world = World::active().await;
-    let tags = Tags::new([("team".to_owned(), "blue".to_owned())].into()).unwrap();
+    let tags = Tags::new([("team".to_owned(), "blue".to_owned())].into(), &Limits::default()).unwrap();
     let operations = Some([KeyOperation::Sign].into_iter().collect());
     let attributes = KeyAttributes { not_before: Some(Timestamp::from_seconds(1)), ..KeyAttributes::default() };
     let key = world.create("k", CreateKey { operations, attributes, tags: tags.clone(), ..ec() }).await;

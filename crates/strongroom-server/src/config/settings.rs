@@ -3,6 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use strongroom_core::Limits;
+use strongroom_core::limits::LimitOutOfRange;
+
 use crate::audit_log::OnFull;
 use crate::authentication::{Attestation, OutsideIssuer};
 use crate::config::{Configuration, Log, LogFormat, Tls};
@@ -56,6 +59,8 @@ pub struct Settings {
     pub root_file: PathBuf,
     /// Whether memory must be locked.
     pub require_locked_memory: bool,
+    /// How much there may be of what clients make.
+    pub limits: Limits,
     /// What to do when the audit log cannot be written.
     pub on_full: OnFull,
     /// The server's own log.
@@ -90,6 +95,9 @@ pub enum SettingsError {
     /// There is no home folder and no `--data-dir`.
     #[error("no data folder is set, and there is no home folder to put one into")]
     NoDataDir,
+    /// A limit that cannot be kept.
+    #[error(transparent)]
+    Limit(#[from] LimitOutOfRange),
     /// `listen = []`.
     #[error("listen is empty")]
     NoListener,
@@ -104,6 +112,7 @@ impl SettingsError {
                 "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
             }
             Self::NoDataDir => "use --data-dir DIR",
+            Self::Limit(_) => "correct the value, or leave it out for the default",
             Self::NoListener => "name at least one ADDRESS:PORT, or leave listen out",
         }
     }
@@ -130,12 +139,14 @@ impl Settings {
             issuer,
             attestation,
             metadata,
+            limits,
             audit,
             mut log,
         } = file;
         if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
             return Err(SettingsError::HalfCertificate);
         }
+        limits.check()?;
         let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
         let asked = if flags.listen.is_empty() { listen } else { Some(flags.listen) };
         let listen_by_default = asked.is_none();
@@ -170,6 +181,7 @@ impl Settings {
             tls,
             data_dir,
             require_locked_memory: root.require_locked_memory,
+            limits,
             on_full: audit.on_full,
             log,
             accept_rollback: flags.accept_rollback,

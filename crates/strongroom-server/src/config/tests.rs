@@ -28,6 +28,7 @@ fn the_documented_sample_says_every_key() {
         issuer,
         attestation,
         metadata,
+        limits,
         audit: _,
         log: _,
     } = sample;
@@ -37,7 +38,10 @@ fn the_documented_sample_says_every_key() {
     assert!(root.file.is_some() && root.require_locked_memory);
     assert!(issuer.len() == 1 && issuer[0].ca_file.is_some());
     assert!(attestation.len() == 2 && attestation[0].ca_file.is_some() && attestation[1].jwks_file.is_some());
+    assert_eq!(limits, strongroom_core::Limits::default(), "the sample shows the defaults");
     assert!(metadata.listen.is_some() && !metadata.identities.is_empty());
+    let limits = SAMPLE.split("\n[limits]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    assert_eq!(limits.lines().filter(|line| line.contains(" = ")).count(), 8, "each limit is shown");
     for line in ["provider = ", "kind = ", "on_full = ", "format = ", "level = "] {
         assert!(SAMPLE.contains(&format!("\n{line}")), "{line} has a default and is documented all the same");
     }
@@ -165,4 +169,14 @@ fn a_suffix_that_is_the_domain_counts_once() {
     let settings =
         settings("[public]\nsuffixes = [\"LOCALHOST\", \"a.example\", \"a.example\"]", Flags::default()).unwrap();
     assert_eq!(settings.domains(), [Domain::localhost(), "a.example".parse().unwrap()]);
+}
+
+#[test]
+fn limits_are_those_of_the_file_and_must_be_possible() {
+    let settings = |text: &str| settings(text, Flags::default());
+    let limits = settings("[limits]\nversions_per_key = 7").unwrap().limits;
+    assert_eq!((limits.versions_per_key, limits.tags_per_key), (7, 15));
+    let refused = settings("[limits]\npage_entries = 0").unwrap_err();
+    assert_eq!(refused.to_string(), "limits.page_entries must be 1 to 250");
+    assert!(line("[limits]\nkeys = 1").starts_with("line 2: limits.keys: unknown field"));
 }

@@ -19,7 +19,7 @@ pub(super) fn import_key(call: &Call<'_>, parameters: api::KeyImportParameters) 
         source: source(call, key)?,
         release: wire::release_terms(release_policy, attributes.as_ref())?,
         attributes: wire::key_attributes(attributes)?,
-        tags: Tags::new(tags.unwrap_or_default())?,
+        tags: Tags::new(tags.unwrap_or_default(), call.hsm.limits())?,
     })
 }
 

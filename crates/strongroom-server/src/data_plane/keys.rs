@@ -14,7 +14,7 @@ type Answer = Result<Outbound, ApiError>;
 
 pub(super) async fn create(call: &Call<'_>) -> Answer {
     let name = wire::key_name(call)?;
-    let wanted = wire::create_key(wire::body(&call.inbound.body)?)?;
+    let wanted = wire::create_key(call, wire::body(&call.inbound.body)?)?;
     let key = call.hsm.create_key(call.request, &name, wanted).await?;
     Ok(json(StatusCode::OK, &wire::key_bundle(call, &key)))
 }
@@ -48,7 +48,7 @@ pub(super) async fn list_versions(call: &Call<'_>) -> Answer {
 }
 
 pub(super) async fn update(call: &Call<'_>) -> Answer {
-    let change = wire::update_key(wire::body(&call.inbound.body)?)?;
+    let change = wire::update_key(call, wire::body(&call.inbound.body)?)?;
     let key = call.hsm.update_key(call.request, &wire::key_reference(call)?, &change).await?;
     Ok(json(StatusCode::OK, &wire::key_bundle(call, &key)))
 }
@@ -190,5 +190,5 @@ fn page_request(call: &Call<'_>) -> Result<PageRequest, ApiError> {
     let token = token.map_err(wire::bad("$skiptoken"))?;
     let limit = call.inbound.query_parameter("maxresults").map(|text| text.parse::<usize>()).transpose();
     let limit = limit.map_err(|_| Error::bad_parameter("maxresults", "is not a number"))?;
-    Ok(PageRequest::new(token, limit)?)
+    Ok(PageRequest::new(token, limit, call.hsm.limits())?)
 }

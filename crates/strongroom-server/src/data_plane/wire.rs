@@ -81,7 +81,7 @@ pub(super) fn key_reference(call: &Call<'_>) -> Result<KeyReference, ApiError> {
 }
 
 /// What is asked of a new key.
-pub(super) fn create_key(parameters: api::KeyCreateParameters) -> Result<CreateKey, ApiError> {
+pub(super) fn create_key(call: &Call<'_>, parameters: api::KeyCreateParameters) -> Result<CreateKey, ApiError> {
     let api::KeyCreateParameters { kty, key_size, crv, public_exponent, key_ops, attributes, tags, release_policy } =
         parameters;
     Ok(CreateKey {
@@ -89,18 +89,18 @@ pub(super) fn create_key(parameters: api::KeyCreateParameters) -> Result<CreateK
         operations: key_ops.map(key_operations).transpose()?,
         release: release_terms(release_policy, attributes.as_ref())?,
         attributes: key_attributes(attributes)?,
-        tags: Tags::new(tags.unwrap_or_default())?,
+        tags: Tags::new(tags.unwrap_or_default(), call.hsm.limits())?,
     })
 }
 
 /// What is to change of a key.
-pub(super) fn update_key(parameters: api::KeyUpdateParameters) -> Result<UpdateKey, ApiError> {
+pub(super) fn update_key(call: &Call<'_>, parameters: api::KeyUpdateParameters) -> Result<UpdateKey, ApiError> {
     let api::KeyUpdateParameters { key_ops, attributes, tags, release_policy } = parameters;
     Ok(UpdateKey {
         operations: key_ops.map(key_operations).transpose()?,
         release: release_terms(release_policy, attributes.as_ref())?,
         attributes: key_attributes(attributes)?,
-        tags: tags.map(Tags::new).transpose()?,
+        tags: tags.map(|tags| Tags::new(tags, call.hsm.limits())).transpose()?,
     })
 }
 

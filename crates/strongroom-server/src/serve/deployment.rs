@@ -55,7 +55,7 @@ impl Opened {
             root: Arc::new(root),
             pool: Arc::new(ThreadPool::start().map_err(StartError::Thread)?),
         };
-        let core = Arc::new(Core::new(deployment, foundations));
+        let core = Arc::new(Core::new(deployment, foundations).with_limits(settings.limits));
         let recovered = audit.recover(&audit_folder, &core).await;
         recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder, source })?;
         Ok(Self { core, store, audit, strangers: Arc::new(strangers), entropy, clock, root_provider })

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use strongroom_api::keys as api;
 use strongroom_api::operations::{self, Match, OPERATIONS};
 use strongroom_api::path::RequestPath;
+use strongroom_core::Limits;
 use strongroom_core::keys::Tags;
 use strongroom_types::{
     Algorithm, CurveName, HsmName, KeyName, KeyOperation, KeyType, KeyVersion, RsaSize, Scope, SymmetricSize,
@@ -80,7 +81,7 @@ pub(super) fn body(input: &[u8]) {
     }
     let Some(tags) = parameters.tags else { return };
     let count = tags.len();
-    assert!(Tags::new(tags).is_err() || count <= 15, "{count} tags");
+    assert!(Tags::new(tags, &Limits::default()).is_err() || count <= 15, "{count} tags");
 }
 
 fn parsed<T: DeserializeOwned>(input: &[u8]) -> Option<T> {
