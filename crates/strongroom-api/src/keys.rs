@@ -436,3 +436,25 @@ pub struct WrappedKeyHeader {
     /// The recipient's key.
     pub kid: String,
 }
+
+/// Body of securewrapkey and secureunwrapkey; `value` and `target` are for the latter.
+#[derive(Clone, Default, Deserialize)]
+pub struct SecureKeyOperationParameters {
+    /// Algorithm.
+    pub alg: Option<String>,
+    /// The wrapped key, base64url.
+    pub value: Option<String>,
+    /// The attestation token of the environment.
+    pub target: Option<String>,
+}
+
+/// The answer of securewrapkey and secureunwrapkey.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecureKeyOperationResult {
+    /// Algorithm.
+    pub alg: &'static str,
+    /// The key that was used, with its version.
+    pub kid: String,
+    /// The wrapped key, base64url.
+    pub value: String,
+}

@@ -29,6 +29,8 @@ pub enum OperationId {
     WrapKey,
     UnwrapKey,
     ReleaseKey,
+    SecureWrapKey,
+    SecureUnwrapKey,
     GetKeyAttestation,
     GetRandomBytes,
     ListDeletedKeys,
@@ -160,7 +162,7 @@ macro_rules! paths {
 
 /// The table.
 pub const OPERATIONS: &[Operation] = {
-    use ApiVersion::{V7_0, V7_2, V7_3, V7_4, V7_6};
+    use ApiVersion::{V7_0, V7_2, V7_3, V7_4, V7_6, V2026_04_01};
     use AuditDurability::{BeforeAnswer, Soon};
     use DataAction as A;
     use Method::{Delete, Get, Patch, Post, Put};
@@ -267,6 +269,20 @@ pub const OPERATIONS: &[Operation] = {
             (A::KeysRelease, Key),
             V7_3,
             "KeyRelease",
+        )),
+        row(
+            O::SecureWrapKey,
+            (Post, paths!("/keys/{key-name}/{key-version?}/securewrapkey"), 200),
+            (A::KeysWrap, Key),
+            V2026_04_01,
+            "KeySecureWrap",
+        ),
+        leaving(row(
+            O::SecureUnwrapKey,
+            (Post, paths!("/keys/{key-name}/{key-version?}/secureunwrapkey"), 200),
+            (A::KeysUnwrap, Key),
+            V2026_04_01,
+            "KeySecureUnwrap",
         )),
         row(
             O::GetKeyAttestation,

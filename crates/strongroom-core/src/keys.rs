@@ -19,6 +19,7 @@ mod release;
 mod release_policy;
 mod rotate;
 mod rotation_policy;
+mod secure_wrap;
 mod update;
 
 pub use attest::KeyProvenance;

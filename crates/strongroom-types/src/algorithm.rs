@@ -172,9 +172,15 @@ impl Algorithm {
             F::RsaPkcs1Signature(_) | F::RsaPss(_) | F::Ecdsa(..) | F::Hmac(_) => {
                 matches!(operation, Op::Sign | Op::Verify)
             }
+            // Secure wrapping has left the older paddings behind (REST `JsonWebKeyWrapAlgorithm`).
+            F::RsaEncryption if matches!(operation, Op::SecureWrapKey | Op::SecureUnwrapKey) => {
+                matches!(self, Self::RsaOaep256)
+            }
             F::RsaEncryption => matches!(operation, Op::Encrypt | Op::Decrypt | Op::WrapKey | Op::UnwrapKey),
             F::AesGcm(_) | F::AesCbc(_) | F::AesCbcPad(_) => matches!(operation, Op::Encrypt | Op::Decrypt),
-            F::AesKeyWrap(_) | F::AesKeyWrapPad => matches!(operation, Op::WrapKey | Op::UnwrapKey),
+            F::AesKeyWrap(_) | F::AesKeyWrapPad => {
+                matches!(operation, Op::WrapKey | Op::UnwrapKey | Op::SecureWrapKey | Op::SecureUnwrapKey)
+            }
         }
     }
 }

@@ -181,6 +181,10 @@ vocabulary!(
         WrapKey => "wrapKey",
         /// Unwrap another key.
         UnwrapKey => "unwrapKey",
+        /// Wrap a key that is drawn inside and seen by nobody.
+        SecureWrapKey => "secureWrapKey",
+        /// Unwrap such a key towards an attested environment.
+        SecureUnwrapKey => "secureUnwrapKey",
         /// Take in a wrapped key (BYOK); excludes all others.
         Import => "import",
         /// Give the key out under a release policy.
@@ -197,6 +201,11 @@ impl KeyOperations {
     /// Whether the operation is in the set.
     pub const fn contains(self, operation: KeyOperation) -> bool {
         self.0 & (1 << operation as u16) != 0
+    }
+
+    /// Whether it has an operation that only attested environments profit from.
+    pub const fn has_secure(self) -> bool {
+        self.contains(KeyOperation::SecureWrapKey) || self.contains(KeyOperation::SecureUnwrapKey)
     }
 
     /// Whether the set is empty.

@@ -113,16 +113,12 @@ impl Hsm<'_> {
         };
         let terms = terms.clone();
         let release = match &existing {
-            None => terms.first()?,
+            None => terms.first(record.operations)?,
             Some(stored) => {
                 let (_, latest) = self.version_record(&permit, &stored.value, None).await?;
-                terms.after(&latest.value.release)?
+                terms.after(&latest.value.release, record.operations)?
             }
         };
-        if release.is_exportable() && record.operations.contains(KeyOperation::Import) {
-            // What was wrapped for a key exchange key must never be opened outside.
-            return Err(Error::bad_parameter("exportable", "a key exchange key is never released"));
-        }
         let record = VersionRecord { release, ..record.clone() };
         let generation = permit.generation();
         transaction.create(permit.sealer(), generation.version(id, version), &record)?;

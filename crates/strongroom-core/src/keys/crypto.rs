@@ -218,7 +218,8 @@ impl<'a> Hsm<'a> {
         if let Some(algorithm) = algorithm.filter(|algorithm| !algorithm.supports(operation)) {
             return Err(CryptoError::UnsuitableAlgorithm { algorithm }.into());
         }
-        if matches!(operation, KeyOperation::Decrypt | KeyOperation::UnwrapKey | KeyOperation::Import) {
+        let opens = [KeyOperation::Decrypt, KeyOperation::UnwrapKey, KeyOperation::SecureUnwrapKey, KeyOperation::Import];
+        if opens.contains(&operation) {
             self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
         }
         let material = self.material(&permit, name.id, version, record.value.specification).await?;
@@ -227,7 +228,7 @@ impl<'a> Hsm<'a> {
     }
 
     /// Counts what did not open against the caller.
-    fn within_budget<T>(
+    pub(super) fn within_budget<T>(
         &self,
         request: &Request,
         key: KeyId,
@@ -303,8 +304,8 @@ fn action(operation: KeyOperation) -> Result<DataAction> {
         KeyOperation::Decrypt => Ok(DataAction::KeysDecrypt),
         KeyOperation::Sign => Ok(DataAction::KeysSign),
         KeyOperation::Verify => Ok(DataAction::KeysVerify),
-        KeyOperation::WrapKey => Ok(DataAction::KeysWrap),
-        KeyOperation::UnwrapKey => Ok(DataAction::KeysUnwrap),
+        KeyOperation::WrapKey | KeyOperation::SecureWrapKey => Ok(DataAction::KeysWrap),
+        KeyOperation::UnwrapKey | KeyOperation::SecureUnwrapKey => Ok(DataAction::KeysUnwrap),
         KeyOperation::Export => Ok(DataAction::KeysRelease),
         KeyOperation::Import => Ok(DataAction::KeysImport),
     }
@@ -316,7 +317,8 @@ fn check_usable(name: &KeyName, record: &VersionRecord, operation: KeyOperation,
     if !record.enabled {
         return Err(Error::KeyDisabled { name: name.clone() });
     }
-    if matches!(operation, KeyOperation::Encrypt | KeyOperation::Sign | KeyOperation::WrapKey) {
+    let protects = [KeyOperation::Encrypt, KeyOperation::Sign, KeyOperation::WrapKey, KeyOperation::SecureWrapKey];
+    if protects.contains(&operation) {
         let outside = |problem| Err(Error::KeyOutsideValidity { name: name.clone(), problem });
         if record.not_before.is_some_and(|not_before| now < not_before) {
             return outside("not yet valid");

@@ -272,6 +272,9 @@ pub(super) fn default_operations(key_type: KeyType) -> KeyOperations {
 
 /// Checks `key_ops` against the type of key. A key exchange key is RSA and does nothing but `import`.
 pub(super) fn check_operations(key_type: KeyType, operations: KeyOperations) -> Result<()> {
+    if operations.has_secure() {
+        return check_secure_operations(key_type, operations);
+    }
     if key_type == KeyType::RsaHsm && operations.contains(KeyOperation::Import) {
         return match operations.iter().count() {
             1 => Ok(()),
@@ -283,6 +286,21 @@ pub(super) fn check_operations(key_type: KeyType, operations: KeyOperations) -> 
         None => Ok(()),
         Some(operation) => {
             Err(Error::bad_parameter("key_ops", format!("{operation} is not possible for keys of type {key_type}")))
+        }
+    }
+}
+
+/// A key for secure wrap and unwrap does nothing else: with `unwrapKey` beside it, its policy would mean nothing.
+fn check_secure_operations(key_type: KeyType, operations: KeyOperations) -> Result<()> {
+    let secure = [KeyOperation::SecureWrapKey, KeyOperation::SecureUnwrapKey];
+    if operations.iter().any(|operation| !secure.contains(&operation)) {
+        let problem = "secureWrapKey and secureUnwrapKey exclude all other operations";
+        return Err(Error::bad_parameter("key_ops", problem));
+    }
+    match key_type {
+        KeyType::RsaHsm | KeyType::OctHsm => Ok(()),
+        KeyType::EcHsm => {
+            Err(Error::bad_parameter("key_ops", format!("keys of type {key_type} do not wrap other keys")))
         }
     }
 }

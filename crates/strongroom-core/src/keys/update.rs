@@ -52,7 +52,7 @@ impl Hsm<'_> {
             expires,
             updated: request.received,
             tags: change.tags.clone().unwrap_or_else(|| current.tags.clone()),
-            release: change.release.clone().after(&current.release)?,
+            release: change.release.clone().after(&current.release, operations)?,
             ..current.clone()
         };
         let mut transaction = permit.transaction().detail(format!("key {} version {version}", reference.name));

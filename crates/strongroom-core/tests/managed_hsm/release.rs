@@ -8,9 +8,11 @@ use strongroom_core::identity::token::{Claims, ParsedToken, TokenError, Verifica
 use strongroom_core::keys::{CreateKey, KeyAttributes, Origin, ReleaseOrder, ReleaseTerms, UpdateKey};
 use strongroom_core::ports::AttestationAuthorities;
 use strongroom_crypto::digest::sha256;
-use strongroom_crypto::{KeyMaterial, KeySpecification, PublicKey, RsaPrivateKey, SystemEntropy};
+use strongroom_crypto::{CryptoError, KeyMaterial, KeySpecification, PublicKey, RsaPrivateKey, SystemEntropy};
 use strongroom_testkit::START;
-use strongroom_types::{Algorithm, DataAction, KeyEncryptionAlgorithm, RsaSize, Timestamp};
+use strongroom_types::{
+    Algorithm, CurveName, DataAction, KeyEncryptionAlgorithm, KeyOperation, RsaSize, SymmetricSize, Timestamp,
+};
 
 use crate::support::{CRYPTO_SERVICE_RELEASE, World, ec, exportable, stranger};
 
@@ -201,4 +203,61 @@ async fn nothing_is_released_while_the_audit_log_cannot_be_written() {
     world.test.audit.fail();
     let refused = world.hsm().await.release_key(&world.administration(), &key, &authority.order(), &authority).await;
     assert!(matches!(refused, Err(Error::AuditUnavailable)), "{refused:?}");
+}
+
+fn secure(authority: &str) -> CreateKey {
+    let mut wanted = exportable(authority, false);
+    wanted.release.exportable = None;
+    wanted.operations = Some([KeyOperation::SecureWrapKey, KeyOperation::SecureUnwrapKey].into_iter().collect());
+    CreateKey { specification: KeySpecification::Oct(SymmetricSize::Bits256), ..wanted }
+}
+
+#[tokio::test]
+async fn a_securely_wrapped_key_is_unwrapped_for_an_attested_environment_only() {
+    let (world, authority) = (World::active().await, Authority::new());
+    let hsm = world.hsm().await;
+    let request = || world.administration();
+    let kek = world.create("kek", secure(AUTHORITY)).await;
+    let wrapped = hsm.secure_wrap_key(&request(), &kek, Algorithm::A256Kw).await.unwrap().value;
+    assert_eq!(wrapped.len(), 40);
+    let target = authority.order().target;
+    let unwrap = async |wrapped: &[u8], target: &str| {
+        hsm.secure_unwrap_key(&request(), &kek, Algorithm::A256Kw, wrapped.to_vec(), target, &authority).await
+    };
+    let sent = unwrap(&wrapped, &target).await.unwrap();
+    assert_eq!(sent.value.len(), 256 + 40, "a key under RSA-2048, and 32 bytes under that");
+    let other = authority.order_with("trusted", json!(false)).target;
+    assert_eq!(problem(unwrap(&wrapped, &other).await), AttestationProblem::ClaimsNotMet);
+    let mut altered = wrapped.clone();
+    altered[0] ^= 1;
+    let refused = unwrap(&altered, &target).await;
+    assert!(matches!(refused, Err(Error::Crypto(CryptoError::Rejected))), "{refused:?}");
+
+    let plain = hsm.unwrap_key(&request(), &kek, Algorithm::A256Kw, wrapped.clone()).await;
+    assert!(matches!(plain, Err(Error::OperationNotPermitted { .. })), "{plain:?}");
+    let ordinary =
+        UpdateKey { operations: Some([KeyOperation::UnwrapKey].into_iter().collect()), ..UpdateKey::default() };
+    let refused = hsm.update_key(&request(), &kek, &ordinary).await;
+    assert!(matches!(refused, Err(Error::BadParameter { .. })), "{refused:?}");
+    let refused = hsm.release_key(&request(), &kek, &authority.order(), &authority).await;
+    assert!(matches!(refused, Err(Error::OperationNotPermitted { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn secure_operations_stand_alone_and_fit_their_keys() {
+    let world = World::active().await;
+    let hsm = world.hsm().await;
+    let mixed = [KeyOperation::SecureUnwrapKey, KeyOperation::UnwrapKey].into_iter().collect();
+    for wanted in [
+        CreateKey { operations: Some(mixed), ..secure(AUTHORITY) },
+        CreateKey { specification: KeySpecification::Ec(CurveName::P256), ..secure(AUTHORITY) },
+        CreateKey { release: ReleaseTerms::default(), ..secure(AUTHORITY) },
+        CreateKey { release: exportable(AUTHORITY, false).release, ..secure(AUTHORITY) },
+    ] {
+        let refused = hsm.create_key(&world.administration(), &"kek".parse().unwrap(), wanted).await;
+        assert!(matches!(refused, Err(Error::BadParameter { .. })), "{refused:?}");
+    }
+    let kek = world.create("kek", secure(AUTHORITY)).await;
+    let refused = hsm.secure_wrap_key(&world.administration(), &kek, Algorithm::RsaOaep).await;
+    assert!(matches!(refused, Err(Error::Crypto(CryptoError::UnsuitableAlgorithm { .. }))), "{refused:?}");
 }

@@ -181,6 +181,8 @@ impl DataPlane {
             OperationId::UnwrapKey => keys::unwrap(&call).await,
             OperationId::GetKeyAttestation => attestation::get(&call).await,
             OperationId::ReleaseKey => release::release(&call).await,
+            OperationId::SecureWrapKey => release::secure_wrap(&call).await,
+            OperationId::SecureUnwrapKey => release::secure_unwrap(&call).await,
             OperationId::GetRandomBytes => keys::random(&call).await,
             OperationId::ListDeletedKeys => keys::list_deleted(&call).await,
             OperationId::GetDeletedKey => keys::get_deleted(&call).await,

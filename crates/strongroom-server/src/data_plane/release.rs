@@ -3,8 +3,8 @@
 use http::StatusCode;
 use strongroom_api::keys as api;
 use strongroom_core::Error;
-use strongroom_core::keys::{ReleaseOrder, ReleasedKey};
-use strongroom_types::{KeyEncryptionAlgorithm, KeyType};
+use strongroom_core::keys::{Encrypted, ReleaseOrder, ReleasedKey};
+use strongroom_types::{Algorithm, KeyEncryptionAlgorithm, KeyType};
 
 use super::wire::{self, required, text};
 use super::{ApiError, Call};
@@ -29,6 +29,28 @@ pub(super) async fn release(call: &Call<'_>) -> Answer {
     let payload = payload(call, released, encryption, nonce)?;
     let value = call.core.sign_statement(&signer, "JWT", &payload).await?;
     Ok(json(StatusCode::OK, &api::KeyReleaseResult { value }))
+}
+
+pub(super) async fn secure_wrap(call: &Call<'_>) -> Answer {
+    let api::SecureKeyOperationParameters { alg, .. } = wire::body(&call.inbound.body)?;
+    let algorithm = wire::algorithm(call, alg)?;
+    let made = call.hsm.secure_wrap_key(call.request, &wire::key_reference(call)?, algorithm).await?;
+    Ok(secure_result(call, algorithm, &made))
+}
+
+pub(super) async fn secure_unwrap(call: &Call<'_>) -> Answer {
+    let api::SecureKeyOperationParameters { alg, value, target } = wire::body(&call.inbound.body)?;
+    let algorithm = wire::algorithm(call, alg)?;
+    let wrapped = wire::binary("value", &required("value", value)?)?;
+    let target = required("target", target)?;
+    let (key, authorities) = (wire::key_reference(call)?, &call.release.authorities);
+    let made = call.hsm.secure_unwrap_key(call.request, &key, algorithm, wrapped, &target, authorities).await?;
+    Ok(secure_result(call, algorithm, &made))
+}
+
+fn secure_result(call: &Call<'_>, algorithm: Algorithm, made: &Encrypted) -> Outbound {
+    let (alg, kid) = (algorithm.as_str(), wire::kid(call, &made.key));
+    json(StatusCode::OK, &api::SecureKeyOperationResult { alg, kid, value: text(&made.value) })
 }
 
 /// What is signed about a released key (data-plane.md "Secure key release").

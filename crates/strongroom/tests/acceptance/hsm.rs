@@ -83,6 +83,12 @@ impl<'a> Hsm<'a> {
         self.send(&Method::POST, path, Some(body))
     }
 
+    /// A call that only the newest api-version has.
+    pub(crate) fn post_newest(&self, path: &str, body: &Value) -> Answer {
+        let url = format!("{}{path}?api-version=2026-04-01", self.url);
+        self.rest.send(&Method::POST, &url, Some(&self.token), Some(body))
+    }
+
     pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
         self.send(&Method::PATCH, path, Some(body))
     }

@@ -128,6 +128,41 @@ fn every_doubt_about_the_environment_keeps_the_key_inside() {
 }
 
 #[test]
+fn a_key_nobody_has_seen_goes_from_the_hsm_to_an_attested_environment() {
+    let (authority, tee) = (Authority::start(Conduct::Proper), Environment::start());
+    let mut deployment = deployment(&[&authority]);
+    let rest = deployment.rest();
+    let hsm = Hsm::activated(&rest, HSM);
+    let target = authority.issuer.token(&tee.claims());
+    for (name, kind, alg) in [("rsa", "RSA-HSM", "RSA-OAEP-256"), ("oct", "oct-HSM", "A256KW")] {
+        let body = json!({
+            "kty": kind,
+            "key_ops": ["secureWrapKey", "secureUnwrapKey"],
+            "release_policy": {"data": URL_SAFE_NO_PAD.encode(authority.policy().to_string())},
+        });
+        let made = hsm.post(&format!("/keys/{name}/create"), &body).expect(200);
+        assert_eq!(made["attributes"]["exportable"], false);
+        let newest = |verb: &str, body: &Value| hsm.post_newest(&format!("/keys/{name}/{verb}"), body);
+        let wrapped = newest("securewrapkey", &json!({"alg": alg})).expect(200);
+        assert_eq!((&wrapped["alg"], &wrapped["kid"]), (&json!(alg), &made["key"]["kid"]));
+        let unwrap = json!({"alg": alg, "value": wrapped["value"], "target": target});
+        let sent = newest("secureunwrapkey", &unwrap).expect(200);
+        let once = tee.unwrap(sent["value"].as_str().expect("a wrapped key"));
+        let sent = newest("secureunwrapkey", &unwrap).expect(200);
+        let twice = tee.unwrap(sent["value"].as_str().expect("a wrapped key"));
+        assert_eq!((once.len(), &once), (64, &twice), "the same 256-bit key each time");
+        let mut claims = tee.claims();
+        claims["x-ms-isolation-tee"] = json!({});
+        let other = json!({"alg": alg, "value": wrapped["value"], "target": authority.issuer.token(&claims)});
+        expect_refused(&newest("secureunwrapkey", &other), "do not meet the release policy");
+        let plain = json!({"alg": alg, "value": wrapped["value"]});
+        hsm.post(&format!("/keys/{name}/unwrapkey"), &plain).expect_error(403, "Forbidden");
+    }
+    hsm.post("/keys/rsa/securewrapkey", &json!({"alg": "RSA-OAEP-256"})).expect_error(400, "BadParameter");
+    deployment.stop();
+}
+
+#[test]
 fn a_listed_authority_is_trusted_by_its_own_ca_file() {
     let (authority, tee) = (Authority::start(Conduct::Proper), Environment::start());
     let mut deployment = Deployment::start_with(|_| {

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use strongroom_types::{KeyOperation, KeyOperations};
 
 use super::*;
 
@@ -175,24 +176,39 @@ fn each_authority_answers_for_its_own_conditions_only() {
 
 #[test]
 fn one_of_exportable_and_policy_without_the_other_is_refused_and_neither_can_be_changed_later() {
+    let none = KeyOperations::default();
     let policy = || parse(&with(&json!({"claim": "a", "equals": 1}))).unwrap();
     let other = || parse(&with(&json!({"claim": "a", "equals": 2}))).unwrap();
     let terms = |exportable, policy| ReleaseTerms { exportable, policy };
-    assert!(terms(Some(true), None).first().is_err());
-    assert!(terms(None, Some(policy())).first().is_err());
-    let plain = terms(None, None).first().unwrap();
-    assert!(terms(Some(true), Some(policy())).after(&plain).is_err());
-    assert!(terms(None, Some(policy())).after(&plain).is_err());
-    let free = terms(Some(true), Some(policy())).first().unwrap();
-    assert!(terms(Some(false), None).after(&free).is_err());
-    assert_eq!(terms(None, None).after(&free).unwrap(), free);
-    let changed = terms(None, Some(other())).after(&free).unwrap();
+    assert!(terms(Some(true), None).first(none).is_err());
+    assert!(terms(None, Some(policy())).first(none).is_err());
+    let plain = terms(None, None).first(none).unwrap();
+    assert!(terms(Some(true), Some(policy())).after(&plain, none).is_err());
+    assert!(terms(None, Some(policy())).after(&plain, none).is_err());
+    let free = terms(Some(true), Some(policy())).first(none).unwrap();
+    assert!(terms(Some(false), None).after(&free, none).is_err());
+    assert_eq!(terms(None, None).after(&free, none).unwrap(), free);
+    let changed = terms(None, Some(other())).after(&free, none).unwrap();
     assert_eq!(changed.policy(), Some(&other()));
     let sealed = || ReleasePolicy { immutable: true, ..policy() };
-    let bound = terms(None, Some(sealed())).after(&changed).unwrap();
-    assert!(terms(None, Some(policy())).after(&bound).is_err(), "immutable is not undone");
-    assert!(terms(None, Some(ReleasePolicy { immutable: true, ..other() })).after(&bound).is_err());
-    assert_eq!(terms(Some(true), Some(sealed())).after(&bound).unwrap(), bound);
+    let bound = terms(None, Some(sealed())).after(&changed, none).unwrap();
+    assert!(terms(None, Some(policy())).after(&bound, none).is_err(), "immutable is not undone");
+    assert!(terms(None, Some(ReleasePolicy { immutable: true, ..other() })).after(&bound, none).is_err());
+    assert_eq!(terms(Some(true), Some(sealed())).after(&bound, none).unwrap(), bound);
+}
+
+#[test]
+fn a_key_for_secure_wrapping_has_a_policy_and_does_not_leave_and_cannot_become_an_ordinary_one() {
+    let policy = || parse(&with(&json!({"claim": "a", "equals": 1}))).unwrap();
+    let secure: KeyOperations = [KeyOperation::SecureUnwrapKey].into_iter().collect();
+    let ordinary: KeyOperations = [KeyOperation::UnwrapKey].into_iter().collect();
+    let terms = |exportable, policy| ReleaseTerms { exportable, policy };
+    assert!(terms(None, None).first(secure).is_err());
+    assert!(terms(Some(true), Some(policy())).first(secure).is_err());
+    let kept = terms(Some(false), Some(policy())).first(secure).unwrap();
+    assert!(!kept.is_exportable() && kept.policy().is_some());
+    assert!(terms(None, None).after(&kept, secure).is_ok());
+    assert!(terms(None, None).after(&kept, ordinary).is_err(), "that would go around the policy");
 }
 
 fn any_operand() -> impl Strategy<Value = Value> {
