@@ -101,13 +101,16 @@ pub struct StatedHsm {
 /// A key's past, as far as this instance knows it.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatedHistory {
-    /// `generated`, `imported` or `restored`.
+    /// `generated` or `imported`.
     pub origin: &'static str,
     /// How often it was released.
     pub releases: u64,
-    /// How often a backup was made that holds it; absent if that is not counted.
+    /// When a key backup that holds it was last made, unix seconds; absent if none is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backups: Option<u64>,
+    pub backed_up: Option<i64>,
+    /// When it came out of a key backup, unix seconds; absent if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<i64>,
 }
 
 /// What keeps a key.

@@ -1,7 +1,7 @@
 //! What can be said of a key to somebody who has to believe it: where it came from, whether it may leave or has left, and
 //! what protects it.
 
-use strongroom_types::{DataAction, DeploymentId, DomainId, Epoch, InstanceId, Scope};
+use strongroom_types::{DataAction, DeploymentId, DomainId, Epoch, InstanceId, Scope, Timestamp};
 
 use crate::hsm::Hsm;
 use crate::keys::record::{Key, KeyReference, Origin};
@@ -17,6 +17,10 @@ pub struct KeyProvenance {
     pub origin: Origin,
     /// How often it was released, as far as this instance knows.
     pub releases: u64,
+    /// When a key backup that holds it was last made, as far as this instance knows.
+    pub backed_up: Option<Timestamp>,
+    /// When the key came out of a key backup, if it did; its versions that are not newer came with it.
+    pub restored: Option<Timestamp>,
     /// The deployment.
     pub deployment: DeploymentId,
     /// This life of the HSM's name.
@@ -40,6 +44,8 @@ impl Hsm<'_> {
         Ok(KeyProvenance {
             origin: record.value.origin,
             releases: record.value.releases,
+            backed_up: name.value.backed_up,
+            restored: name.value.restored,
             key: record.value.show(self.record(), &name.value.name, version),
             deployment: self.core().deployment().id,
             instance: self.instance(),

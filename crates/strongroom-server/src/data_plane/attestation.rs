@@ -7,6 +7,7 @@ use strongroom_core::keys::{Key, KeyProvenance, ReleasePolicy};
 use strongroom_core::statement::StatementSigner;
 use strongroom_crypto::PublicKey;
 use strongroom_crypto::digest::sha256;
+use strongroom_types::Timestamp;
 
 use super::wire::{self, text};
 use super::{ApiError, Call};
@@ -38,7 +39,7 @@ async fn sign(call: &Call<'_>, signer: &StatementSigner, statement: api::KeyStat
 }
 
 fn statement(call: &Call<'_>, provenance: &KeyProvenance, part: api::KeyPart) -> api::KeyStatement {
-    let KeyProvenance { key, origin, releases, deployment, instance, domain, epoch, root_provider } = provenance;
+    let KeyProvenance { key, deployment, instance, domain, epoch, root_provider, .. } = provenance;
     let record = call.hsm.record();
     let is_private = part == api::KeyPart::Private;
     api::KeyStatement {
@@ -54,13 +55,23 @@ fn statement(call: &Call<'_>, provenance: &KeyProvenance, part: api::KeyPart) ->
             epoch: epoch.number(),
             deployment: deployment.to_string(),
         },
-        history: is_private.then(|| api::StatedHistory { origin: origin.as_str(), releases: *releases, backups: None }),
+        history: is_private.then(|| history(provenance)),
         protection: is_private.then_some(api::StatedProtection {
             boundary: "software-process",
             root_provider,
             certifications: [],
         }),
         jwk: (!is_private).then(|| wire::json_web_key(call, key)),
+    }
+}
+
+fn history(provenance: &KeyProvenance) -> api::StatedHistory {
+    let KeyProvenance { origin, releases, backed_up, restored, .. } = provenance;
+    api::StatedHistory {
+        origin: origin.as_str(),
+        releases: *releases,
+        backed_up: backed_up.map(Timestamp::seconds),
+        restored: restored.map(Timestamp::seconds),
     }
 }
 

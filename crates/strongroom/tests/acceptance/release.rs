@@ -236,6 +236,9 @@ fn anybody_can_verify_what_is_attested_of_a_key() {
     let oct = verify("/keys/oct/attestation");
     assert_eq!((&oct["public"], &oct["private"]["key"]["thumbprint"]), (&Value::Null, &Value::Null));
     assert_eq!(oct["private"]["history"]["releases"], 0);
+    hsm.post("/keys/oct/backup", &json!({})).expect(200);
+    let history = verify("/keys/oct/attestation")["private"]["history"].clone();
+    assert!(history["backed_up"].is_i64() && history["restored"].is_null(), "{history}");
     assert_eq!(hsm.get("/keys/ec").expect(200)["attributes"]["attestation"], Value::Null);
     deployment.stop();
 }
