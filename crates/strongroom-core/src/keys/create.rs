@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{KeyMaterial, KeySpecification};
-use strongroom_types::{DataAction, KeyId, KeyName, KeyOperation, KeyOperations, KeyVersion, Scope, Timestamp};
+use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Scope, Timestamp};
 
 use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{

@@ -218,7 +218,8 @@ impl<'a> Hsm<'a> {
         if let Some(algorithm) = algorithm.filter(|algorithm| !algorithm.supports(operation)) {
             return Err(CryptoError::UnsuitableAlgorithm { algorithm }.into());
         }
-        let opens = [KeyOperation::Decrypt, KeyOperation::UnwrapKey, KeyOperation::SecureUnwrapKey, KeyOperation::Import];
+        let opens =
+            [KeyOperation::Decrypt, KeyOperation::UnwrapKey, KeyOperation::SecureUnwrapKey, KeyOperation::Import];
         if opens.contains(&operation) {
             self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
         }

@@ -198,6 +198,16 @@ fn one_of_exportable_and_policy_without_the_other_is_refused_and_neither_can_be_
 }
 
 #[test]
+fn an_exportable_key_is_no_key_exchange_key_and_does_not_become_one() {
+    let policy = || parse(&with(&json!({"claim": "a", "equals": 1}))).unwrap();
+    let import: KeyOperations = [KeyOperation::Import].into_iter().collect();
+    let terms = |exportable, policy| ReleaseTerms { exportable, policy };
+    assert!(terms(Some(true), Some(policy())).first(import).is_err());
+    let exportable = terms(Some(true), Some(policy())).first(KeyOperations::default()).unwrap();
+    assert!(terms(None, None).after(&exportable, import).is_err());
+}
+
+#[test]
 fn a_key_for_secure_wrapping_has_a_policy_and_does_not_leave_and_cannot_become_an_ordinary_one() {
     let policy = || parse(&with(&json!({"claim": "a", "equals": 1}))).unwrap();
     let secure: KeyOperations = [KeyOperation::SecureUnwrapKey].into_iter().collect();
