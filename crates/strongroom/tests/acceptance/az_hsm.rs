@@ -12,7 +12,7 @@ const HSM: &str = "ContosoMHSM";
 
 #[test]
 fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let az = Az::signed_in(&deployment);
     let created = create(&az, &deployment);
     assert_eq!(created["name"], HSM);

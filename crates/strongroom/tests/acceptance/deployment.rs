@@ -13,10 +13,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::environment::{now, path};
+use crate::relay::{Certificate, Relay};
 use crate::rest::Rest;
 
 /// A deployment; dropping it kills the server and, when the test failed, prints the server's log.
 pub(crate) struct Deployment {
+    // Before the server in the order of dropping: what it passes on ends first.
+    _relay: Option<Relay>,
     folder: TempDir,
     ports: Ports,
     server: Option<Child>,
@@ -28,15 +31,26 @@ impl Deployment {
         Self::start_with(|_| String::new())
     }
 
+    /// First start behind a relay that keeps what official clients say, for the comparison with the reference.
+    pub(crate) fn start_recorded() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ports = Ports { behind: free_port(), ..Ports::free() };
+        let certificate = Certificate::make(folder.path());
+        let relay = Relay::start(ports.https, ports.behind, &certificate);
+        Self::begin(folder, ports, Some(relay), &certificate.configuration(ports.https))
+    }
+
     /// First start with a configuration file; `configuration` gets the port of the listener.
     pub(crate) fn start_with(configuration: impl FnOnce(&Ports) -> String) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports::free();
-        let text = configuration(&ports);
+        Self::begin(tempfile::tempdir().expect("a temporary folder"), ports, None, &configuration(&ports))
+    }
+
+    fn begin(folder: TempDir, ports: Ports, relay: Option<Relay>, text: &str) -> Self {
         if !text.is_empty() {
             fs::write(folder.path().join("strongroom.toml"), text).expect("the configuration is written");
         }
-        let mut deployment = Self { folder, ports, server: None };
+        let mut deployment = Self { _relay: relay, folder, ports, server: None };
         let started = now();
         deployment.run();
         println!("first start to first answer: {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
@@ -166,20 +180,24 @@ impl Drop for Deployment {
 /// The ports of one deployment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
+    /// Where clients go.
     pub(crate) https: u16,
     pub(crate) metadata: u16,
+    /// Where the server listens: the same, unless there is a relay in front.
+    behind: u16,
 }
 
 impl Ports {
     /// Two ports nobody listens on, below the range from which the kernel takes ports for outgoing connections: so a
     /// server that is killed and started again finds its port free.
     pub(crate) fn free() -> Self {
-        Self { https: free_port(), metadata: free_port() }
+        let https = free_port();
+        Self { https, metadata: free_port(), behind: https }
     }
 
     /// Hands them to a command that serves.
     pub(crate) fn listen(self, command: &mut Command) {
-        command.args(["--listen", &format!("127.0.0.1:{}", self.https)]);
+        command.args(["--listen", &format!("127.0.0.1:{}", self.behind)]);
         command.args(["--imds", &format!("127.0.0.1:{}", self.metadata)]);
     }
 }

@@ -43,12 +43,22 @@ pub(crate) fn java_walk() -> PathBuf {
     client("java/classes/Walk.class").ancestors().nth(2).expect("it is below a folder").to_owned()
 }
 
+/// The Python that has what reads the OpenAPI reference.
+pub(crate) fn openapi_python() -> PathBuf {
+    client("openapi/bin/python")
+}
+
 /// How often the crash test kills the server.
 pub(crate) fn kills() -> u32 {
     match variable("STRONGROOM_TEST_KILLS") {
         Some(text) => text.parse().expect("STRONGROOM_TEST_KILLS is a number"),
         None => KILLS_BY_HAND,
     }
+}
+
+/// Where what is said on the wire is kept; it is not if there is none.
+pub(crate) fn exchanges() -> Option<PathBuf> {
+    variable("STRONGROOM_TEST_EXCHANGES").map(PathBuf::from)
 }
 
 /// The programs the tests may call, as the caller has them.

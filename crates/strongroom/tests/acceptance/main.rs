@@ -35,6 +35,8 @@ mod device_page;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod exchanges;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod hsm;
@@ -49,14 +51,20 @@ mod python_sdk;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod release;
 #[cfg(test)]
 mod rest;
+#[cfg(test)]
+mod schema_fuzzing;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod wrapping_keys;

@@ -11,7 +11,7 @@ use crate::{az, environment};
 
 #[test]
 fn a_bare_default_credential_creates_signs_verifies_wraps_and_unwraps() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     Hsm::activated(&rest, "python-hsm");
     let url = rest.hsm_url("python-hsm");

@@ -10,11 +10,14 @@ use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::exchanges::{Exchange, Exchanges};
+
 /// A client of one deployment, acting as the principal of its `client.env`.
 pub(crate) struct Rest {
     runtime: Runtime,
     client: Client,
     variables: BTreeMap<String, String>,
+    exchanges: Exchanges,
 }
 
 impl Rest {
@@ -24,13 +27,14 @@ impl Rest {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let authority = fs::read(&variables["STRONGROOM_CA_FILE"]).expect("the CA file is there");
         let client = Client::builder()
-            .tls_certs_only([Certificate::from_pem(&authority).expect("the CA file is a certificate")])
+            .tls_certs_only(Certificate::from_pem_bundle(&authority).expect("the CA file holds certificates"))
             .dns_resolver(Loopback)
+            .user_agent(USER_AGENT)
             .timeout(ANSWER_MAX)
             .no_proxy()
             .build()
             .expect("a client");
-        Self { runtime, client, variables }
+        Self { runtime, client, variables, exchanges: Exchanges::of_this_test() }
     }
 
     /// A variable of `client.env`.
@@ -78,12 +82,26 @@ impl Rest {
     }
 
     pub(crate) fn finish(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
-        self.runtime.block_on(async {
-            let response = request.send().await?;
+        let request = request.build()?;
+        let (method, url) = (request.method().clone(), request.url().to_string());
+        let body = request.body().and_then(|body| body.as_bytes()).unwrap_or_default().to_vec();
+        let answer = self.runtime.block_on(async {
+            let response = self.client.execute(request).await?;
             let status = response.status().as_u16();
             let headers = response.headers().clone();
-            Ok(Answer { status, headers, text: response.text().await? })
-        })
+            Ok::<_, reqwest::Error>(Answer { status, headers, text: response.text().await? })
+        })?;
+        let content_type = answer.headers.get("content-type").and_then(|value| value.to_str().ok());
+        self.exchanges.keep(&Exchange {
+            method: method.as_str(),
+            url: &url,
+            user_agent: USER_AGENT,
+            request: &body,
+            status: answer.status,
+            content_type: content_type.unwrap_or_default(),
+            answer: answer.text.as_bytes(),
+        });
+        Ok(answer)
     }
 
     /// A token of the bootstrap principal for a resource.
@@ -183,7 +201,7 @@ impl Answer {
 }
 
 /// Finds every name on loopback: these tests need no name service.
-struct Loopback;
+pub(crate) struct Loopback;
 
 impl Resolve for Loopback {
     fn resolve(&self, _: Name) -> Resolving {
@@ -195,5 +213,8 @@ impl Resolve for Loopback {
 
 /// What the Azure CLI asks for.
 pub(crate) const ARM_VERSION: &str = "2026-02-01";
+
+/// Who we are, in audit logs and in the kept exchanges.
+const USER_AGENT: &str = "strongroom-acceptance-tests";
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);

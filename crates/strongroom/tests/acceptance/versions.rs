@@ -1,0 +1,191 @@
+//! Every operation under every api-version that has it, over plain HTTP: what no single client covers.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::deployment::Deployment;
+use crate::hsm::Hsm;
+use crate::rest::{Answer, Rest};
+use crate::wrapping_keys::WrappingKeys;
+
+/// Spellings of api-versions that clients send, oldest first.
+const VERSIONS: [&str; 14] = [
+    "7.0",
+    "7.1",
+    "7.2-preview",
+    "7.2",
+    "7.3",
+    "7.4",
+    "7.5-preview.1",
+    "7.5",
+    "7.6-preview.2",
+    "7.6",
+    "2025-06-01-preview",
+    "2025-07-01",
+    "2026-01-01-preview",
+    "2026-04-01",
+];
+
+#[test]
+fn every_operation_answers_under_every_api_version_that_has_it() {
+    let mut deployment = Deployment::start();
+    let rest = deployment.rest();
+    let custodians = WrappingKeys::make(3);
+    for (number, version) in VERSIONS.into_iter().enumerate() {
+        let walk = Walk { rest: &rest, name: format!("walk-{number}"), version };
+        walk.activate(&custodians);
+        walk.keys();
+        walk.deleted_keys();
+        walk.key_operations();
+        walk.rotation();
+        walk.roles();
+        walk.settings();
+    }
+    deployment.stop();
+}
+
+/// One api-version, on an HSM of its own.
+struct Walk<'a> {
+    rest: &'a Rest,
+    name: String,
+    version: &'static str,
+}
+
+impl Walk<'_> {
+    /// Asks under the walk's version. An operation that came later must be refused, and answers nothing.
+    #[track_caller]
+    fn ask(&self, since: &str, method: &Method, path: &str, body: Option<&Value>, status: u16) -> Option<Answer> {
+        let glue = if path.contains('?') { '&' } else { '?' };
+        let url = format!("{}{path}{glue}api-version={}", self.rest.hsm_url(&self.name), self.version);
+        let token = self.rest.token(&self.rest.hsm_resource());
+        let answer = self.rest.send(method, &url, Some(&token), body);
+        if !self.has(since) {
+            assert_eq!(answer.status, 400, "{method} {path} came with {since}, this is {}: {answer:?}", self.version);
+            return None;
+        }
+        assert_eq!(answer.status, status, "{method} {path} under {}: {answer:?}", self.version);
+        Some(answer)
+    }
+
+    /// Whether the walk's version has what came with another one.
+    fn has(&self, since: &str) -> bool {
+        let place = |wanted: &str| VERSIONS.iter().position(|version| *version == wanted);
+        place(self.version) >= place(since)
+    }
+
+    fn activate(&self, custodians: &WrappingKeys) {
+        let hsm = Hsm::created(self.rest, &self.name);
+        if !self.has(LOCAL_RBAC) {
+            hsm.activate(custodians);
+            hsm.grant_key_roles();
+            return;
+        }
+        let body = json!({"certificates": custodians.jwks(), "required": 2});
+        self.ask(LOCAL_RBAC, &Method::POST, "/securitydomain/download", Some(&body), 202);
+        self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain/download/pending", None, 200);
+        hsm.grant_key_roles();
+    }
+
+    fn keys(&self) {
+        let body = json!({"kty": "EC-HSM", "crv": "P-256", "tags": {"purpose": "walk"}});
+        let created = self.ask(FIRST, &Method::POST, "/keys/walked/create", Some(&body), 200);
+        let bundle = created.expect("keys are as old as versions").json();
+        let kid = bundle["key"]["kid"].as_str().expect("a key has an identifier");
+        let version = kid.rsplit('/').next().expect("it ends with the version");
+        self.ask(FIRST, &Method::GET, "/keys/walked", None, 200);
+        self.ask(FIRST, &Method::GET, &format!("/keys/walked/{version}"), None, 200);
+        self.ask(FIRST, &Method::GET, "/keys?maxresults=1", None, 200);
+        self.ask(FIRST, &Method::GET, "/keys/walked/versions", None, 200);
+        self.ask(ATTESTATION, &Method::GET, "/keys/walked/attestation", None, 200);
+        let body = json!({"key": {"kty": "oct-HSM", "k": "A".repeat(22)}});
+        self.ask(FIRST, &Method::PUT, "/keys/imported", Some(&body), 200);
+        let body = json!({"attributes": {"enabled": true}, "tags": {"purpose": "walked"}});
+        self.ask(FIRST, &Method::PATCH, &format!("/keys/walked/{version}"), Some(&body), 200);
+    }
+
+    fn deleted_keys(&self) {
+        let body = json!({"kty": "EC-HSM"});
+        self.ask(FIRST, &Method::POST, "/keys/leaving/create", Some(&body), 200);
+        let backup = self.ask(FIRST, &Method::POST, "/keys/leaving/backup", None, 200);
+        self.ask(FIRST, &Method::DELETE, "/keys/leaving", None, 200);
+        self.ask(FIRST, &Method::GET, "/deletedkeys", None, 200);
+        self.ask(FIRST, &Method::GET, "/deletedkeys/leaving", None, 200);
+        self.ask(FIRST, &Method::POST, "/deletedkeys/leaving/recover", None, 200);
+        self.ask(FIRST, &Method::DELETE, "/keys/leaving", None, 200);
+        self.ask(FIRST, &Method::DELETE, "/deletedkeys/leaving", None, 204);
+        let backup = backup.expect("it is as old as versions").json();
+        self.ask(FIRST, &Method::POST, "/keys/restore", Some(&backup), 200);
+    }
+
+    fn rotation(&self) {
+        let body = json!({
+            "lifetimeActions": [{"trigger": {"timeAfterCreate": "P30D"}, "action": {"type": "Rotate"}}],
+            "attributes": {"expiryTime": "P90D"},
+        });
+        self.ask(ROTATION, &Method::PUT, "/keys/walked/rotationpolicy", Some(&body), 200);
+        self.ask(ROTATION, &Method::GET, "/keys/walked/rotationpolicy", None, 200);
+        self.ask(ROTATION, &Method::POST, "/keys/walked/rotate", None, 200);
+    }
+
+    fn key_operations(&self) {
+        let value = |answer: Option<Answer>| answer.expect("it is as old as versions").json()["value"].clone();
+        let digest = "A".repeat(43);
+        let body = json!({"alg": "ES256", "value": digest});
+        let signature = value(self.ask(FIRST, &Method::POST, "/keys/walked/sign", Some(&body), 200));
+        let body = json!({"alg": "ES256", "digest": digest, "value": signature});
+        assert_eq!(value(self.ask(FIRST, &Method::POST, "/keys/walked/verify", Some(&body), 200)), true);
+
+        let body = json!({"kty": "oct-HSM", "key_size": 256});
+        self.ask(FIRST, &Method::POST, "/keys/wrapping/create", Some(&body), 200);
+        let body = json!({"alg": "A256KW", "value": digest});
+        let wrapped = value(self.ask(FIRST, &Method::POST, "/keys/wrapping/wrapkey", Some(&body), 200));
+        let body = json!({"alg": "A256KW", "value": wrapped});
+        assert_eq!(value(self.ask(FIRST, &Method::POST, "/keys/wrapping/unwrapkey", Some(&body), 200)), digest);
+        let body = json!({"alg": "A256GCM", "value": "AAEC"});
+        let encrypted = self.ask(FIRST, &Method::POST, "/keys/wrapping/encrypt", Some(&body), 200);
+        let mut body = encrypted.expect("it is as old as versions").json();
+        body["alg"] = json!("A256GCM");
+        assert_eq!(value(self.ask(FIRST, &Method::POST, "/keys/wrapping/decrypt", Some(&body), 200)), "AAEC");
+        self.ask(RANDOM, &Method::POST, "/rng", Some(&json!({"count": 32})), 200);
+    }
+
+    fn roles(&self) {
+        let ask = |method: Method, path: &str, body: Option<&Value>, status| {
+            let path = format!("/providers/Microsoft.Authorization/{path}");
+            self.ask(LOCAL_RBAC, &method, &path, body, status)
+        };
+        let Some(definitions) = ask(Method::GET, "roleDefinitions", None, 200) else { return };
+        let definition = definitions.json()["value"][0].clone();
+        let name = definition["name"].as_str().expect("a definition has a name");
+        ask(Method::GET, &format!("roleDefinitions/{name}"), None, 200);
+        ask(Method::GET, "roleAssignments", None, 200);
+        let assignment = format!("roleAssignments/{}", uuid::Uuid::new_v4());
+        let principal = uuid::Uuid::new_v4().to_string();
+        let body = json!({"properties": {"principalId": principal, "roleDefinitionId": definition["id"]}});
+        ask(Method::PUT, &assignment, Some(&body), 201);
+        ask(Method::GET, &assignment, None, 200);
+        ask(Method::DELETE, &assignment, None, 200);
+        let of_a_key = format!("/keys/walked/providers/Microsoft.Authorization/{assignment}");
+        self.ask(LOCAL_RBAC, &Method::PUT, &of_a_key, Some(&body), 201);
+        let definition = format!("roleDefinitions/{}", uuid::Uuid::new_v4());
+        let permission = json!({"dataActions": ["Microsoft.KeyVault/managedHsm/keys/read/action"]});
+        let body =
+            json!({"properties": {"roleName": "walker", "permissions": [permission], "assignableScopes": ["/"]}});
+        ask(Method::PUT, &definition, Some(&body), 201);
+        ask(Method::DELETE, &definition, None, 200);
+    }
+
+    fn settings(&self) {
+        self.ask(SETTINGS, &Method::GET, "/settings", None, 200);
+        let path = "/settings/AllowKeyManagementOperationsThroughARM";
+        self.ask(SETTINGS, &Method::GET, path, None, 200);
+        self.ask(SETTINGS, &Method::PATCH, path, Some(&json!({"value": "true"})), 200);
+    }
+}
+
+const FIRST: &str = "7.0";
+const LOCAL_RBAC: &str = "7.2-preview";
+const RANDOM: &str = "7.3";
+const ROTATION: &str = "7.3";
+const SETTINGS: &str = "7.4";
+const ATTESTATION: &str = "7.6-preview.2";
