@@ -1,17 +1,17 @@
-//! Private keys under a password: PKCS#8 with PBES2 (RFC 8018 §6.2), as `openssl` writes them.
+//! Private keys under a password: PKCS#8 with PBES2 (RFC 8018 §6.2), as `openssl` reads and writes them.
 //!
 //! Only PBKDF2 with HMAC-SHA-1, -256, -384 or -512 and AES-CBC; everything else is refused.
 
 use std::num::NonZeroU32;
 
 use aws_lc_rs::pbkdf2;
-use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
-use der::{Decode, Reader, SliceReader};
+use der::asn1::{AnyRef, Null, ObjectIdentifier, OctetStringRef};
+use der::{Decode, Encode, Reader, SliceReader, Tag};
 use strongroom_types::{Secret, SymmetricSize};
 
-use crate::CryptoError;
 use crate::aes::AesKey;
 use crate::algorithms::CbcPadding;
+use crate::{CryptoError, Entropy};
 
 /// Decrypts an `EncryptedPrivateKeyInfo` (RFC 5958 §3) to PKCS#8 DER.
 ///
@@ -25,6 +25,31 @@ pub(crate) fn decrypt(der: &[u8], password: &[u8]) -> Result<Secret<Vec<u8>>, Cr
     AesKey::from_bytes(encrypted.size, key.expose())?
         .cbc_decrypt(CbcPadding::Pkcs7, encrypted.iv, encrypted.ciphertext)
         .map_err(|_| CryptoError::MalformedMaterial)
+}
+
+/// Encrypts PKCS#8 DER: PBKDF2 with HMAC-SHA-256, AES-256-CBC.
+pub(crate) fn encrypt(pkcs8: &[u8], password: &[u8], entropy: &dyn Entropy) -> Result<Vec<u8>, CryptoError> {
+    let (salt, iv) = (entropy.sixteen()?, entropy.sixteen()?);
+    let mut key = Secret::new(vec![0; SymmetricSize::Bits256.bytes()]);
+    let rounds = NonZeroU32::new(ROUNDS).ok_or(CryptoError::Library("PBKDF2"))?;
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, password, key.expose_mut());
+    let ciphertext =
+        AesKey::from_bytes(SymmetricSize::Bits256, key.expose())?.cbc_encrypt(CbcPadding::Pkcs7, &iv, pkcs8)?;
+    write(&salt, &iv, &ciphertext).map_err(|_| CryptoError::Library("DER"))
+}
+
+/// The structure that [`Encrypted::parse`] reads.
+fn write(salt: &[u8], iv: &[u8], ciphertext: &[u8]) -> Result<Vec<u8>, der::Error> {
+    let hash = sequence(&[HMAC_SHA256.to_der()?, Null.to_der()?])?;
+    let parameters = sequence(&[OctetStringRef::new(salt)?.to_der()?, ROUNDS.to_der()?, hash])?;
+    let derivation = sequence(&[PBKDF2.to_der()?, parameters])?;
+    let encryption = sequence(&[AES_256_CBC.to_der()?, OctetStringRef::new(iv)?.to_der()?])?;
+    let algorithm = sequence(&[PBES2.to_der()?, sequence(&[derivation, encryption])?])?;
+    sequence(&[algorithm, OctetStringRef::new(ciphertext)?.to_der()?])
+}
+
+fn sequence(parts: &[Vec<u8>]) -> Result<Vec<u8>, der::Error> {
+    AnyRef::new(Tag::Sequence, &parts.concat())?.to_der()
 }
 
 struct Encrypted<'a> {
@@ -101,6 +126,8 @@ impl<'a> Pbkdf2<'a> {
     }
 }
 
+/// Rounds of what we write: half a second, once for each guess of a password.
+const ROUNDS: u32 = 600_000;
 /// Most rounds computed, so that a file cannot keep the machine busy for hours.
 const ROUNDS_MAX: u32 = 10_000_000;
 
@@ -108,16 +135,18 @@ const PBES2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5
 const PBKDF2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.12");
 /// What PBKDF2 uses when it does not say.
 const HMAC_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.2.7");
+const HMAC_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.2.9");
+const AES_256_CBC: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.42");
 const HASHES: [(ObjectIdentifier, pbkdf2::Algorithm); 4] = [
     (HMAC_SHA1, pbkdf2::PBKDF2_HMAC_SHA1),
-    (ObjectIdentifier::new_unwrap("1.2.840.113549.2.9"), pbkdf2::PBKDF2_HMAC_SHA256),
+    (HMAC_SHA256, pbkdf2::PBKDF2_HMAC_SHA256),
     (ObjectIdentifier::new_unwrap("1.2.840.113549.2.10"), pbkdf2::PBKDF2_HMAC_SHA384),
     (ObjectIdentifier::new_unwrap("1.2.840.113549.2.11"), pbkdf2::PBKDF2_HMAC_SHA512),
 ];
 const AES_CBC: [(ObjectIdentifier, SymmetricSize); 3] = [
     (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.2"), SymmetricSize::Bits128),
     (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.22"), SymmetricSize::Bits192),
-    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.42"), SymmetricSize::Bits256),
+    (AES_256_CBC, SymmetricSize::Bits256),
 ];
 
 #[cfg(test)]
@@ -125,6 +154,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::SystemEntropy;
 
     #[derive(Deserialize)]
     struct Vectors {
@@ -159,6 +189,19 @@ mod tests {
                 false => assert_eq!(decrypted.unwrap_err(), CryptoError::MalformedMaterial, "{}", case.how),
             }
         }
+    }
+
+    #[test]
+    fn what_was_encrypted_decrypts_with_its_password_only() {
+        let pkcs8 = hex(&vectors().pkcs8_hex);
+        let (one, two) = (
+            encrypt(&pkcs8, b"password", &SystemEntropy).unwrap(),
+            encrypt(&pkcs8, b"password", &SystemEntropy).unwrap(),
+        );
+        assert_ne!(one, two);
+        assert_eq!(decrypt(&one, b"password").unwrap().expose(), &pkcs8);
+        // A wrong password gives a good padding once in 256 times, but never the key.
+        assert!(decrypt(&one, b"passw0rd").map_or(true, |wrong| *wrong.expose() != pkcs8));
     }
 
     #[test]

@@ -12,11 +12,11 @@ use aws_lc_rs::rsa::{
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey};
 use strongroom_types::{Algorithm, RsaSize, Secret};
 
-use crate::CryptoError;
 use crate::algorithms::{Mechanism, RSA_SIGNATURES, RsaPadding, RsaSignature, mechanism};
-use crate::digest::import_digest;
+use crate::digest::{import_digest, sha256};
 use crate::import::RsaParts;
 use crate::pbes2;
+use crate::{CryptoError, Entropy};
 
 /// A public RSA key: verifies signatures and encrypts.
 pub struct RsaPublicKey {
@@ -224,6 +224,24 @@ impl RsaPrivateKey {
     /// PKCS#8 DER, to be sealed.
     pub fn to_pkcs8(&self) -> Result<Secret<Vec<u8>>, CryptoError> {
         Ok(Secret::new(pkcs8(&self.pair)?.as_ref().to_vec()))
+    }
+
+    /// PKCS#8 DER under a password, as [`Self::from_encrypted_pkcs8`] reads it.
+    pub fn to_encrypted_pkcs8(&self, password: &[u8], entropy: &dyn Entropy) -> Result<Vec<u8>, CryptoError> {
+        pbes2::encrypt(self.to_pkcs8()?.expose(), password, entropy)
+    }
+
+    /// The public half as `RSAPublicKey` DER (RFC 8017 §A.1.1), as certificates hold it.
+    pub fn public_pkcs1(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
+    /// Signs a message with RS256 (RFC 8017 §8.2): certificates over this key, and what custodians agree to.
+    pub fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        match mechanism(Algorithm::Rs256) {
+            Mechanism::RsaSignature(row) => self.sign(row, &sha256(message)),
+            _ => Err(CryptoError::UnsuitableAlgorithm { algorithm: Algorithm::Rs256 }),
+        }
     }
 
     /// Signs a digest. The length of the digest must be that of the algorithm's hash.

@@ -8,6 +8,7 @@ use strongroom_crypto::digest::sha1;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
 
+use crate::pem::certificate_of_pem;
 use crate::{CertificateProblem, Quorum, SecurityDomainError, Thumbprint};
 
 /// A certificate of the download request, as it comes (REST: `SecurityDomainJsonWebKey`). Members that are not needed,
@@ -58,6 +59,14 @@ impl WrappingCertificate {
         }
         let subject = certificate.tbs_certificate().subject().to_string().chars().take(SUBJECT_CHARS_MAX).collect();
         Ok(Self { thumbprint: Thumbprint::of(der), subject, public })
+    }
+
+    /// From a PEM file.
+    ///
+    /// # Errors
+    /// The problem with it.
+    pub fn from_pem(text: &str) -> Result<Self, CertificateProblem> {
+        Self::from_der(&certificate_of_pem(text).ok_or(CertificateProblem::NotACertificate)?)
     }
 
     /// The SHA-256 of the certificate.
@@ -119,6 +128,19 @@ impl Custodians {
             accepted.push(certificate);
         }
         Ok(Self { quorum, certificates: accepted })
+    }
+
+    /// The same of certificates from files, DER, in the order of their shares.
+    ///
+    /// # Errors
+    /// As [`Custodians::parse`].
+    pub fn from_certificates(certificates: &[Vec<u8>], required: i64) -> Result<Self, SecurityDomainError> {
+        let jwk = |der: &Vec<u8>| CertificateJwk {
+            kty: Some("RSA".to_owned()),
+            x5c: Some(vec![STANDARD.encode(der)]),
+            ..CertificateJwk::default()
+        };
+        Self::parse(&certificates.iter().map(jwk).collect::<Vec<_>>(), required)
     }
 
     /// How many there are and how many open.

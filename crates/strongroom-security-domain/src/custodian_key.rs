@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use strongroom_crypto::RsaPrivateKey;
-use strongroom_types::Secret;
+use strongroom_crypto::{Entropy, RsaPrivateKey};
+use strongroom_types::{RsaSize, Secret};
 
-use crate::pem::first_block;
-use crate::{SecurityDomainError, Thumbprint, WrappingCertificate};
+use crate::pem::{first_block, to_pem};
+use crate::{CertificateTerms, SecurityDomainError, Thumbprint, WrappingCertificate, self_signed};
 
 /// A private key that decrypts the share of one certificate.
 pub struct CustodianKey {
@@ -63,6 +63,41 @@ impl CustodianKey {
 
     pub(crate) fn private(&self) -> &RsaPrivateKey {
         &self.private
+    }
+}
+
+/// A custodian's new key, as files.
+pub struct NewCustodian {
+    /// The private key, PKCS#8 PEM; encrypted if a password was given.
+    pub key: Secret<String>,
+    /// Its certificate, PEM.
+    pub certificate: String,
+    /// The SHA-256 of the certificate.
+    pub thumbprint: Thumbprint,
+}
+
+impl NewCustodian {
+    /// Draws a key and certifies it. Takes up to seconds.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::Crypto`].
+    pub fn generate(
+        size: RsaSize,
+        terms: CertificateTerms<'_>,
+        password: Option<&Secret<String>>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SecurityDomainError> {
+        let private = RsaPrivateKey::generate(size)?;
+        let certificate = self_signed(&private, terms, entropy)?;
+        let key = match password {
+            None => to_pem("PRIVATE KEY", private.to_pkcs8()?.expose()),
+            Some(password) => {
+                let encrypted = private.to_encrypted_pkcs8(password.expose().as_bytes(), entropy)?;
+                to_pem("ENCRYPTED PRIVATE KEY", &encrypted)
+            }
+        };
+        let thumbprint = Thumbprint::of(&certificate);
+        Ok(Self { key, certificate: to_pem("CERTIFICATE", &certificate).expose().clone(), thumbprint })
     }
 }
 

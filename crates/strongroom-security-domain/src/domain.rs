@@ -47,6 +47,11 @@ impl DomainSecrets {
         &self.roots
     }
 
+    /// The epoch of the newest root.
+    pub fn newest_epoch(&self) -> Epoch {
+        self.roots.last().map_or(Epoch::FIRST, |(epoch, _)| *epoch)
+    }
+
     /// The root of an epoch.
     pub fn root(&self, epoch: Epoch) -> Option<&Root> {
         self.roots.iter().find(|(number, _)| *number == epoch).map(|(_, root)| root)

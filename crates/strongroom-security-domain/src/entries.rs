@@ -71,6 +71,11 @@ impl EncData {
         Ok(Self { data, kdf: KDF.to_owned() })
     }
 
+    /// The tags, as often as they are there.
+    pub(crate) fn tags(&self) -> Vec<&str> {
+        self.data.iter().map(|entry| entry.tag.as_str()).collect()
+    }
+
     /// Checks what needs no key: the derivation, and that there are exactly the expected tags, once each.
     pub(crate) fn check(&self, what: &'static str, expected_tags: &[&str]) -> Result<(), SecurityDomainError> {
         let malformed = |problem| Err(SecurityDomainError::Malformed { what, problem });

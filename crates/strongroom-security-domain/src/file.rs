@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_crypto::Entropy;
 use strongroom_types::{Epoch, Timestamp};
 
-use crate::entries::{EncData, draw_master};
+use crate::entries::{EncData, STRONGROOM_TAGS, draw_master};
 use crate::manifest::make_entries;
 use crate::shamir::{Coefficients, self_check, split};
 use crate::{Custodians, DomainSecrets, Quorum, SecurityDomainError, TEXT_BYTES_MAX, Thumbprint, jwe};
@@ -37,6 +37,40 @@ pub(crate) struct EncryptedKey {
 pub(crate) struct EncryptedShare<'a> {
     pub(crate) thumbprint: Thumbprint,
     pub(crate) compact: &'a str,
+}
+
+/// What a file says without a key. Nothing of it is proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// How many custodians there are and how many open.
+    pub quorum: Quorum,
+    /// Their certificates, in the order of their shares.
+    pub certificates: Vec<Thumbprint>,
+    /// The tags of the entries.
+    pub tags: Vec<String>,
+}
+
+impl FileFacts {
+    /// Reads them from a file, whoever made it.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::Malformed`], [`SecurityDomainError::Altered`] for tags that are there twice.
+    pub fn read(text: &str) -> Result<Self, SecurityDomainError> {
+        let file = SecurityDomainFile::read(text)?;
+        let tags = file.enc_data.tags();
+        file.enc_data.check(WHAT, &tags)?;
+        Ok(Self {
+            quorum: file.quorum()?,
+            certificates: file.shares()?.iter().map(|share| share.thumbprint).collect(),
+            tags: tags.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether the entries are those that strongroom makes.
+    pub fn is_ours(&self) -> bool {
+        self.tags.len() == STRONGROOM_TAGS.len()
+            && STRONGROOM_TAGS.iter().all(|tag| self.tags.iter().any(|it| it == tag))
+    }
 }
 
 impl SecurityDomainFile {
@@ -78,6 +112,12 @@ impl SecurityDomainFile {
 
     /// Reads a file and checks what needs no key.
     pub(crate) fn parse(text: &str, expected_tags: &[&str]) -> Result<Self, SecurityDomainError> {
+        let file = Self::read(text)?;
+        file.enc_data.check(WHAT, expected_tags)?;
+        Ok(file)
+    }
+
+    fn read(text: &str) -> Result<Self, SecurityDomainError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(malformed("it is too long"));
         }
@@ -90,7 +130,6 @@ impl SecurityDomainFile {
         }
         file.quorum()?;
         file.shares()?;
-        file.enc_data.check(WHAT, expected_tags)?;
         Ok(file)
     }
 

@@ -4,6 +4,7 @@
 //! and the quorum named in a file is unprotected. The official clients carry the manifest along like any other entry.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,7 +36,7 @@ pub struct Manifest {
 #[derive(Debug)]
 pub struct OpenedDomain {
     /// The secrets.
-    pub secrets: DomainSecrets,
+    pub secrets: Arc<DomainSecrets>,
     /// Where they come from.
     pub manifest: Manifest,
 }
@@ -57,7 +58,7 @@ impl OpenedDomain {
         if secrets.domain_id() != manifest.domain_id || secrets.root(manifest.epoch).is_none() {
             return Err(SecurityDomainError::Altered("the manifest is that of another domain"));
         }
-        Ok(Self { secrets, manifest })
+        Ok(Self { secrets: Arc::new(secrets), manifest })
     }
 }
 

@@ -16,6 +16,33 @@ pub(crate) fn first_block(text: &str) -> Option<(&str, Secret<Vec<u8>>)> {
     Some((label, Secret::new(bytes)))
 }
 
+/// The certificate of a PEM file, DER: its first block.
+pub fn certificate_of_pem(text: &str) -> Option<Vec<u8>> {
+    first_block(text).filter(|(label, _)| *label == "CERTIFICATE").map(|(_, der)| der.expose().clone())
+}
+
+/// A PEM file of one block, lines of 64 columns.
+pub(crate) fn to_pem(label: &str, der: &[u8]) -> Secret<String> {
+    let base64 = Secret::new(STANDARD.encode(der));
+    // Room for all of it from the start: growing would leave copies of a private key behind.
+    let room = base64.expose().len() + base64.expose().len() / COLUMNS + 2 * label.len() + 64;
+    let mut text = Secret::new(String::with_capacity(room));
+    let out = text.expose_mut();
+    out.push_str(&format!("-----BEGIN {label}-----\n"));
+    let mut rest = base64.expose().as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(COLUMNS));
+        out.push_str(line);
+        out.push('\n');
+        rest = more;
+    }
+    out.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
+/// Characters of a line (RFC 7468 §2).
+const COLUMNS: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +53,17 @@ mod tests {
             let text = format!("comment\n-----BEGIN THING-----{body}-----END THING-----\nmore");
             let (label, bytes) = first_block(&text).unwrap();
             assert_eq!((label, bytes.expose().as_slice()), ("THING", [1, 2, 3].as_slice()));
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        for length in [0, 1, 47, 48, 49, 96, 1000] {
+            let bytes: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
+            let text = to_pem("PRIVATE KEY", &bytes);
+            assert!(text.expose().lines().all(|line| line.len() <= 64));
+            let (label, read) = first_block(text.expose()).unwrap();
+            assert_eq!((label, read.expose()), ("PRIVATE KEY", &bytes));
         }
     }
 

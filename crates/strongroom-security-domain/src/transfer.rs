@@ -5,17 +5,23 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Serialize;
-use strongroom_crypto::RsaPrivateKey;
 use strongroom_crypto::digest::sha1;
+use strongroom_crypto::{Entropy, RsaPrivateKey};
+use strongroom_types::{RsaSize, Timestamp};
 
-use crate::{SecurityDomainError, Thumbprint, WrappingCertificate};
+use crate::{CertificateTerms, SecurityDomainError, Thumbprint, WrappingCertificate, self_signed};
 
 /// Failed uploads after which the exchange key is to be destroyed.
 pub const EXCHANGE_TRIES_MAX: u32 = 5;
 /// Life of an exchange key, in seconds.
 pub const EXCHANGE_KEY_SECONDS: i64 = 24 * 60 * 60;
 
-/// An RSA key with its certificate. The certificate is made elsewhere: it needs a clock.
+/// Validity of its certificate, in days; the key itself ends much earlier, and clients do not look.
+const CERTIFICATE_DAYS: u32 = 365;
+/// How far its certificate begins in the past.
+const SKEW_SECONDS: i64 = 3600;
+
+/// An RSA key with its certificate.
 pub struct ExchangeKey {
     private: RsaPrivateKey,
     certificate: Vec<u8>,
@@ -23,6 +29,19 @@ pub struct ExchangeKey {
 }
 
 impl ExchangeKey {
+    /// Draws a new RSA-4096 key and certifies it for the named HSM. Takes up to seconds.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::Crypto`].
+    pub fn generate(hsm: &str, now: Timestamp, entropy: &dyn Entropy) -> Result<Self, SecurityDomainError> {
+        let private = RsaPrivateKey::generate(RsaSize::Bits4096)?;
+        // The custodians' clocks are not ours.
+        let not_before = now.plus_seconds(-SKEW_SECONDS);
+        let terms = CertificateTerms { name: hsm, not_before, days: CERTIFICATE_DAYS };
+        let certificate = self_signed(&private, terms, entropy)?;
+        Self::new(private, certificate)
+    }
+
     /// From a private key and the DER of a certificate over its public key.
     ///
     /// # Errors

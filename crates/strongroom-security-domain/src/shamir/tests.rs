@@ -117,6 +117,39 @@ fn quorums() -> impl Strategy<Value = (u8, u8)> {
     (3u8..=10).prop_flat_map(|total| (2..=total, Just(total)))
 }
 
+/// Not a sample: every subset of every size, for all 2 ≤ m ≤ n ≤ 10.
+#[test]
+fn every_m_of_n_opens_and_every_m_minus_one_does_not() {
+    let secret = *b"sixteen bytes :)";
+    let (mut opened, mut refused) = (0, 0);
+    for total in 2u8..=10 {
+        for required in 2..=total {
+            // Two of two is no security domain, but the sharing does not know.
+            let each = usize::from(required) - 1;
+            let draw = |_| draw_element(&SystemEntropy).unwrap();
+            let coefficients = Coefficients::from_vectors(each, (0..each * secret.len()).map(draw).collect());
+            let shares = split(&secret, &coefficients, total);
+            for mask in 1u32..1 << total {
+                let drawn: Vec<&Share> =
+                    (0..).zip(&shares).filter(|(x, _)| mask >> x & 1 == 1).map(|it| it.1).collect();
+                if drawn.len() == usize::from(required) {
+                    assert_eq!(combine(&drawn).unwrap().expose(), &secret, "{required} of {total}, {mask:b}");
+                    opened += 1;
+                } else if drawn.len() + 1 == usize::from(required) {
+                    let wrong = combine(&drawn).is_none_or(|combined| *combined.expose() != secret);
+                    assert!(wrong, "{required} of {total}, {mask:b}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    // All subsets of two and more of n, and those of one to n - 1.
+    assert_eq!(
+        (opened, refused),
+        ((2u32..=10).map(|n| (1 << n) - n - 1).sum(), (2u32..=10).map(|n| (1 << n) - 2).sum())
+    );
+}
+
 proptest! {
     #[test]
     fn any_quorum_opens_and_tells_every_other_share(
