@@ -50,6 +50,9 @@ pub enum OperationId {
     UpdateSetting,
     DownloadSecurityDomain,
     DownloadSecurityDomainPending,
+    GetTransferKey,
+    UploadSecurityDomain,
+    UploadSecurityDomainPending,
 }
 
 /// A verb of HTTP that the data plane uses.
@@ -410,6 +413,27 @@ pub const OPERATIONS: &[Operation] = {
             (A::SecurityDomainDownloadRead, Root),
             V7_2,
             "SecurityDomainDownloadStatusGet",
+        )),
+        security_domain(row(
+            O::GetTransferKey,
+            (Get, paths!("/securitydomain/upload"), 200),
+            (A::SecurityDomainTransferKeyRead, Root),
+            V7_2,
+            "SecurityDomainTransferKeyGet",
+        )),
+        security_domain(row(
+            O::UploadSecurityDomain,
+            (Post, paths!("/securitydomain/upload"), 202),
+            (A::SecurityDomainUpload, Root),
+            V7_2,
+            "SecurityDomainUpload",
+        )),
+        security_domain(row(
+            O::UploadSecurityDomainPending,
+            (Get, paths!("/securitydomain/upload/pending"), 200),
+            (A::SecurityDomainUploadRead, Root),
+            V7_2,
+            "SecurityDomainUploadStatusGet",
         )),
     ]
 };

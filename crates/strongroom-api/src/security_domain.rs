@@ -9,11 +9,20 @@ pub struct SecurityDomainObject {
     pub value: String,
 }
 
-/// The answer of the pending polls.
+/// The answer of `POST /securitydomain/upload` and of the pending polls.
 #[derive(Debug, Clone, Serialize)]
 pub struct SecurityDomainOperationStatus {
     /// `InProgress`, `Success` or `Failed`.
     pub status: &'static str,
     /// Text for people.
     pub status_details: &'static str,
+}
+
+/// The answer of `GET /securitydomain/upload`.
+#[derive(Debug, Clone, Serialize)]
+pub struct TransferKey {
+    /// `jwk`; one client refuses anything else.
+    pub key_format: &'static str,
+    /// A JWK as text inside a string: clients cannot take an object, whatever the reference declares.
+    pub transfer_key: String,
 }

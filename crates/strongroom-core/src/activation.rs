@@ -6,17 +6,12 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
-use strongroom_crypto::Root;
-use strongroom_crypto::backup::BackupKey;
-use strongroom_crypto::seal::Sealer;
 use strongroom_security_domain::{Custodians, DomainSecrets, SecurityDomainFile};
-use strongroom_types::{DataAction, DomainId, Epoch, InstanceId, Scope};
+use strongroom_types::{DataAction, Epoch, Scope};
 use uuid::Uuid;
 
-use crate::barrier::{Record, Stored};
+use crate::barrier::Stored;
+use crate::domain::{Activation, CustodianList, DomainRecord, KeptDomain, PendingDownload};
 use crate::guard::{Guard, HsmState};
 use crate::hsm::Hsm;
 use crate::layout;
@@ -24,7 +19,7 @@ use crate::ports::Lane;
 use crate::rbac::{ADMINISTRATOR, RoleAssignment, digest};
 use crate::request::Request;
 use crate::retry_on_conflict;
-use crate::{Core, Error, Result};
+use crate::{Error, Result};
 
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,33 +38,12 @@ pub struct Download {
     pub operation: Uuid,
 }
 
-/// The secrets of an HSM's security domain, wrapped by the platform root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DomainRecord {
-    /// What records are sealed under, once active.
-    active: Option<WrappedDomain>,
-    /// The newest download, until its first poll.
-    pending: Option<Pending>,
-    /// The download that activated the HSM.
-    activated_by: Option<Uuid>,
-}
-
-impl Record for DomainRecord {
-    const FORMAT: u16 = 1;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Pending {
-    operation: Uuid,
-    domain: WrappedDomain,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct WrappedDomain {
-    domain: DomainId,
-    epoch: Epoch,
-    /// The secrets, wrapped by the platform root for this instance; base64url.
-    wrapped: String,
+/// What an HSM becomes active with.
+pub(crate) struct Activated {
+    pub(crate) domain: KeptDomain,
+    pub(crate) by: Activation,
+    /// For the audit log.
+    pub(crate) detail: String,
 }
 
 impl Hsm<'_> {
@@ -79,7 +53,8 @@ impl Hsm<'_> {
     /// [`Error::AlreadyActivated`] once active; [`Error::Forbidden`] for everybody but the initial administrators.
     pub async fn download_security_domain(&self, request: &Request, custodians: Custodians) -> Result<Download> {
         self.authorize_activation(request, DataAction::SecurityDomainDownload).await?;
-        let detail = describe(&custodians);
+        let list = CustodianList::from(&custodians);
+        let detail = list.to_string();
         let entropy = Arc::clone(self.core().barrier().entropy());
         let created = request.received;
         let build = move || -> Result<(DomainSecrets, String)> {
@@ -89,8 +64,10 @@ impl Hsm<'_> {
         };
         let (secrets, file) = self.core().run(Lane::Slow, build).await??;
         let operation = Uuid::from_bytes(self.core().barrier().entropy().sixteen()?);
-        let pending = Pending { operation, domain: self.core().wrap_domain(self.instance(), &secrets)? };
+        let domain = self.core().keep_domain(self.instance(), Arc::new(secrets), list)?;
+        let pending = PendingDownload { operation, domain };
         retry_on_conflict!(self.try_keep_download(request, &pending, &detail))?;
+        self.core().open_domains().keep_only(self.instance(), Some(pending.domain.domain));
         Ok(Download { file, operation })
     }
 
@@ -110,19 +87,24 @@ impl Hsm<'_> {
         retry_on_conflict!(self.try_confirm(request, None))
     }
 
-    async fn try_keep_download(&self, request: &Request, pending: &Pending, detail: &str) -> Result<()> {
+    async fn try_keep_download(&self, request: &Request, pending: &PendingDownload, detail: &str) -> Result<()> {
         let guard = self.authorize_activation(request, DataAction::SecurityDomainDownload).await?;
         let barrier = self.core().barrier();
         let mut transaction = barrier.transaction().detail(detail);
         transaction.expect(&guard);
-        let key = layout::domain(self.instance());
-        match barrier.read::<DomainRecord>(barrier.deployment(), &key).await? {
+        if guard.value.state == HsmState::Recovering {
+            // Its transfer key is gone: the download takes the place of the recovery.
+            let waiting = Guard { state: HsmState::NotActivated, ..guard.value.clone() };
+            transaction.replace(barrier.deployment(), &guard, &waiting)?;
+        }
+        let pending = Some(pending.clone());
+        match self.domain_record().await? {
             None => {
-                let record = DomainRecord { active: None, pending: Some(pending.clone()), activated_by: None };
-                transaction.create(barrier.deployment(), key, &record)?;
+                let record = DomainRecord { pending, ..DomainRecord::default() };
+                transaction.create(barrier.deployment(), layout::domain(self.instance()), &record)?;
             }
             Some(stored) => {
-                let record = DomainRecord { pending: Some(pending.clone()), ..stored.value.clone() };
+                let record = DomainRecord { pending, ..stored.value.clone() };
                 transaction.replace(barrier.deployment(), &stored, &record)?;
             }
         }
@@ -132,34 +114,38 @@ impl Hsm<'_> {
 
     async fn try_confirm(&self, request: &Request, operation: Option<Uuid>) -> Result<DownloadStatus> {
         let guard = self.living_guard().await?;
-        let barrier = self.core().barrier();
-        let key = layout::domain(self.instance());
-        let Some(stored) = barrier.read::<DomainRecord>(barrier.deployment(), &key).await? else {
-            return Ok(DownloadStatus::Failed);
-        };
-        if operation.is_some() && stored.value.activated_by == operation {
+        let Some(stored) = self.domain_record().await? else { return Ok(DownloadStatus::Failed) };
+        if operation.is_some_and(|operation| stored.value.activated_by == Some(Activation::Download(operation))) {
             return Ok(DownloadStatus::Success);
         }
-        let pending = stored.value.pending.as_ref();
+        // A recovery that has begun since takes the place of the download.
+        let waiting = guard.value.state == HsmState::NotActivated;
+        let pending = stored.value.pending.as_ref().filter(|_| waiting);
         match pending.filter(|pending| operation.is_none_or(|operation| pending.operation == operation)) {
             None => Ok(DownloadStatus::Failed),
-            Some(pending) => {
-                let pending = pending.clone();
-                self.activate(request, &guard, &stored, pending).await.map(|()| DownloadStatus::Success)
+            Some(PendingDownload { operation, domain }) => {
+                let (domain, by) = (domain.clone(), Activation::Download(*operation));
+                let activated = Activated { domain, by, detail: "the managed HSM is active".to_owned() };
+                match self.activate(request, &guard, Some(stored), activated).await {
+                    Ok(()) => Ok(DownloadStatus::Success),
+                    // It was in memory only, and a restart has lost it.
+                    Err(Error::Sealed) => Ok(DownloadStatus::Failed),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
 
-    /// One commit: the pending root becomes the root, the initial administrators get their role, the guard says Active.
-    async fn activate(
+    /// One commit: the root becomes the HSM's, the initial administrators get their role, the guard says Active.
+    pub(crate) async fn activate(
         &self,
         request: &Request,
         guard: &Stored<Guard>,
-        stored: &Stored<DomainRecord>,
-        pending: Pending,
+        stored: Option<Stored<DomainRecord>>,
+        activated: Activated,
     ) -> Result<()> {
         let barrier = self.core().barrier();
-        let Pending { operation, domain } = pending;
+        let Activated { domain, by, detail } = activated;
         let sealer = self.core().make_sealer(self.instance(), &domain)?;
         let assignments = self.initial_assignments(request)?;
         let active = Guard {
@@ -170,16 +156,26 @@ impl Hsm<'_> {
             rights_digest: digest(&assignments, &[])?,
             ..guard.value.clone()
         };
-        let record = DomainRecord { active: Some(domain), pending: None, activated_by: Some(operation) };
-        let mut transaction = barrier.transaction().detail("the managed HSM is active");
+        let domain_id = domain.domain;
+        let record = DomainRecord { active: Some(domain), pending: None, activated_by: Some(by) };
+        let mut transaction = barrier.transaction().detail(detail);
         transaction.replace(barrier.deployment(), guard, &active)?;
-        transaction.replace(barrier.deployment(), stored, &record)?;
+        match stored {
+            None => transaction.create(barrier.deployment(), layout::domain(self.instance()), &record)?,
+            Some(stored) => transaction.replace(barrier.deployment(), &stored, &record)?,
+        }
         let generation = active.generation(self.instance());
         for assignment in &assignments {
             transaction.create(&sealer, generation.role_assignment(assignment.name), assignment)?;
         }
         transaction.commit(request).await?;
+        self.core().open_domains().keep_only(self.instance(), Some(domain_id));
         Ok(())
+    }
+
+    pub(crate) async fn domain_record(&self) -> Result<Option<Stored<DomainRecord>>> {
+        let barrier = self.core().barrier();
+        barrier.read(barrier.deployment(), &layout::domain(self.instance())).await
     }
 
     fn initial_assignments(&self, request: &Request) -> Result<Vec<RoleAssignment>> {
@@ -197,94 +193,34 @@ impl Hsm<'_> {
         self.record().initial_administrators.iter().map(assign).collect()
     }
 
-    /// Leave for a call that activates: only before activation.
+    /// Leave for a call that activates: only before activation, and while no recovery waits for its upload.
     async fn authorize_activation(&self, request: &Request, action: DataAction) -> Result<Stored<Guard>> {
         let guard = self.authorize_any_state(request, action).await?;
-        if guard.value.state == HsmState::Active { Err(Error::AlreadyActivated) } else { Ok(guard) }
+        let recovering = || self.core().exchange_keys().live(self.instance(), request.received).is_some();
+        match guard.value.state {
+            HsmState::Active => Err(Error::AlreadyActivated),
+            HsmState::Recovering if recovering() => Err(Error::RecoveryInProgress),
+            HsmState::NotActivated | HsmState::Recovering => Ok(guard),
+        }
     }
 
-    /// Leave for a security-domain call. Before activation there are no assignments: the initial administrators, and
-    /// nobody else, hold what their role will give them (roles.json, "activation").
     async fn authorize_any_state(&self, request: &Request, action: DataAction) -> Result<Stored<Guard>> {
         self.check_tenant(request)?;
         let guard = self.living_guard().await?;
         if guard.value.state == HsmState::Active {
             return Ok(self.authorize(request, action, &Scope::Root).await?.guard().clone());
         }
-        let administrators = &self.record().initial_administrators;
-        if !administrators.iter().any(|principal| request.caller.is(*principal)) {
-            return Err(Error::Forbidden { action, scope: Scope::Root });
-        }
+        self.check_initial_administrator(request, action)?;
         Ok(guard)
     }
-}
 
-impl Core {
-    /// The record key of an active HSM; unwrapped once.
-    pub(crate) async fn hsm_sealer(&self, instance: InstanceId, guard: &Guard) -> Result<Arc<Sealer>> {
-        let domain = guard.domain.ok_or(Error::NotActivated)?;
-        let cache_key = (instance, domain, guard.epoch);
-        if let Some(sealer) = self.caches().sealers.get(&cache_key) {
-            return Ok(sealer);
+    /// Before activation there are no assignments: the initial administrators, and nobody else, hold what their role will
+    /// give them (roles.json, "activation").
+    pub(crate) fn check_initial_administrator(&self, request: &Request, action: DataAction) -> Result<()> {
+        let administrators = &self.record().initial_administrators;
+        if administrators.iter().any(|principal| request.caller.is(*principal)) {
+            return Ok(());
         }
-        let active = self.active_domain(instance, domain, guard.epoch).await?;
-        let sealer = Arc::new(self.make_sealer(instance, &active)?);
-        self.caches().sealers.insert(cache_key, Arc::clone(&sealer));
-        Ok(sealer)
+        Err(Error::Forbidden { action, scope: Scope::Root })
     }
-
-    /// What wraps the backups of an active HSM under one of its domain's roots; `None` if there is no such epoch.
-    pub(crate) async fn backup_key(
-        &self,
-        instance: InstanceId,
-        guard: &Guard,
-        epoch: Epoch,
-    ) -> Result<Option<BackupKey>> {
-        let domain = guard.domain.ok_or(Error::NotActivated)?;
-        let active = self.active_domain(instance, domain, guard.epoch).await?;
-        let secrets = self.unwrap_domain(instance, &active)?;
-        Ok(secrets.root(epoch).map(|root| BackupKey::new(root, domain, epoch)).transpose()?)
-    }
-
-    async fn active_domain(&self, instance: InstanceId, domain: DomainId, epoch: Epoch) -> Result<WrappedDomain> {
-        let barrier = self.barrier();
-        let key = layout::domain(instance);
-        let stored = barrier.read::<DomainRecord>(barrier.deployment(), &key).await?;
-        let active = stored.and_then(|stored| stored.value.active);
-        active
-            .filter(|active| active.domain == domain && active.epoch == epoch)
-            .ok_or(Error::Tampered { key, problem: "it does not hold the domain the guard names" })
-    }
-
-    fn wrap_domain(&self, instance: InstanceId, secrets: &DomainSecrets) -> Result<WrappedDomain> {
-        let wrapped = self.root_provider().wrap(&purpose(instance), secrets.to_bytes()?.expose())?;
-        Ok(WrappedDomain { domain: secrets.domain_id(), epoch: Epoch::FIRST, wrapped: URL_SAFE_NO_PAD.encode(wrapped) })
-    }
-
-    fn make_sealer(&self, instance: InstanceId, domain: &WrappedDomain) -> Result<Sealer> {
-        let secrets = self.unwrap_domain(instance, domain)?;
-        let lacking = Error::Tampered { key: layout::domain(instance), problem: "it lacks its epoch" };
-        let root: &Root = secrets.root(domain.epoch).ok_or(lacking)?;
-        Ok(Sealer::new(root, domain.domain, domain.epoch, instance.uuid())?)
-    }
-
-    fn unwrap_domain(&self, instance: InstanceId, domain: &WrappedDomain) -> Result<DomainSecrets> {
-        let tampered = |problem| Error::Tampered { key: layout::domain(instance), problem };
-        let wrapped = URL_SAFE_NO_PAD.decode(&domain.wrapped).map_err(|_| tampered("it is not base64url"))?;
-        let unwrapped = self.root_provider().unwrap(&purpose(instance), &wrapped);
-        let secrets = unwrapped.map_err(|_| tampered("the platform root does not open it"))?;
-        Ok(DomainSecrets::from_bytes(secrets.expose())?)
-    }
-}
-
-/// Quorum and thumbprints, for the audit log.
-fn describe(custodians: &Custodians) -> String {
-    let quorum = custodians.quorum();
-    let thumbprints = custodians.certificates().iter().map(|one| one.thumbprint().to_string());
-    let thumbprints = thumbprints.collect::<Vec<_>>().join(" ");
-    format!("quorum {} of {}, x5t#S256 {thumbprints}", quorum.required(), quorum.total())
-}
-
-fn purpose(instance: InstanceId) -> String {
-    format!("security-domain/{instance}")
 }

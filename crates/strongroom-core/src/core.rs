@@ -12,11 +12,13 @@ use tokio::sync::oneshot;
 
 use crate::barrier::Barrier;
 use crate::deployment::Deployment;
+use crate::domain::OpenDomains;
 use crate::keys::FailureBudget;
 use crate::layout::Generation;
 use crate::limits::Limits;
 use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
 use crate::rbac::Rights;
+use crate::recovery::ExchangeKeys;
 use crate::witness::Witness;
 use crate::{Error, Result};
 
@@ -29,6 +31,8 @@ pub struct Core {
     caches: Caches,
     decryption_failures: FailureBudget,
     limits: Limits,
+    open_domains: OpenDomains,
+    exchange_keys: ExchangeKeys,
 }
 
 impl std::fmt::Debug for Core {
@@ -77,7 +81,17 @@ impl Core {
         };
         let limits = Limits::default();
         let decryption_failures = FailureBudget::new(limits.failed_decryptions_per_minute);
-        Self { barrier, deployment, root, pool, caches, decryption_failures, limits }
+        Self {
+            barrier,
+            deployment,
+            root,
+            pool,
+            caches,
+            decryption_failures,
+            limits,
+            open_domains: OpenDomains::default(),
+            exchange_keys: ExchangeKeys::default(),
+        }
     }
 
     /// The same with limits of the operator's choice.
@@ -108,6 +122,14 @@ impl Core {
 
     pub(crate) fn caches(&self) -> &Caches {
         &self.caches
+    }
+
+    pub(crate) fn open_domains(&self) -> &OpenDomains {
+        &self.open_domains
+    }
+
+    pub(crate) fn exchange_keys(&self) -> &ExchangeKeys {
+        &self.exchange_keys
     }
 
     pub(crate) fn decryption_failures(&self) -> &FailureBudget {

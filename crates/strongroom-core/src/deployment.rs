@@ -118,6 +118,11 @@ impl Deployment {
             let (folder, store) = (folder.to_string(), record.id.to_string());
             return Err(DeploymentError::OtherDeployment { folder, store }.into());
         }
+        // Another provider may leave at rest what this one must not, or the other way round.
+        if record.root_provider != provider.name() {
+            let (founded, configured) = (record.root_provider, provider.name());
+            return Err(DeploymentError::OtherRootProvider { founded, configured }.into());
+        }
         if record.root_check != URL_SAFE_NO_PAD.encode(provider.check_value()) {
             return Err(DeploymentError::WrongRoot.into());
         }

@@ -3,7 +3,7 @@
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
-use strongroom_types::{DataAction, KeyName, KeyOperation, KeyVersion, PrincipalId, Scope};
+use strongroom_types::{DataAction, DomainId, KeyName, KeyOperation, KeyVersion, PrincipalId, Scope};
 
 use crate::attestation::AttestationProblem;
 
@@ -33,6 +33,23 @@ pub enum Error {
     /// The security domain has been downloaded (or recovered) already.
     #[error("the managed HSM is already activated")]
     AlreadyActivated,
+    /// Nothing on this machine opens the HSM: its quorum must upload its security domain first.
+    #[error("the managed HSM is sealed")]
+    Sealed,
+    /// A recovery waits for its upload.
+    #[error("a recovery of the managed HSM is under way")]
+    RecoveryInProgress,
+    /// There is no transfer key: no recovery was begun, or the key has expired, failed too often, or ended with a restart.
+    #[error("the managed HSM has no transfer key")]
+    NoTransferKey,
+    /// A sealed HSM takes its own security domain only.
+    #[error("the upload holds security domain {uploaded}, the managed HSM has {own}")]
+    OtherSecurityDomain {
+        /// What was uploaded.
+        uploaded: DomainId,
+        /// What is sealed.
+        own: DomainId,
+    },
     /// No such key, version or deleted key.
     #[error("key {name} was not found")]
     KeyNotFound {
@@ -201,6 +218,14 @@ pub enum DeploymentError {
     /// The root provider's secret is not the one the store was founded with.
     #[error("the platform root does not fit this store")]
     WrongRoot,
+    /// The store was founded under another kind of root.
+    #[error("the store was founded with root provider {founded}, {configured} is configured")]
+    OtherRootProvider {
+        /// What the deployment record says.
+        founded: String,
+        /// What this node was started with.
+        configured: &'static str,
+    },
     /// The data folder belongs to another deployment.
     #[error("the data folder belongs to deployment {folder}, the store holds {store}")]
     OtherDeployment {

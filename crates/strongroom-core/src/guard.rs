@@ -43,6 +43,8 @@ impl Record for Guard {
 pub enum HsmState {
     /// Only the security-domain calls answer.
     NotActivated,
+    /// As before, and a recovery has begun: the HSM waits for the upload of another one's security domain.
+    Recovering,
     /// In use.
     Active,
 }
@@ -86,6 +88,7 @@ impl Core {
 
     /// Removes some of what is left of a purged instance, the guard first. Answers whether nothing is left.
     pub async fn sweep_instance(&self, request: &crate::request::Request, instance: InstanceId) -> Result<Swept> {
+        self.open_domains().keep_only(instance, None);
         let keys = self.barrier().keys(&layout::instance(instance), SWEEP_KEYS).await?;
         if keys.is_empty() {
             return Ok(Swept::Everything);

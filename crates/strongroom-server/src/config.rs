@@ -79,7 +79,7 @@ pub struct Tls {
 pub struct Root {
     /// Which provider.
     pub provider: RootProviderKind,
-    /// The root file of provider `file`; without it, `root.key` in the data folder.
+    /// The root file; without it, `root.key` in the data folder.
     pub file: Option<PathBuf>,
     /// Whether the server must not start when memory cannot be kept out of swap.
     pub require_locked_memory: bool,
@@ -92,6 +92,8 @@ pub enum RootProviderKind {
     /// A file: who can read it and the store has every key.
     #[default]
     File,
+    /// A file for what belongs to the deployment; the roots of managed HSMs come back by their quorums after each start.
+    Quorum,
 }
 
 /// `[store]`.

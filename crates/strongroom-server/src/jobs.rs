@@ -30,8 +30,8 @@ impl KeyJobs {
         };
         for hsm in hsms {
             match self.run_on(&hsm).await {
-                // Not active, or deleted meanwhile: nothing to do.
-                Ok(()) | Err(Error::NotActivated | Error::HsmNotFound) => {}
+                // Not active, sealed, or deleted meanwhile: nothing to do.
+                Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::HsmNotFound) => {}
                 Err(error) => tracing::warn!(hsm = %hsm.name, %error, "a job on keys failed; it will be tried again"),
             }
         }

@@ -104,6 +104,7 @@ impl Server {
             metadata_url: client.metadata_url.clone(),
             ca_file: client.ca_file.clone(),
             client_env: folder.join(client_env::FILE),
+            root_provider: opened.root_provider,
             root_file: settings.root_file.clone(),
             memory_not_locked: hardening.memory_not_locked,
         };

@@ -68,8 +68,15 @@ pub async fn core_in_memory() -> Result<TestCore> {
 /// # Errors
 /// What the founding of a deployment says.
 pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
-    let root = Arc::new(MemoryRoot::generate()?);
-    open(store, root, Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Limits::default()).await
+    core_under(MemoryRoot::generate()?, store).await
+}
+
+/// The same under a root of the test's choice.
+///
+/// # Errors
+/// What the founding of a deployment says.
+pub async fn core_under(root: MemoryRoot, store: Arc<dyn Kv>) -> Result<TestCore> {
+    open(store, Arc::new(root), Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Limits::default()).await
 }
 
 async fn open(

@@ -13,7 +13,7 @@ pub mod fuzz;
 mod hsm;
 mod ports;
 
-pub use crate::core::{START, TestCore, core_in_memory, core_on, draw_uuid, program, request_of};
+pub use crate::core::{START, TestCore, core_in_memory, core_on, core_under, draw_uuid, program, request_of};
 pub use faulty_store::{CommitFault, FaultyStore, StoreCounts};
 pub use hsm::{add_hsm, custodians, managed_hsm};
 pub use ports::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};

@@ -102,6 +102,7 @@ impl CryptoPool for InlinePool {
 pub struct MemoryRoot {
     sealer: Sealer,
     check_value: [u8; 16],
+    wraps_hsm_roots: bool,
 }
 
 impl MemoryRoot {
@@ -112,7 +113,12 @@ impl MemoryRoot {
     pub fn generate() -> Result<Self, CryptoError> {
         let sealer =
             Sealer::new(&Root::generate(&SystemEntropy)?, DomainId::from_uuid(Uuid::nil()), Epoch::FIRST, Uuid::nil())?;
-        Ok(Self { sealer, check_value: SystemEntropy.sixteen()? })
+        Ok(Self { sealer, check_value: SystemEntropy.sixteen()?, wraps_hsm_roots: true })
+    }
+
+    /// One that, as provider `quorum`, wraps no root of a managed HSM.
+    pub fn without_hsm_roots(self) -> Self {
+        Self { wraps_hsm_roots: false, ..self }
     }
 }
 
@@ -127,6 +133,10 @@ impl RootProvider for MemoryRoot {
 
     fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
         self.sealer.open(purpose, wrapped).map(|(_, secret)| secret)
+    }
+
+    fn wraps_hsm_roots(&self) -> bool {
+        self.wraps_hsm_roots
     }
 
     fn check_value(&self) -> [u8; 16] {

@@ -13,11 +13,15 @@ mod keys;
 #[cfg(test)]
 mod rbac;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod release;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod sealed;
 #[cfg(test)]
 mod sealing;
 #[cfg(test)]

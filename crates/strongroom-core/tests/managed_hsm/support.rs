@@ -12,7 +12,9 @@ use strongroom_core::request::Request;
 use strongroom_crypto::KeySpecification;
 use strongroom_security_domain::Custodians;
 use strongroom_store::{Kv, MemoryStore};
-use strongroom_testkit::{TestCore, add_hsm, core_on, custodians, draw_uuid, managed_hsm, program, request_of};
+use strongroom_testkit::{
+    MemoryRoot, TestCore, add_hsm, core_on, core_under, custodians, draw_uuid, managed_hsm, program, request_of,
+};
 use strongroom_types::{CurveName, HsmName, PrincipalId, Scope, TenantId};
 use uuid::Uuid;
 
@@ -44,9 +46,18 @@ impl World {
     }
 
     async fn on(store: Arc<dyn Kv>, change: impl FnOnce(&mut ManagedHsm)) -> Self {
+        Self::with_core(core_on(store).await.unwrap(), change).await
+    }
+
+    /// Under a root of the test's choice.
+    pub(crate) async fn under(root: MemoryRoot) -> Self {
+        Self::with_core(core_under(root, Arc::new(MemoryStore::new())).await.unwrap(), |_| {}).await
+    }
+
+    async fn with_core(test: TestCore, change: impl FnOnce(&mut ManagedHsm)) -> Self {
         let world = Self {
-            test: core_on(Arc::clone(&store)).await.unwrap(),
-            store,
+            store: Arc::clone(&test.store),
+            test,
             tenant: TenantId::from_uuid(draw_uuid().unwrap()),
             administrator: PrincipalId::from_uuid(draw_uuid().unwrap()),
             name: "hsm1".parse().unwrap(),
@@ -78,11 +89,13 @@ impl World {
         request_of(program(self.tenant, principal), self.test.clock.now()).unwrap()
     }
 
-    pub(crate) async fn activate(&self) {
+    /// Answers the security-domain file.
+    pub(crate) async fn activate(&self) -> String {
         let hsm = self.hsm().await;
         let download = hsm.download_security_domain(&self.administration(), self.custodians()).await.unwrap();
         let status = hsm.confirm_download(&self.administration(), download.operation).await.unwrap();
         assert_eq!(status, DownloadStatus::Success);
+        download.file
     }
 
     /// An activated HSM whose administrator also holds Crypto User and Crypto Officer.

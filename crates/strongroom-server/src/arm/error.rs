@@ -256,6 +256,10 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::NotActivated
         | E::HsmNotFound
         | E::AlreadyActivated
+        | E::Sealed
+        | E::RecoveryInProgress
+        | E::NoTransferKey
+        | E::OtherSecurityDomain { .. }
         | E::KeyNotFound { .. }
         | E::KeyDeleted { .. }
         | E::KeyExists { .. }

@@ -4,6 +4,7 @@ mod wire;
 
 use http::{StatusCode, header};
 use serde_json::json;
+use strongroom_core::guard::HsmState;
 use strongroom_core::pools::{Action, HsmId, HsmPlan, HsmView, Operation, OperationState, Permit};
 
 use crate::arm::error::ArmError;
@@ -69,11 +70,11 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
         }
         HsmPlan::Update(stored) => {
             let view = pools.update_hsm(call.request, permit, &stored, specification).await?;
-            Ok(shown(call, &view))
+            Ok(changed(call, view))
         }
         HsmPlan::Recover(stored) => {
             let view = pools.recover_hsm(call.request, permit, &stored).await?;
-            Ok(shown(call, &view))
+            Ok(changed(call, view))
         }
     }
 }
@@ -83,7 +84,7 @@ pub(super) async fn patch(call: &Call<'_>, permit: &Permit) -> Result<Outbound, 
     let (_, specification) = body::<HsmBody>(call.inbound)?.into_parts()?;
     let stored = call.arm.pools.hsm_to_patch(permit, &call.place.hsm()?).await?;
     let view = call.arm.pools.update_hsm(call.request, permit, &stored, specification).await?;
-    Ok(shown(call, &view))
+    Ok(changed(call, view))
 }
 
 /// `DELETE …/managedHSMs/{name}`: 204 if there is none.
@@ -164,6 +165,13 @@ pub(super) async fn operation(call: &Call<'_>, permit: &Permit) -> Result<Outbou
 
 fn shown(call: &Call<'_>, view: &HsmView) -> Outbound {
     answer(StatusCode::OK, &wire::hsm(view, &call.arm.hsm_suffix))
+}
+
+/// After a change. Clients wait until it says Succeeded, and it is done: that the HSM waits for a security domain is for
+/// GET to say.
+fn changed(call: &Call<'_>, view: HsmView) -> Outbound {
+    let state = view.state.map(|state| if state == HsmState::Recovering { HsmState::NotActivated } else { state });
+    shown(call, &HsmView { state, sealed: false, ..view })
 }
 
 /// 202 for an operation that was just asked for. Its first step is done at once.

@@ -8,7 +8,7 @@ use strongroom_core::limits::LimitOutOfRange;
 
 use crate::audit_log::OnFull;
 use crate::authentication::{Attestation, OutsideIssuer};
-use crate::config::{Configuration, Log, LogFormat, Tls};
+use crate::config::{Configuration, Log, LogFormat, RootProviderKind, Tls};
 use crate::http::host::Domain;
 
 /// The flags of `strongroom serve`; what is given here overrides the file.
@@ -55,6 +55,8 @@ pub struct Settings {
     pub attestations: Vec<Attestation>,
     /// Certificates.
     pub tls: Tls,
+    /// What wraps the secrets of the deployment, and maybe those of managed HSMs.
+    pub root_provider: RootProviderKind,
     /// The root file.
     pub root_file: PathBuf,
     /// Whether memory must be locked.
@@ -177,6 +179,7 @@ impl Settings {
             metadata_identities: metadata.identities,
             issuers: issuer,
             attestations: attestation,
+            root_provider: root.provider,
             root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
             tls,
             data_dir,

@@ -125,6 +125,7 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         | Error::WrappedKeyRejected
         | Error::BackupRefused
         | Error::RotationPolicyMissing { .. }
+        | Error::OtherSecurityDomain { .. }
         | Error::SecurityDomain(_) => (StatusCode::BAD_REQUEST, "BadParameter", None),
         // The plane answers it with a challenge before it comes here.
         Error::ForeignTenant => (StatusCode::UNAUTHORIZED, "Unauthorized", None),
@@ -141,12 +142,17 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::SettingNotFound { .. } => missing("SettingNotFound"),
         Error::RoleDefinitionNotFound { .. } => missing("RoleDefinitionNotFound"),
         Error::RoleAssignmentNotFound { .. } => missing("RoleAssignmentNotFound"),
-        Error::AlreadyActivated | Error::KeyExists { .. } | Error::Conflict => conflict(None),
+        Error::AlreadyActivated
+        | Error::RecoveryInProgress
+        | Error::NoTransferKey
+        | Error::KeyExists { .. }
+        | Error::Conflict => conflict(None),
         Error::KeyDeleted { .. } => conflict(Some("ObjectIsDeletedButRecoverable")),
         Error::RoleDefinitionInUse { .. } => conflict(Some("RoleDefinitionHasAssignments")),
         Error::RoleNameTaken { .. } => conflict(Some("RoleDefinitionWithSameNameExists")),
         Error::RoleAssignmentExists { .. } => (StatusCode::CONFLICT, "RoleAssignmentExists", None),
         Error::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Throttled", None),
+        Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Sealed", None),
         Error::AuditUnavailable | Error::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", None),
         Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "InternalError", None)
@@ -162,6 +168,12 @@ fn core_message(error: &Error) -> String {
         Error::NotActivated => NOT_ACTIVATED.to_owned(),
         Error::HsmNotFound => "There is no managed HSM of this name".to_owned(),
         Error::AlreadyActivated => "The managed HSM has been activated already".to_owned(),
+        Error::RecoveryInProgress => RECOVERY_IN_PROGRESS.to_owned(),
+        Error::NoTransferKey => NO_TRANSFER_KEY.to_owned(),
+        Error::OtherSecurityDomain { uploaded, own } => format!(
+            "value: this is security domain {uploaded}; the managed HSM is sealed under its own, {own}, and takes no other"
+        ),
+        Error::Sealed => SEALED.to_owned(),
         Error::KeyNotFound { name, version } => {
             let version = version.map(|version| format!("/{version}")).unwrap_or_default();
             format!("Key not found: {name}{version}")
@@ -249,6 +261,13 @@ const BACKUP_REFUSED: &str = "value: this is no whole and unaltered backup of a 
 const WRAPPED_KEY_REJECTED: &str =
     "key_hsm: the key could not be unwrapped with this key exchange key, or is not of the type asked for";
 const FAULT: &str = "The server failed; its log names the cause";
+const RECOVERY_IN_PROGRESS: &str = "A recovery of this managed HSM is under way. Finish it (az keyvault security-domain \
+                                    upload), or delete and purge the managed HSM and create it anew";
+const NO_TRANSFER_KEY: &str = "There is no transfer key to open this upload with: none was asked for, or it has expired, was \
+                               destroyed after too many failures, or ended with a restart of the server. Begin again with \
+                               az keyvault security-domain init-recovery";
+const SEALED: &str = "The managed HSM is sealed since the start of the server: a quorum of its custodians must upload its \
+                      security domain (az keyvault security-domain init-recovery, then upload)";
 const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \
                              security-domain download), or recover another one's (az keyvault security-domain init-recovery)";
 

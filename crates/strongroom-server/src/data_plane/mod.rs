@@ -113,18 +113,15 @@ impl DataPlane {
         }
     }
 
-    /// The status of a security-domain download, asked by its unguessable URL and without a token: some clients lose
+    /// The status of a security-domain download or upload, asked by its unguessable URL and without a token: some clients lose
     /// their token between the case of a name they typed and the lower case of the URL (az-cli.md §7, pitfall 1).
     async fn answer_status_url(&self, inbound: &Inbound) -> Option<Outbound> {
         let operation = inbound.query_parameter(security_domain::OPERATION_PARAMETER)?;
         let path = RequestPath::parse(&inbound.path).ok()?;
-        match operations::find(inbound.method.as_str(), &path) {
-            Match::Operation(row, _) if row.id == OperationId::DownloadSecurityDomainPending => {
-                let hsm = self.hsm(inbound).await.ok()?;
-                Some(security_domain::status_by_url(&self.core, &hsm, inbound, &operation).await)
-            }
-            _ => None,
-        }
+        let Match::Operation(row, _) = operations::find(inbound.method.as_str(), &path) else { return None };
+        let asked = security_domain::StatusOf::of(row.id)?;
+        let hsm = self.hsm(inbound).await.ok()?;
+        Some(security_domain::status_by_url(&self.core, &hsm, inbound, row, asked, &operation).await)
     }
 
     async fn answer(&self, inbound: &Inbound, caller: Caller) -> Outbound {
@@ -200,7 +197,10 @@ impl DataPlane {
             OperationId::GetSetting => settings::get(&call).await,
             OperationId::UpdateSetting => settings::update(&call).await,
             OperationId::DownloadSecurityDomain => security_domain::download(&call).await,
-            OperationId::DownloadSecurityDomainPending => security_domain::status(&call).await,
+            OperationId::DownloadSecurityDomainPending => security_domain::download_status(&call).await,
+            OperationId::GetTransferKey => security_domain::transfer_key(&call).await,
+            OperationId::UploadSecurityDomain => security_domain::upload(&call).await,
+            OperationId::UploadSecurityDomainPending => security_domain::upload_status(&call).await,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use http::StatusCode;
 use serde::Deserialize;
-use strongroom_api::operations::{OPERATIONS, OperationId};
+use strongroom_api::operations::{Operation, OperationId};
 use strongroom_api::security_domain as api;
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::hsm::Hsm;
+use strongroom_core::recovery::UploadStatus;
 use strongroom_core::request::Request;
 use strongroom_core::{Core, Error};
 use strongroom_security_domain::{CertificateJwk, Custodians};
@@ -19,6 +20,24 @@ use crate::http::exchange::{Inbound, Outbound, json, with_header};
 /// The query parameter of a status URL that stands for a token.
 pub(super) const OPERATION_PARAMETER: &str = "operation";
 
+/// Which of the two status URLs was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StatusOf {
+    Download,
+    Upload,
+}
+
+impl StatusOf {
+    /// The one an operation asks, if it asks for a status.
+    pub(super) fn of(id: OperationId) -> Option<Self> {
+        match id {
+            OperationId::DownloadSecurityDomainPending => Some(Self::Download),
+            OperationId::UploadSecurityDomainPending => Some(Self::Upload),
+            _ => None,
+        }
+    }
+}
+
 /// Body of `POST /securitydomain/download`.
 #[derive(Deserialize)]
 struct DownloadRequest {
@@ -26,37 +45,59 @@ struct DownloadRequest {
     required: Option<i64>,
 }
 
+/// Body of `POST /securitydomain/upload`.
+#[derive(Deserialize)]
+struct UploadRequest {
+    value: Option<String>,
+}
+
 pub(super) async fn download(call: &Call<'_>) -> Result<Outbound, ApiError> {
     let asked: DownloadRequest = wire::body(&call.inbound.body)?;
     let certificates = required("certificates", asked.certificates)?;
     let custodians = Custodians::parse(&certificates, required("required", asked.required)?).map_err(Error::from)?;
     let download = call.hsm.download_security_domain(call.request, custodians).await?;
-    let version = call.inbound.query_parameter("api-version").unwrap_or_default();
-    let status_url = format!(
-        "{}/securitydomain/download/pending?api-version={version}&{OPERATION_PARAMETER}={}",
-        call.inbound.base_url(),
-        download.operation
-    );
     let answer = json(StatusCode::ACCEPTED, &api::SecurityDomainObject { value: download.file });
-    // Retry-After 1 and never 0: the SDK takes 0 for absent and waits 30 s.
-    Ok(with_header(with_header(answer, "azure-asyncoperation", &status_url), "retry-after", "1"))
+    Ok(with_status_url(call, answer, "download", download.operation))
 }
 
-pub(super) async fn status(call: &Call<'_>) -> Result<Outbound, ApiError> {
-    let status = call.hsm.download_status(call.request).await?;
-    Ok(show(status))
+pub(super) async fn download_status(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    Ok(show(of_download(call.hsm.download_status(call.request).await?)))
+}
+
+pub(super) async fn transfer_key(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    let transfer_key = call.hsm.transfer_key(call.request).await?;
+    Ok(json(StatusCode::OK, &api::TransferKey { key_format: "jwk", transfer_key }))
+}
+
+pub(super) async fn upload(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    let asked: UploadRequest = wire::body(&call.inbound.body)?;
+    let operation = call.hsm.upload_security_domain(call.request, required("value", asked.value)?).await?;
+    // It is done; but the answer that clients know says so at the first poll.
+    let answer = json(StatusCode::ACCEPTED, &of_upload(UploadStatus::InProgress));
+    Ok(with_status_url(call, answer, "upload", operation))
+}
+
+pub(super) async fn upload_status(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    Ok(show(of_upload(call.hsm.upload_status(call.request).await?)))
 }
 
 /// The answer to a status URL. It reveals a status and nothing else.
-pub(super) async fn status_by_url(core: &Core, hsm: &Hsm<'_>, inbound: &Inbound, operation: &str) -> Outbound {
-    let Ok(operation) = Uuid::try_parse(operation) else { return show(DownloadStatus::Failed) };
-    let name = OPERATIONS
-        .iter()
-        .find(|row| row.id == OperationId::DownloadSecurityDomainPending)
-        .map_or("Unknown", |row| row.audit_name);
-    let mut request = Request::internal(inbound.id, inbound.received, name, hsm.record().resource_id());
+pub(super) async fn status_by_url(
+    core: &Core,
+    hsm: &Hsm<'_>,
+    inbound: &Inbound,
+    row: &Operation,
+    asked: StatusOf,
+    operation: &str,
+) -> Outbound {
+    let mut request = Request::internal(inbound.id, inbound.received, row.audit_name, hsm.record().resource_id());
     request.context.client_address = Some(inbound.peer.remote.ip());
-    match hsm.confirm_download(&request, operation).await {
+    let operation = Uuid::try_parse(operation).unwrap_or_default();
+    let status = match asked {
+        StatusOf::Download => hsm.confirm_download(&request, operation).await.map(of_download),
+        StatusOf::Upload => hsm.upload_status_of(operation).await.map(of_upload),
+    };
+    match status {
         Ok(status) => {
             if !request.is_recorded() {
                 let ended = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
@@ -72,10 +113,37 @@ pub(super) async fn status_by_url(core: &Core, hsm: &Hsm<'_>, inbound: &Inbound,
     }
 }
 
-fn show(status: DownloadStatus) -> Outbound {
+/// A URL of this call's own host: clients ask it as it stands.
+fn with_status_url(call: &Call<'_>, answer: Outbound, target: &str, operation: Uuid) -> Outbound {
+    let version = call.inbound.query_parameter("api-version").unwrap_or_default();
+    let base = call.inbound.base_url();
+    let url = format!("{base}/securitydomain/{target}/pending?api-version={version}&{OPERATION_PARAMETER}={operation}");
+    // Retry-After 1 and never 0: the SDK takes 0 for absent and waits 30 s.
+    with_header(with_header(answer, "azure-asyncoperation", &url), "retry-after", "1")
+}
+
+fn of_download(status: DownloadStatus) -> api::SecurityDomainOperationStatus {
     let (status, status_details) = match status {
         DownloadStatus::Success => ("Success", "The resource is active."),
-        DownloadStatus::Failed => ("Failed", "This download was superseded by a newer one, or never made."),
+        DownloadStatus::Failed => (
+            "Failed",
+            "This download was superseded by a newer one or by a recovery, was lost in a restart, or was never made.",
+        ),
     };
-    json(StatusCode::OK, &api::SecurityDomainOperationStatus { status, status_details })
+    api::SecurityDomainOperationStatus { status, status_details }
+}
+
+fn of_upload(status: UploadStatus) -> api::SecurityDomainOperationStatus {
+    let (status, status_details) = match status {
+        UploadStatus::InProgress => ("InProgress", "The Security Domain is being restored."),
+        UploadStatus::Success => ("Success", "The resource is active."),
+        UploadStatus::Failed => ("Failed", "No recovery is under way: begin with init-recovery."),
+    };
+    api::SecurityDomainOperationStatus { status, status_details }
+}
+
+fn show(status: api::SecurityDomainOperationStatus) -> Outbound {
+    let in_progress = status.status == "InProgress";
+    let answer = json(StatusCode::OK, &status);
+    if in_progress { with_header(answer, "retry-after", "1") } else { answer }
 }

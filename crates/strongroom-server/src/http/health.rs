@@ -23,7 +23,7 @@ pub struct Facts {
     pub deployment: String,
     /// The release.
     pub version: &'static str,
-    /// What opens the store: `file` (protocols.md §1).
+    /// What opens keys after a start: `file`, or `quorum` (protocols.md §1).
     pub root_provider: &'static str,
     /// Whether memory is kept out of swap.
     pub locked_memory: bool,

@@ -7,14 +7,14 @@ use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
 use strongroom_core::witness::Witness;
 use strongroom_core::{Core, Foundations};
-use strongroom_crypto::providers::RootProvider;
+use strongroom_crypto::providers::{QuorumRoot, RootProvider};
 use strongroom_crypto::{CryptoError, Entropy, SystemEntropy};
 use strongroom_store::{EmbeddedStore, Kv};
 use uuid::Uuid;
 
 use crate::audit_log::{AuditLog, Strangers};
 use crate::clock::SystemClock;
-use crate::config::Settings;
+use crate::config::{RootProviderKind, Settings};
 use crate::crypto_pool::ThreadPool;
 use crate::data_dir::DataDir;
 use crate::serve::error::StartError;
@@ -38,8 +38,12 @@ impl Opened {
         let (entropy, clock): (Arc<dyn Entropy>, Arc<dyn Clock>) = (Arc::new(SystemEntropy), Arc::new(SystemClock));
         let store: Arc<dyn Kv> = Arc::new(EmbeddedStore::open(&folder.join(STORE))?);
         let (root, expectation) = node::open_root(folder, settings, store.as_ref(), entropy.as_ref()).await?;
+        let root: Arc<dyn RootProvider> = match settings.root_provider {
+            RootProviderKind::File => Arc::new(root),
+            RootProviderKind::Quorum => Arc::new(QuorumRoot::new(root)),
+        };
         let root_provider = root.name();
-        let deployment = Deployment::open(store.as_ref(), &root, entropy.as_ref(), expectation).await?;
+        let deployment = Deployment::open(store.as_ref(), root.as_ref(), entropy.as_ref(), expectation).await?;
         let witness = open_witness(folder, settings, store.as_ref()).await?;
         node::remember(folder, deployment.id)?;
         let audit_folder = folder.join(AUDIT);
@@ -52,7 +56,7 @@ impl Opened {
             clock: Arc::clone(&clock),
             audit: Arc::clone(&audit) as Arc<dyn strongroom_core::ports::AuditSink>,
             witness: Arc::new(witness),
-            root: Arc::new(root),
+            root,
             pool: Arc::new(ThreadPool::start().map_err(StartError::Thread)?),
         };
         let core = Arc::new(Core::new(deployment, foundations).with_limits(settings.limits));

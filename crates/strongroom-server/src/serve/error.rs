@@ -238,6 +238,10 @@ fn store(error: &StoreError) -> String {
 fn deployment(error: &DeploymentError) -> String {
     match error {
         DeploymentError::WrongRoot => "name the root file that this store was founded with ([root] file)",
+        DeploymentError::OtherRootProvider { .. } => {
+            "set [root] provider to what the store was founded with; to change it, found a new deployment and recover each \
+             managed HSM into it"
+        }
         DeploymentError::OtherDeployment { .. } => "use the data folder and the store that belong together",
         DeploymentError::StoreLost { .. } => {
             "put the store back; for a new deployment use an empty folder with --data-dir"

@@ -22,6 +22,8 @@ pub struct Ready {
     pub ca_file: PathBuf,
     /// What a shell reads.
     pub client_env: PathBuf,
+    /// The root provider: `file` or `quorum`.
+    pub root_provider: &'static str,
     /// The root file.
     pub root_file: PathBuf,
     /// Why memory may be swapped out; `None` if it may not.
@@ -31,18 +33,23 @@ pub struct Ready {
 impl Ready {
     /// The text.
     pub fn text(&self) -> String {
-        let Self { version, address, metadata_url, ca_file, client_env, root_file, memory_not_locked } = self;
+        let Self { version, address, metadata_url, ca_file, client_env, root_provider, root_file, memory_not_locked } =
+            self;
         let mut text = format!("strongroom {version} is ready.\n\n");
         let memory = memory_not_locked
             .as_ref()
             .map_or_else(|| "kept out of swap".to_owned(), |reason| format!("MAY BE SWAPPED TO DISK: {reason}"));
+        let root_meaning = match *root_provider {
+            "quorum" => "every managed HSM is SEALED after a start, until a quorum uploads its security domain",
+            _ => "whoever can read it and the store has every key",
+        };
         let rows = [
             ("management", address.url(MANAGEMENT)),
             ("authority", address.url(AUTHORITY)),
             ("metadata", metadata_url.clone().unwrap_or_else(|| "off".to_owned())),
             ("CA", ca_file.display().to_string()),
-            ("root", format!("file {}", root_file.display())),
-            ("", "whoever can read it and the store has every key".to_owned()),
+            ("root", format!("{root_provider} {}", root_file.display())),
+            ("", root_meaning.to_owned()),
             ("memory", memory),
         ];
         for (name, value) in rows {
@@ -97,6 +104,7 @@ mod tests {
             metadata_url: None,
             ca_file: "/d/ca.pem".into(),
             client_env: "/it's/client.env".into(),
+            root_provider: "file",
             root_file: "/d/root.key".into(),
             memory_not_locked: Some("a reason".to_owned()),
         }
@@ -117,6 +125,13 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn under_provider_quorum_the_text_says_that_hsms_are_sealed() {
+        let text = Ready { root_provider: "quorum", ..ready("localhost") }.text();
+        assert!(text.contains("quorum /d/root.key") && text.contains("SEALED after a start"), "{text}");
+        assert!(!text.contains("has every key"), "{text}");
     }
 
     #[tokio::test]

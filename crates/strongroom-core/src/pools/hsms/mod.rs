@@ -36,6 +36,8 @@ pub struct HsmView {
     pub hsm: ManagedHsm,
     /// Its state on the data plane; `None` while it is being made.
     pub state: Option<HsmState>,
+    /// Whether nothing on this machine opens it until its quorum has uploaded its security domain.
+    pub sealed: bool,
     /// Its user-assigned identities, and what they are called if they still exist.
     pub identities: Vec<(String, Option<ProgramIds>)>,
 }
@@ -260,9 +262,9 @@ impl Pools {
     }
 
     pub(super) async fn view(&self, hsm: ManagedHsm) -> Result<HsmView> {
-        let state = match self.core.guard(hsm.instance).await {
-            Ok(guard) => Some(guard.value.state),
-            Err(crate::Error::HsmNotFound) => None,
+        let (state, sealed) = match self.core.guard(hsm.instance).await {
+            Ok(guard) => (Some(guard.value.state), self.core.is_sealed(hsm.instance, &guard.value)),
+            Err(crate::Error::HsmNotFound) => (None, false),
             Err(error) => return Err(error.into()),
         };
         let mut identities = Vec::new();
@@ -273,7 +275,7 @@ impl Pools {
             });
             identities.push((id.clone(), ids));
         }
-        Ok(HsmView { hsm, state, identities })
+        Ok(HsmView { hsm, state, sealed, identities })
     }
 
     async fn all_hsms(&self) -> Result<Vec<ManagedHsm>> {

@@ -208,8 +208,9 @@ fn check_regions(regions: &[RegionBody], location: Option<&Location>) -> Result<
 
 /// The resource.
 pub(super) fn hsm(view: &HsmView, hsm_suffix: &str) -> Value {
-    let HsmView { hsm, state, identities } = view;
-    let (activation, activation_message) = activation(*state);
+    let HsmView { hsm, state, sealed, identities } = view;
+    let (activation, activation_message) = activation(*state, *sealed);
+    let waits_for_domain = *sealed || *state == Some(HsmState::Recovering);
     let mut resource = json!({
         "id": hsm.resource_id(),
         "name": hsm.name,
@@ -227,8 +228,8 @@ pub(super) fn hsm(view: &HsmView, hsm_suffix: &str) -> Value {
             "enablePurgeProtection": hsm.purge_protection,
             "publicNetworkAccess": public_network_access(hsm.public_network_access),
             "networkAcls": acls(&hsm.network_acls),
-            "provisioningState": provisioning_state(hsm.provisioning),
-            "statusMessage": status_message(hsm.provisioning),
+            "provisioningState": if waits_for_domain { WAITS_FOR_DOMAIN } else { provisioning_state(hsm.provisioning) },
+            "statusMessage": status_message(hsm.provisioning, waits_for_domain),
             "securityDomainProperties": {
                 "activationStatus": activation,
                 "activationStatusMessage": activation_message,
@@ -272,21 +273,34 @@ pub(super) fn provisioning_state(state: Provisioning) -> &'static str {
     }
 }
 
-fn status_message(state: Provisioning) -> &'static str {
+/// `provisioningState` of an HSM in recovery, and of a sealed one, until the upload.
+const WAITS_FOR_DOMAIN: &str = "SecurityDomainRestore";
+
+fn status_message(state: Provisioning, waits_for_domain: bool) -> &'static str {
     match state {
+        Provisioning::Succeeded if waits_for_domain => "The Managed HSM waits for the upload of a security domain.",
         Provisioning::Provisioning => "The Managed HSM is being provisioned.",
         Provisioning::Succeeded => "The Managed HSM is provisioned and ready to use.",
         Provisioning::Purging => "The Managed HSM is being removed for good.",
     }
 }
 
-fn activation(state: Option<HsmState>) -> (&'static str, &'static str) {
+fn activation(state: Option<HsmState>, sealed: bool) -> (&'static str, &'static str) {
     match state {
         None => ("Unknown", "The activation status is known when the HSM is provisioned."),
         Some(HsmState::NotActivated) => (
             "NotActivated",
             "Your HSM has been provisioned, but cannot be used for cryptographic operations until it is activated: \
              download its security domain.",
+        ),
+        Some(HsmState::Recovering) => (
+            "NotActivated",
+            "Your HSM waits for the upload of another HSM's security domain; it cannot be used until then.",
+        ),
+        Some(HsmState::Active) if sealed => (
+            "Active",
+            "Your HSM has been activated, but is sealed since the start of the server: a quorum of its custodians must \
+             upload its security domain.",
         ),
         Some(HsmState::Active) => {
             ("Active", "Your HSM has been activated and can be used for cryptographic operations.")

@@ -25,12 +25,20 @@ fn name() -> strongroom_types::KeyName {
     "k".parse().unwrap()
 }
 
+fn domain() -> strongroom_types::DomainId {
+    strongroom_types::DomainId::from_uuid(Uuid::nil())
+}
+
 one_of_each!(core_errors: Error {
     Error::Forbidden { .. } => Error::Forbidden { action: DataAction::KeysSign, scope: Scope::Root };
     Error::ForeignTenant => Error::ForeignTenant;
     Error::NotActivated => Error::NotActivated;
     Error::HsmNotFound => Error::HsmNotFound;
     Error::AlreadyActivated => Error::AlreadyActivated;
+    Error::Sealed => Error::Sealed;
+    Error::RecoveryInProgress => Error::RecoveryInProgress;
+    Error::NoTransferKey => Error::NoTransferKey;
+    Error::OtherSecurityDomain { .. } => Error::OtherSecurityDomain { uploaded: domain(), own: domain() };
     Error::KeyNotFound { .. } => Error::KeyNotFound { name: name(), version: None };
     Error::KeyDeleted { .. } => Error::KeyDeleted { name: name() };
     Error::KeyExists { .. } => Error::KeyExists { name: name() };

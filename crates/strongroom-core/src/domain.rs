@@ -1,0 +1,261 @@
+//! What an HSM keeps of its security domain, and the way from there to its record key (protocols.md §1).
+//!
+//! Under a root provider that wraps them, the secrets lie in the store and open unattended. Under provider `quorum` they
+//! are in this process only: after a start an HSM is sealed until a quorum has uploaded its security domain.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use strongroom_crypto::Root;
+use strongroom_crypto::backup::BackupKey;
+use strongroom_crypto::digest::sha256;
+use strongroom_crypto::seal::Sealer;
+use strongroom_security_domain::{Custodians, DomainSecrets, Manifest};
+use strongroom_types::{DomainId, Epoch, InstanceId};
+use uuid::Uuid;
+
+use crate::barrier::Record;
+use crate::guard::Guard;
+use crate::layout;
+use crate::{Core, Error, Result};
+
+/// The security domain of an HSM, as it is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DomainRecord {
+    /// What records are sealed under, once active.
+    pub(crate) active: Option<KeptDomain>,
+    /// The newest download, until its first poll.
+    pub(crate) pending: Option<PendingDownload>,
+    /// What activated the HSM.
+    pub(crate) activated_by: Option<Activation>,
+}
+
+impl Record for DomainRecord {
+    const FORMAT: u16 = 1;
+}
+
+/// A download that nobody has confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingDownload {
+    pub(crate) operation: Uuid,
+    pub(crate) domain: KeptDomain,
+}
+
+/// A domain, and its secrets where they may be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptDomain {
+    pub(crate) domain: DomainId,
+    /// The newest epoch: what records are sealed under.
+    pub(crate) epoch: Epoch,
+    /// The secrets, wrapped by the platform root for this instance, base64url; none if they are in memory only.
+    wrapped: Option<String>,
+    /// Who holds the file.
+    pub(crate) custodians: CustodianList,
+}
+
+/// Who holds a security-domain file, and how many of them open it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CustodianList {
+    /// The quorum.
+    pub(crate) required: u8,
+    /// SHA-256 of the certificates (`x5t#S256`, base64url), in the order of their shares.
+    pub(crate) thumbprints: Vec<String>,
+}
+
+/// What made an HSM active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Activation {
+    /// The first poll of this download.
+    Download(Uuid),
+    /// This upload of another HSM's domain.
+    Upload(UploadMark),
+}
+
+/// An upload that was accepted, by which its repetition is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UploadMark {
+    /// The operation id: unguessable, part of the status URL.
+    pub(crate) operation: Uuid,
+    /// SHA-256 of its text, base64url.
+    sha256: String,
+}
+
+impl UploadMark {
+    pub(crate) fn new(operation: Uuid, upload: &str) -> Self {
+        Self { operation, sha256: URL_SAFE_NO_PAD.encode(sha256(upload.as_bytes())) }
+    }
+
+    /// Whether both are marks of the same text.
+    pub(crate) fn is_repeated_by(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256
+    }
+}
+
+impl From<&Custodians> for CustodianList {
+    fn from(custodians: &Custodians) -> Self {
+        let thumbprints = custodians.certificates().iter().map(|one| one.thumbprint().to_string());
+        Self { required: custodians.quorum().required(), thumbprints: thumbprints.collect() }
+    }
+}
+
+impl From<&Manifest> for CustodianList {
+    fn from(manifest: &Manifest) -> Self {
+        let thumbprints = manifest.certificates.iter().map(ToString::to_string).collect();
+        Self { required: manifest.quorum.required(), thumbprints }
+    }
+}
+
+/// For the audit log.
+impl std::fmt::Display for CustodianList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { required, thumbprints } = self;
+        write!(f, "quorum {required} of {}, x5t#S256 {}", thumbprints.len(), thumbprints.join(" "))
+    }
+}
+
+/// Domains whose secrets are nowhere but here. Bounded by the number of HSMs: of each only the active and the newest
+/// pending one are held.
+#[derive(Debug, Default)]
+pub(crate) struct OpenDomains(Mutex<HashMap<InstanceId, Vec<OpenDomain>>>);
+
+#[derive(Debug, Clone)]
+struct OpenDomain {
+    secrets: Arc<DomainSecrets>,
+    opened_by: Option<UploadMark>,
+}
+
+impl OpenDomains {
+    /// Holds the secrets of a domain; what was held of it before is dropped.
+    pub(crate) fn hold(&self, instance: InstanceId, secrets: Arc<DomainSecrets>, opened_by: Option<UploadMark>) {
+        let mut open = self.lock();
+        let domains = open.entry(instance).or_default();
+        domains.retain(|open| open.secrets.domain_id() != secrets.domain_id());
+        domains.push(OpenDomain { secrets, opened_by });
+    }
+
+    /// Drops everything of an instance but one domain.
+    pub(crate) fn keep_only(&self, instance: InstanceId, domain: Option<DomainId>) {
+        let mut open = self.lock();
+        if let Some(domains) = open.get_mut(&instance) {
+            domains.retain(|open| Some(open.secrets.domain_id()) == domain);
+        }
+        open.retain(|_, domains| !domains.is_empty());
+    }
+
+    /// The upload that opened a domain since the start.
+    pub(crate) fn opened_by(&self, instance: InstanceId) -> Option<UploadMark> {
+        self.lock().get(&instance)?.iter().find_map(|open| open.opened_by.clone())
+    }
+
+    fn secrets(&self, instance: InstanceId, domain: DomainId) -> Option<Arc<DomainSecrets>> {
+        let open = self.lock();
+        let held = open.get(&instance)?.iter().find(|open| open.secrets.domain_id() == domain)?;
+        Some(Arc::clone(&held.secrets))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Vec<OpenDomain>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// The record key of an active HSM; opened once.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] if its quorum has not opened it since the start.
+    pub(crate) async fn hsm_sealer(&self, instance: InstanceId, guard: &Guard) -> Result<Arc<Sealer>> {
+        let domain = guard.domain.ok_or(Error::NotActivated)?;
+        let cache_key = (instance, domain, guard.epoch);
+        if let Some(sealer) = self.caches().sealers.get(&cache_key) {
+            return Ok(sealer);
+        }
+        let active = self.active_domain(instance, domain, guard.epoch).await?;
+        let sealer = Arc::new(self.make_sealer(instance, &active)?);
+        self.caches().sealers.insert(cache_key, Arc::clone(&sealer));
+        Ok(sealer)
+    }
+
+    /// What wraps the backups of an active HSM under one of its domain's roots; `None` if there is no such epoch.
+    pub(crate) async fn backup_key(
+        &self,
+        instance: InstanceId,
+        guard: &Guard,
+        epoch: Epoch,
+    ) -> Result<Option<BackupKey>> {
+        let domain = guard.domain.ok_or(Error::NotActivated)?;
+        let active = self.active_domain(instance, domain, guard.epoch).await?;
+        let secrets = self.domain_secrets(instance, &active)?;
+        Ok(secrets.root(epoch).map(|root| BackupKey::new(root, domain, epoch)).transpose()?)
+    }
+
+    async fn active_domain(&self, instance: InstanceId, domain: DomainId, epoch: Epoch) -> Result<KeptDomain> {
+        let barrier = self.barrier();
+        let key = layout::domain(instance);
+        let stored = barrier.read::<DomainRecord>(barrier.deployment(), &key).await?;
+        let active = stored.and_then(|stored| stored.value.active);
+        active
+            .filter(|active| active.domain == domain && active.epoch == epoch)
+            .ok_or(Error::Tampered { key, problem: "it does not hold the domain the guard names" })
+    }
+
+    /// Keeps the secrets of a domain for an instance: wrapped in what this returns, or in memory.
+    pub(crate) fn keep_domain(
+        &self,
+        instance: InstanceId,
+        secrets: Arc<DomainSecrets>,
+        custodians: CustodianList,
+    ) -> Result<KeptDomain> {
+        let (domain, epoch) = (secrets.domain_id(), secrets.newest_epoch());
+        let wrapped = if self.root_provider().wraps_hsm_roots() {
+            let wrapped = self.root_provider().wrap(&purpose(instance), secrets.to_bytes()?.expose())?;
+            Some(URL_SAFE_NO_PAD.encode(wrapped))
+        } else {
+            self.open_domains().hold(instance, secrets, None);
+            None
+        };
+        Ok(KeptDomain { domain, epoch, wrapped, custodians })
+    }
+
+    /// The secrets of a domain that was kept.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] if they were in memory only, and are no more.
+    pub(crate) fn domain_secrets(&self, instance: InstanceId, domain: &KeptDomain) -> Result<Arc<DomainSecrets>> {
+        let tampered = |problem| Error::Tampered { key: layout::domain(instance), problem };
+        match (&domain.wrapped, self.root_provider().wraps_hsm_roots()) {
+            (None, false) => self.open_domains().secrets(instance, domain.domain).ok_or(Error::Sealed),
+            (Some(wrapped), true) => {
+                let wrapped = URL_SAFE_NO_PAD.decode(wrapped).map_err(|_| tampered("it is not base64url"))?;
+                let unwrapped = self.root_provider().unwrap(&purpose(instance), &wrapped);
+                let secrets = unwrapped.map_err(|_| tampered("the platform root does not open it"))?;
+                Ok(Arc::new(DomainSecrets::from_bytes(secrets.expose())?))
+            }
+            (Some(_), false) => Err(tampered("it holds a wrapped root, which this root provider never writes")),
+            (None, true) => Err(tampered("it lacks the wrapped root")),
+        }
+    }
+
+    /// Whether an active HSM waits for its quorum.
+    pub(crate) fn is_sealed(&self, instance: InstanceId, guard: &Guard) -> bool {
+        let held = |domain| self.open_domains().secrets(instance, domain).is_some();
+        !self.root_provider().wraps_hsm_roots() && guard.domain.is_some_and(|domain| !held(domain))
+    }
+
+    pub(crate) fn make_sealer(&self, instance: InstanceId, domain: &KeptDomain) -> Result<Sealer> {
+        sealer_of(instance, &*self.domain_secrets(instance, domain)?, domain.epoch)
+    }
+}
+
+/// The record key of an instance under one epoch of a domain.
+pub(crate) fn sealer_of(instance: InstanceId, secrets: &DomainSecrets, epoch: Epoch) -> Result<Sealer> {
+    let lacking = Error::Tampered { key: layout::domain(instance), problem: "the domain lacks its epoch" };
+    let root: &Root = secrets.root(epoch).ok_or(lacking)?;
+    Ok(Sealer::new(root, secrets.domain_id(), epoch, instance.uuid())?)
+}
+
+fn purpose(instance: InstanceId) -> String {
+    format!("security-domain/{instance}")
+}

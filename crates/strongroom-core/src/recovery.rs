@@ -1,0 +1,324 @@
+//! Recovery: another HSM's security domain comes into a new HSM, or a sealed HSM gets its own back
+//! (protocols.md §1, §6; security-domain.md §5).
+//!
+//! The HSM draws a transfer key that exists in this process only; a quorum of custodians encrypts the domain to it; the
+//! upload is opened, checked against its manifest and committed before it is answered. A recovery begins by a change of
+//! the guard's state, as a download and everything else that would race with it depends on the guard.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strongroom_security_domain::{
+    EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, ExchangeKey, OpenedDomain, SecurityDomainError, open_upload,
+};
+use strongroom_types::{DataAction, InstanceId, Scope, Timestamp};
+use uuid::Uuid;
+
+use crate::activation::Activated;
+use crate::barrier::Stored;
+use crate::domain::{Activation, CustodianList, DomainRecord, UploadMark, sealer_of};
+use crate::guard::{Guard, HsmState};
+use crate::hsm::Hsm;
+use crate::ports::Lane;
+use crate::request::Request;
+use crate::retry_on_conflict;
+use crate::{Error, Result};
+
+/// How far an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadStatus {
+    /// The HSM waits for an upload.
+    InProgress,
+    /// The HSM is active.
+    Success,
+    /// No recovery is under way.
+    Failed,
+}
+
+/// How far an HSM is with a recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not activated, and no recovery begun.
+    New,
+    /// Waits for another HSM's domain.
+    Recovering,
+    /// Waits for its own.
+    Sealed,
+    /// In use.
+    Active,
+}
+
+impl Hsm<'_> {
+    /// The transfer key: a JWK as text. The first question draws it and begins a recovery; until it ends the answer stays
+    /// the same. A download that nobody has confirmed is dropped.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyActivated`] once in use; [`Error::Forbidden`] for everybody but the initial administrators.
+    pub async fn transfer_key(&self, request: &Request) -> Result<String> {
+        self.authorize_transfer_key(request).await?;
+        let (key, fresh) = match self.core().exchange_keys().live(self.instance(), request.received) {
+            Some(key) => (key, false),
+            None => (self.make_exchange_key(request).await?, true),
+        };
+        retry_on_conflict!(self.try_begin_recovery(request, &key, fresh))?;
+        Ok(key.exchange.transfer_key()?)
+    }
+
+    /// Takes an upload and makes the HSM active with what is in it. Answers the id of the operation, which has ended well;
+    /// the same upload again gets the same answer.
+    ///
+    /// # Errors
+    /// [`Error::NoTransferKey`]; [`Error::SecurityDomain`] if the upload is refused; [`Error::OtherSecurityDomain`] for a
+    /// sealed HSM; [`Error::AlreadyActivated`].
+    pub async fn upload_security_domain(&self, request: &Request, upload: String) -> Result<Uuid> {
+        let mark = UploadMark::new(Uuid::from_bytes(self.core().barrier().entropy().sixteen()?), &upload);
+        let (_, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUpload).await?;
+        if stage == Stage::Active {
+            return self.repeated(&mark).await;
+        }
+        let key = self.core().exchange_keys().live(self.instance(), request.received);
+        let key = key.filter(|_| stage != Stage::New).ok_or(Error::NoTransferKey)?;
+        let opened = self.open_upload(&key, upload).await?;
+        let operation = retry_on_conflict!(self.try_finish_recovery(request, &key, &opened, &mark))?;
+        self.core().exchange_keys().destroy(self.instance());
+        Ok(operation)
+    }
+
+    /// How far the recovery is, asked with a token.
+    pub async fn upload_status(&self, request: &Request) -> Result<UploadStatus> {
+        let (_, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUploadRead).await?;
+        let waits = self.core().exchange_keys().live(self.instance(), request.received).is_some();
+        Ok(match stage {
+            Stage::Active => UploadStatus::Success,
+            Stage::Recovering | Stage::Sealed if waits => UploadStatus::InProgress,
+            Stage::New | Stage::Recovering | Stage::Sealed => UploadStatus::Failed,
+        })
+    }
+
+    /// What became of an upload, asked by its operation id: that is the proof of having made it, so no token is asked for.
+    pub async fn upload_status_of(&self, operation: Uuid) -> Result<UploadStatus> {
+        self.living_guard().await?;
+        let accepted = self.accepted_uploads().await?.iter().any(|mark| mark.operation == operation);
+        Ok(if accepted { UploadStatus::Success } else { UploadStatus::Failed })
+    }
+
+    async fn make_exchange_key(&self, request: &Request) -> Result<Arc<HeldKey>> {
+        let name = self.record().name.folded().to_owned();
+        let (entropy, received) = (Arc::clone(self.core().barrier().entropy()), request.received);
+        let generate = move || ExchangeKey::generate(&name, received, entropy.as_ref());
+        let exchange = self.core().run(Lane::Slow, generate).await??;
+        let expires = received.plus_seconds(EXCHANGE_KEY_SECONDS);
+        let held = HeldKey { exchange, expires, rejected: Mutex::new(0) };
+        self.core().exchange_keys().insert_if_none(self.instance(), held, received)
+    }
+
+    async fn try_begin_recovery(&self, request: &Request, key: &HeldKey, fresh: bool) -> Result<()> {
+        let (guard, stage) = self.authorize_transfer_key(request).await?;
+        if stage != Stage::New && !fresh {
+            return Ok(());
+        }
+        let barrier = self.core().barrier();
+        let detail = format!("transfer key x5t#S256 {}", key.exchange.thumbprint());
+        let mut transaction = barrier.transaction().detail(detail);
+        transaction.expect(&guard);
+        if stage != Stage::Sealed {
+            let recovering = Guard { state: HsmState::Recovering, ..guard.value.clone() };
+            transaction.replace(barrier.deployment(), &guard, &recovering)?;
+        }
+        if stage == Stage::New
+            && let Some(stored) = self.domain_record().await?
+        {
+            let record = DomainRecord { pending: None, ..stored.value.clone() };
+            transaction.replace(barrier.deployment(), &stored, &record)?;
+        }
+        transaction.commit(request).await?;
+        if stage != Stage::Sealed {
+            self.core().open_domains().keep_only(self.instance(), None);
+        }
+        Ok(())
+    }
+
+    async fn open_upload(&self, key: &Arc<HeldKey>, upload: String) -> Result<OpenedDomain> {
+        let opening = Arc::clone(key);
+        let opened = self.core().run(Lane::Slow, move || opening.open(&upload)).await?;
+        if key.is_spent() {
+            self.core().exchange_keys().destroy(self.instance());
+        }
+        let opened = opened?;
+        if opened.secrets.newest_epoch() != opened.manifest.epoch {
+            return Err(SecurityDomainError::Altered("the manifest is that of another epoch").into());
+        }
+        Ok(opened)
+    }
+
+    async fn try_finish_recovery(
+        &self,
+        request: &Request,
+        key: &Arc<HeldKey>,
+        opened: &OpenedDomain,
+        mark: &UploadMark,
+    ) -> Result<Uuid> {
+        let (guard, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUpload).await?;
+        if stage == Stage::Active {
+            return self.repeated(mark).await;
+        }
+        let live = self.core().exchange_keys().live(self.instance(), request.received);
+        if stage == Stage::New || !live.is_some_and(|live| Arc::ptr_eq(&live, key)) {
+            return Err(Error::NoTransferKey);
+        }
+        match stage {
+            Stage::Sealed => self.unseal(request, &guard, opened, mark).await?,
+            Stage::New | Stage::Recovering | Stage::Active => self.restore(request, &guard, opened, mark).await?,
+        }
+        Ok(mark.operation)
+    }
+
+    /// The other HSM's domain becomes this HSM's; its instance and its initial administrators stay its own.
+    async fn restore(
+        &self,
+        request: &Request,
+        guard: &Stored<Guard>,
+        opened: &OpenedDomain,
+        mark: &UploadMark,
+    ) -> Result<()> {
+        let custodians = CustodianList::from(&opened.manifest);
+        let detail = format!("recovered security domain {}, {custodians}", opened.secrets.domain_id());
+        let domain = self.core().keep_domain(self.instance(), Arc::clone(&opened.secrets), custodians)?;
+        let activated = Activated { domain, by: Activation::Upload(mark.clone()), detail };
+        self.activate(request, guard, self.domain_record().await?, activated).await
+    }
+
+    /// The HSM's own domain is back: its records open again, and nothing of them has changed.
+    async fn unseal(
+        &self,
+        request: &Request,
+        guard: &Stored<Guard>,
+        opened: &OpenedDomain,
+        mark: &UploadMark,
+    ) -> Result<()> {
+        let (secrets, own) = (&opened.secrets, guard.value.domain.ok_or(Error::NotActivated)?);
+        if secrets.domain_id() != own {
+            return Err(Error::OtherSecurityDomain { uploaded: secrets.domain_id(), own });
+        }
+        if secrets.root(guard.value.epoch).is_none() {
+            return Err(SecurityDomainError::UnknownEpoch.into());
+        }
+        // Roots that do not open the rights of this HSM are not its roots, whoever has signed for them.
+        let sealer = sealer_of(self.instance(), secrets, guard.value.epoch)?;
+        let generation = guard.value.generation(self.instance());
+        match self.core().rights(generation, &guard.value, &sealer).await {
+            Ok(_) => {}
+            Err(Error::Tampered { .. }) => {
+                return Err(SecurityDomainError::Altered("its root does not open this managed HSM").into());
+            }
+            Err(error) => return Err(error),
+        }
+        let detail = format!("the managed HSM is unsealed: security domain {own}");
+        let mut transaction = self.core().barrier().transaction().detail(detail);
+        transaction.expect(guard);
+        transaction.commit(request).await?;
+        self.core().open_domains().hold(self.instance(), Arc::clone(secrets), Some(mark.clone()));
+        Ok(())
+    }
+
+    /// The operation of an upload that was accepted before.
+    async fn repeated(&self, mark: &UploadMark) -> Result<Uuid> {
+        let accepted = self.accepted_uploads().await?;
+        let same = accepted.iter().find(|accepted| accepted.is_repeated_by(mark));
+        same.map(|accepted| accepted.operation).ok_or(Error::AlreadyActivated)
+    }
+
+    async fn accepted_uploads(&self) -> Result<Vec<UploadMark>> {
+        let activated_by = self.domain_record().await?.and_then(|stored| stored.value.activated_by);
+        let restored = match activated_by {
+            Some(Activation::Upload(mark)) => Some(mark),
+            Some(Activation::Download(_)) | None => None,
+        };
+        Ok(restored.into_iter().chain(self.core().open_domains().opened_by(self.instance())).collect())
+    }
+
+    async fn authorize_transfer_key(&self, request: &Request) -> Result<(Stored<Guard>, Stage)> {
+        match self.authorize_recovery(request, DataAction::SecurityDomainTransferKeyRead).await? {
+            (_, Stage::Active) => Err(Error::AlreadyActivated),
+            other => Ok(other),
+        }
+    }
+
+    /// Leave for a call of a recovery. While rights cannot be read, because there are none yet or they are sealed, the
+    /// initial administrators hold it and nobody else; what they can do with it needs a quorum.
+    async fn authorize_recovery(&self, request: &Request, action: DataAction) -> Result<(Stored<Guard>, Stage)> {
+        self.check_tenant(request)?;
+        let guard = self.living_guard().await?;
+        let stage = match guard.value.state {
+            HsmState::NotActivated => Stage::New,
+            HsmState::Recovering => Stage::Recovering,
+            HsmState::Active => match self.authorize(request, action, &Scope::Root).await {
+                Ok(permit) => return Ok((permit.guard().clone(), Stage::Active)),
+                Err(Error::Sealed) => Stage::Sealed,
+                Err(error) => return Err(error),
+            },
+        };
+        self.check_initial_administrator(request, action)?;
+        Ok((guard, stage))
+    }
+}
+
+/// A transfer key in this process.
+#[derive(Debug)]
+pub(crate) struct HeldKey {
+    exchange: ExchangeKey,
+    expires: Timestamp,
+    /// Uploads that did not decrypt. Locked while one is opened, so that many at once are not more than the limit.
+    rejected: Mutex<u32>,
+}
+
+impl HeldKey {
+    fn open(&self, upload: &str) -> Result<OpenedDomain, SecurityDomainError> {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if *rejected >= EXCHANGE_TRIES_MAX {
+            return Err(SecurityDomainError::Rejected);
+        }
+        let opened = open_upload(upload, &self.exchange);
+        if matches!(opened, Err(SecurityDomainError::Rejected)) {
+            *rejected += 1;
+        }
+        opened
+    }
+
+    fn is_spent(&self) -> bool {
+        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) >= EXCHANGE_TRIES_MAX
+    }
+}
+
+/// The transfer keys of all HSMs in recovery: in memory only, so that a stolen disk together with an upload that was left
+/// in some folder opens nothing. A restart ends a recovery; it is begun again.
+#[derive(Debug, Default)]
+pub(crate) struct ExchangeKeys(Mutex<HashMap<InstanceId, Arc<HeldKey>>>);
+
+impl ExchangeKeys {
+    /// The key of an instance, unless it has expired.
+    pub(crate) fn live(&self, instance: InstanceId, now: Timestamp) -> Option<Arc<HeldKey>> {
+        self.lock().get(&instance).filter(|key| now < key.expires).map(Arc::clone)
+    }
+
+    /// Holds a key, or answers the one that another request has made meanwhile.
+    fn insert_if_none(&self, instance: InstanceId, key: HeldKey, now: Timestamp) -> Result<Arc<HeldKey>> {
+        let mut keys = self.lock();
+        keys.retain(|_, key| now < key.expires);
+        if keys.len() >= EXCHANGE_KEYS_MAX && !keys.contains_key(&instance) {
+            return Err(Error::LimitReached { what: "managed HSMs in recovery", limit: EXCHANGE_KEYS_MAX });
+        }
+        Ok(Arc::clone(keys.entry(instance).or_insert_with(|| Arc::new(key))))
+    }
+
+    fn destroy(&self, instance: InstanceId) {
+        self.lock().remove(&instance);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<HeldKey>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Most HSMs of a deployment in recovery at once.
+const EXCHANGE_KEYS_MAX: usize = 256;
