@@ -5,8 +5,11 @@
 //!
 //! Read first: [`connection::Connection`], [`quickstart::run`].
 //!
-//! It fails with an `anyhow` error whose text is one line of cause.
+//! [`ceremony`] alone talks to nobody: it works on files, in a room without a network.
+//!
+//! It fails with an `anyhow` error whose text is one line of cause; a ceremony with [`ceremony::CeremonyError`].
 
+pub mod ceremony;
 pub mod connection;
 pub mod directory;
 pub mod quickstart;

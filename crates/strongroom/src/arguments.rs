@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Look at a configuration file without starting anything.
     #[command(after_help = CHECK_CONFIG_EXAMPLES)]
     CheckConfig(CheckConfigArguments),
+    /// Handle a security domain offline: custodians' keys, checks, opening, new custodians.
+    #[command(subcommand, after_help = CEREMONY_EXAMPLES)]
+    Ceremony(strongroom_cli::ceremony::Ceremony),
     /// Manage the built-in directory of a running server.
     #[command(subcommand, after_help = DIRECTORY_EXAMPLE)]
     Directory(DirectoryCommand),
@@ -160,6 +163,14 @@ Examples:
   strongroom quickstart --data-dir ./demo --exit
 
 Run again on the same folder it shows what is there and serves it.";
+
+const CEREMONY_EXAMPLES: &str = "\
+Examples:
+  strongroom ceremony make-key --name alice --password-file alice.password
+  strongroom ceremony verify --file ContosoMHSM-SD.json --key alice.key bob.key
+  strongroom ceremony open --file ContosoMHSM-SD.json --key alice.key bob.key --transfer-key exchange.cer --out upload.json
+
+No step opens a connection. Each prints its protocol with the hashes of all files: for people, or with --json.";
 
 const DIRECTORY_EXAMPLE: &str = "\
 Example:

@@ -11,6 +11,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser;
+use strongroom_cli::ceremony::CeremonyError;
 use strongroom_server::serve::{StartError, StopError};
 
 use crate::arguments::{Arguments, Command};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => run(serve::run(arguments)),
         Command::Quickstart(arguments) => run(quickstart::run(arguments)),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
+        Command::Ceremony(step) => strongroom_cli::ceremony::run(step).map_err(Failure::from),
         Command::Directory(command) => run(directory::run(command)),
     };
     match done {
@@ -52,6 +54,12 @@ fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self { cause: error.cause(), remedy: error.remedy() }
+    }
+}
+
+impl From<CeremonyError> for Failure {
+    fn from(error: CeremonyError) -> Self {
+        Self { cause: error.to_string(), remedy: error.remedy().to_owned() }
     }
 }
 

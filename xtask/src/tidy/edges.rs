@@ -38,7 +38,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "strongroom-api",
         ],
     ),
-    ("strongroom-cli", &["strongroom-types", "strongroom-api", "strongroom-security-domain"]),
+    ("strongroom-cli", &["strongroom-types", "strongroom-crypto", "strongroom-api", "strongroom-security-domain"]),
     ("strongroom", &["strongroom-server", "strongroom-cli"]),
     (
         TESTKIT,
