@@ -23,7 +23,8 @@ pub struct TestCore {
     pub clock: Arc<FakeClock>,
     /// Its audit log.
     pub audit: Arc<MemoryAudit>,
-    store: Arc<dyn Kv>,
+    /// Its store.
+    pub store: Arc<dyn Kv>,
     root: Arc<MemoryRoot>,
 }
 

@@ -21,9 +21,15 @@ mod az_keys;
 #[cfg(test)]
 mod az_login;
 #[cfg(test)]
+mod az_recovery;
+#[cfg(test)]
 mod az_roles;
 #[cfg(test)]
+mod az_sealed;
+#[cfg(test)]
 mod az_settings;
+#[cfg(test)]
+mod ceremony;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn the_root_of_an_hsm_is_in_no_file_no_log_and_no_core_dump() {
 }
 
 /// The secrets of a security domain, opened by an independent program with two of the three keys.
-fn open(keys: &WrappingKeys, domain: &str) -> Vec<Vec<u8>> {
+pub(crate) fn open(keys: &WrappingKeys, domain: &str) -> Vec<Vec<u8>> {
     let file = keys.beside("domain.json");
     fs::write(&file, domain).expect("written");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/acceptance/python/open_security_domain.py");
@@ -73,7 +73,7 @@ fn from_hex(text: &str) -> Vec<u8> {
 }
 
 /// A core dump of the running server; none if this user may not make one.
-fn core_dump(folder: &Path, pid: u32) -> Option<std::path::PathBuf> {
+pub(crate) fn core_dump(folder: &Path, pid: u32) -> Option<std::path::PathBuf> {
     let prefix = folder.join("core");
     let output = Command::new("gcore").arg("-o").arg(&prefix).arg(pid.to_string()).output();
     let output = output.expect("gdb is installed: `cargo xtask acceptance` does it");
@@ -94,14 +94,14 @@ fn core_limit(pid: u32) -> Vec<String> {
 }
 
 /// Pieces of secrets in the spellings in which they could leak.
-struct Patterns {
+pub(crate) struct Patterns {
     pieces: Vec<Vec<u8>>,
     /// Which pairs of bytes begin a piece: most of a file is passed over with one look.
     begins: Vec<bool>,
 }
 
 impl Patterns {
-    fn of(secrets: &[Vec<u8>]) -> Self {
+    pub(crate) fn of(secrets: &[Vec<u8>]) -> Self {
         let mut pieces = Vec::new();
         for secret in secrets.iter().cloned().chain(secrets.iter().flat_map(|secret| inner(secret))) {
             for start in (0..secret.len().saturating_sub(PIECE_BYTES - 1)).step_by(STEP_BYTES) {
@@ -116,24 +116,37 @@ impl Patterns {
         Self { pieces, begins }
     }
 
-    fn assert_absent(&self, file: &Path) {
+    pub(crate) fn assert_absent(&self, file: &Path) {
         let bytes = fs::read(file).expect("the file is readable");
         let at = self.position(&bytes);
         assert_eq!(at, None, "key bytes in {}", file.display());
     }
 
-    fn position(&self, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn position(&self, bytes: &[u8]) -> Option<usize> {
         let pairs = bytes.windows(2).enumerate();
         let mut hits = pairs.filter(|(_, pair)| self.begins[usize::from(pair[0]) << 8 | usize::from(pair[1])]);
         hits.find(|(at, _)| self.pieces.iter().any(|piece| bytes[*at..].starts_with(piece))).map(|(at, _)| at)
     }
 }
 
-/// Texts inside a secret that is itself JSON, decoded.
-fn inner(secret: &[u8]) -> Vec<Vec<u8>> {
-    let Ok(Value::Object(members)) = serde_json::from_slice(secret) else { return Vec::new() };
-    let texts = members.values().filter_map(Value::as_str);
-    texts.filter_map(|text| URL_SAFE_NO_PAD.decode(text).ok()).filter(|bytes| bytes.len() >= PIECE_BYTES).collect()
+/// Keys inside a secret that is itself JSON, decoded, at any depth.
+pub(crate) fn inner(secret: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(value) = serde_json::from_slice::<Value>(secret) else { return Vec::new() };
+    decoded(&value)
+}
+
+fn decoded(value: &Value) -> Vec<Vec<u8>> {
+    match value {
+        // The name of the domain is no secret.
+        Value::Object(members) => {
+            members.iter().filter(|(name, _)| *name != "domain_id").flat_map(|(_, value)| decoded(value)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(decoded).collect(),
+        Value::String(text) => {
+            URL_SAFE_NO_PAD.decode(text).into_iter().filter(|bytes| bytes.len() >= PIECE_BYTES).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn spellings(piece: &[u8]) -> Vec<Vec<u8>> {
