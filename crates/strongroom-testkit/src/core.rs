@@ -77,7 +77,8 @@ pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
 /// # Errors
 /// What the founding of a deployment says.
 pub async fn core_under(root: MemoryRoot, store: Arc<dyn Kv>) -> Result<TestCore> {
-    open(store, Arc::new(root), Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Limits::default()).await
+    open(store, Arc::new(root), Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Limits::default())
+        .await
 }
 
 async fn open(
