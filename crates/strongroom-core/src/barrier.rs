@@ -11,8 +11,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_crypto::Entropy;
-use strongroom_crypto::seal::Sealer;
-use strongroom_store::{Entry, Kv, Revision};
+use strongroom_crypto::seal::{Header, Sealer};
+use strongroom_store::{Entry, Kv, Page, Revision};
 use strongroom_types::Secret;
 
 use crate::audit::Event;
@@ -106,15 +106,18 @@ impl Barrier {
     /// # Errors
     /// [`Error::Tampered`] if it does not open here or is older than one that was seen.
     pub async fn read<T: Record>(&self, sealer: &Sealer, key: &str) -> Result<Option<Stored<T>>> {
+        let seen = self.witness.highest(key);
         let Some(entry) = self.store.get(key).await? else { return Ok(None) };
-        self.open_record(sealer, entry).map(Some)
+        let (change, plaintext) = self.open_entry(sealer, &entry, seen)?;
+        stored(entry, change, &plaintext).map(Some)
     }
 
     /// Reads raw sealed bytes: key material.
     pub async fn read_secret(&self, sealer: &Sealer, key: &str) -> Result<Option<(Secret<Vec<u8>>, Revision)>> {
+        let seen = self.witness.highest(key);
         let Some(entry) = self.store.get(key).await? else { return Ok(None) };
         let revision = entry.modified;
-        let (_, plaintext) = self.open_entry(sealer, &entry)?;
+        let (_, plaintext) = self.open_entry(sealer, &entry, seen)?;
         Ok(Some((plaintext, revision)))
     }
 
@@ -127,15 +130,40 @@ impl Barrier {
         limit: usize,
         at: Option<Revision>,
     ) -> Result<Records<T>> {
-        let page = self.store.range(prefix, after, limit, at).await?;
-        let next = page.more.then(|| page.entries.last().map(|entry| entry.key.clone())).flatten();
         // What a page shows at an older revision may by now be newer elsewhere: only current reads are witnessed.
-        let historic = at.is_some();
-        let records = page
-            .entries
-            .into_iter()
-            .map(|entry| if historic { self.open_historic(sealer, entry) } else { self.open_record(sealer, entry) })
-            .collect::<Result<_>>()?;
+        if at.is_some() {
+            let page = self.store.range(prefix, after, limit, at).await?;
+            return self.open_page(page, |entry| open_sealed(sealer, entry));
+        }
+        let mut attempts_left = PAGE_ATTEMPTS_MAX;
+        loop {
+            let page = self.store.range(prefix, after, limit, None).await?;
+            let opened = self.open_page(page, |entry| {
+                let (header, plaintext) = open_sealed(sealer, entry)?;
+                self.witness.look(&entry.key, header.change).map_err(|_| older(&entry.key))?;
+                Ok((header, plaintext))
+            });
+            attempts_left -= 1;
+            match opened {
+                // A write that came while the page was on its way has been seen already: the next page shows it. A
+                // store that goes on showing old records runs out of attempts.
+                Err(Error::Tampered { problem: OLDER, .. }) if attempts_left > 0 => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn open_page<T: Record>(
+        &self,
+        page: Page,
+        open: impl Fn(&Entry) -> Result<(Header, Secret<Vec<u8>>)>,
+    ) -> Result<Records<T>> {
+        let next = page.more.then(|| page.entries.last().map(|entry| entry.key.clone())).flatten();
+        let record = |entry: Entry| {
+            let (header, plaintext) = open(&entry)?;
+            stored(entry, header.change, &plaintext)
+        };
+        let records = page.entries.into_iter().map(record).collect::<Result<_>>()?;
         Ok(Records { records, revision: page.revision, next })
     }
 
@@ -180,38 +208,28 @@ impl Barrier {
         Transaction::new(self)
     }
 
-    fn open_record<T: Record>(&self, sealer: &Sealer, entry: Entry) -> Result<Stored<T>> {
-        let (change, plaintext) = self.open_entry(sealer, &entry)?;
-        decode(&entry.key, plaintext.expose()).map(|value| Stored {
-            key: entry.key,
-            value,
-            revision: entry.modified,
-            change,
-        })
-    }
-
-    fn open_historic<T: Record>(&self, sealer: &Sealer, entry: Entry) -> Result<Stored<T>> {
-        let (header, plaintext) = open_sealed(sealer, &entry)?;
-        decode(&entry.key, plaintext.expose()).map(|value| Stored {
-            key: entry.key,
-            value,
-            revision: entry.modified,
-            change: header.change,
-        })
-    }
-
-    fn open_entry(&self, sealer: &Sealer, entry: &Entry) -> Result<(u64, Secret<Vec<u8>>)> {
+    /// Opens what a current read found; it must be at least as new as what was seen before the read began.
+    fn open_entry(&self, sealer: &Sealer, entry: &Entry, seen: u64) -> Result<(u64, Secret<Vec<u8>>)> {
         let (header, plaintext) = open_sealed(sealer, entry)?;
-        if !entry.key.starts_with(layout::OUTBOX) {
-            self.witness
-                .look(&entry.key, header.change)
-                .map_err(|_| Error::Tampered { key: entry.key.clone(), problem: "it is older than one seen before" })?;
+        if header.change < seen {
+            return Err(older(&entry.key));
         }
+        // Somebody else may have seen a newer one meanwhile.
+        let _ = self.witness.look(&entry.key, header.change);
         Ok((header.change, plaintext))
     }
 }
 
-fn open_sealed(sealer: &Sealer, entry: &Entry) -> Result<(strongroom_crypto::seal::Header, Secret<Vec<u8>>)> {
+fn stored<T: Record>(entry: Entry, change: u64, plaintext: &Secret<Vec<u8>>) -> Result<Stored<T>> {
+    let value = decode(&entry.key, plaintext.expose())?;
+    Ok(Stored { key: entry.key, value, revision: entry.modified, change })
+}
+
+fn older(key: &str) -> Error {
+    Error::Tampered { key: key.to_owned(), problem: OLDER }
+}
+
+fn open_sealed(sealer: &Sealer, entry: &Entry) -> Result<(Header, Secret<Vec<u8>>)> {
     sealer
         .open(&entry.key, &entry.value)
         .map_err(|_| Error::Tampered { key: entry.key.clone(), problem: "it does not open in its place" })
@@ -235,3 +253,6 @@ pub(crate) fn decode<T: Record>(key: &str, bytes: &[u8]) -> Result<T> {
 }
 
 const PAGE: usize = 500;
+/// How often a page is read before what it shows counts as rolled back.
+const PAGE_ATTEMPTS_MAX: u32 = 16;
+const OLDER: &str = "it is older than one seen before";

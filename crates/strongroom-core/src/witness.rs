@@ -39,6 +39,12 @@ impl Witness {
         Self { seen: Mutex::new(remembered), log }
     }
 
+    /// The highest change number seen of a record, 0 if none was. Taken before a read begins, it is what the read must
+    /// show at least: what is seen while it is under way may be newer, because writes go on.
+    pub fn highest(&self, key: &str) -> u64 {
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).copied().unwrap_or_default()
+    }
+
     /// Looks at a record's change number: refuses it if it is lower than the highest seen, remembers it if higher.
     pub fn look(&self, key: &str, change: u64) -> Result<(), Older> {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

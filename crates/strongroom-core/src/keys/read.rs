@@ -96,7 +96,7 @@ impl Hsm<'_> {
         let (names, next) = self.names(&permit, page, Names::Live).await?;
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
-            entries.push(self.latest(&permit, &name).await?);
+            entries.extend(unless_purged(self.latest(&permit, &name).await)?);
         }
         Ok(KeyPage { entries, next })
     }
@@ -138,7 +138,7 @@ impl Hsm<'_> {
         let (names, next) = self.names(&permit, page, Names::Deleted).await?;
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
-            entries.push(self.show_deleted(&permit, &name).await?);
+            entries.extend(unless_purged(self.show_deleted(&permit, &name).await)?);
         }
         Ok(KeyPage { entries, next })
     }
@@ -204,6 +204,14 @@ impl Hsm<'_> {
             Err(Error::Store(StoreError::Compacted(_))) => barrier.page(sealer, prefix, after, SCAN, None).await,
             other => other,
         }
+    }
+}
+
+/// A list leaves out what was purged since the moment it shows.
+fn unless_purged<T>(shown: Result<T>) -> Result<Option<T>> {
+    match shown {
+        Err(Error::KeyNotFound { .. }) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -342,9 +342,26 @@ impl Hsm<'_> {
             }
         };
         let key = permit.generation().version(name.id, wanted);
-        let record = permit.barrier().read(permit.sealer(), &key).await?;
-        let record = record.ok_or(Error::Tampered { key, problem: "a version that its name lists is missing" })?;
-        Ok((wanted, record))
+        match permit.barrier().read(permit.sealer(), &key).await? {
+            Some(record) => Ok((wanted, record)),
+            None => Err(self.missing_version(permit, name, wanted, key).await?),
+        }
+    }
+
+    /// What it means that a version is not there: its key has been purged since the name was read (a list may be of an
+    /// older moment), or somebody took it out of the store.
+    async fn missing_version(
+        &self,
+        permit: &Permit<'_>,
+        name: &NameRecord,
+        version: KeyVersion,
+        key: String,
+    ) -> Result<Error> {
+        let current = self.name_record(permit, &name.name).await?;
+        if current.is_some_and(|stored| stored.value.id == name.id && stored.value.versions.contains(&version)) {
+            return Ok(Error::Tampered { key, problem: "a version that its name lists is missing" });
+        }
+        Ok(Error::KeyNotFound { name: name.name.clone(), version: None })
     }
 }
 

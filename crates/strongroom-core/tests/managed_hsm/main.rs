@@ -11,6 +11,8 @@ mod import;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod overtaken;
+#[cfg(test)]
 mod rbac;
 #[cfg(test)]
 mod recovery;
