@@ -49,7 +49,7 @@ impl Person {
     fn fill(&self, field: &Field, code: &str) -> (String, String) {
         let value = match (field.kind.as_str(), field.name.as_str()) {
             ("hidden" | "submit" | "checkbox", _) => field.value.clone(),
-            ("password", name) if name.contains("new") || name.contains("repeat") => NEW_PASSWORD.to_owned(),
+            ("password", "passphrase" | "repeated") => NEW_PASSWORD.to_owned(),
             ("password", _) => self.password.clone(),
             (_, name) if name.contains("code") => code.to_owned(),
             _ => self.user_principal_name.clone(),

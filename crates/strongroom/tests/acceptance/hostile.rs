@@ -88,7 +88,7 @@ fn ten_thousand_tags_and_a_name_of_128_characters_are_refused() {
     let refused = create(&"n".repeat(128));
     assert_eq!(refused.status, 400, "{refused:?}");
     create(&"n".repeat(127)).expect(200);
-    for name in ["under_score", "dot.dot", "%2e%2e", "a%00b", "%F0%9F%94%91"] {
+    for name in ["under_score", "dot.dot", "a%2fb", "a%00b", "%F0%9F%94%91"] {
         let refused = create(name);
         assert_eq!(refused.status, 400, "{name}: {refused:?}");
     }

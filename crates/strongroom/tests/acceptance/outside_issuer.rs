@@ -49,6 +49,7 @@ impl Scene {
         let scene = Self { deployment, issuer, other_issuer, _files: files };
         let administrator = Hsm::with_token(&rest, HSM, scene.issuer.token(&scene.claims(&rest)));
         administrator.activate(&WrappingKeys::make(3));
+        administrator.grant_key_roles_to(ADMINISTRATOR);
         scene
     }
 
