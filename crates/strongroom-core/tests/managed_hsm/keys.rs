@@ -191,14 +191,15 @@ async fn a_list_leaves_out_what_was_purged_since_its_first_page() {
         world.ec_key(&format!("k{number:02}")).await;
     }
     let hsm = world.hsm().await;
-    let first = hsm.keys(&world.administration(), PageRequest::new(None, None).unwrap()).await.unwrap();
+    let first = hsm.keys(&world.administration(), PageRequest::new(None, None, hsm.limits()).unwrap()).await.unwrap();
     let gone = "k25".parse().unwrap();
     hsm.delete_key(&world.administration(), &gone).await.unwrap();
     hsm.purge_key(&world.administration(), &gone).await.unwrap();
     let job = |operation| world.job(operation);
     while hsm.sweep_leftovers(&job).await.unwrap() == Swept::Some {}
     let next = first.next.unwrap().to_string().parse().unwrap();
-    let second = hsm.keys(&world.administration(), PageRequest::new(Some(next), None).unwrap()).await.unwrap();
+    let second =
+        hsm.keys(&world.administration(), PageRequest::new(Some(next), None, hsm.limits()).unwrap()).await.unwrap();
     assert_eq!(second.entries.iter().map(|key| key.name.to_string()).collect::<Vec<_>>(), ["k26"]);
 }
 
