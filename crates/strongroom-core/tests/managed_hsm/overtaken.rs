@@ -118,14 +118,13 @@ async fn replace(core: &Core, number: u32) {
 async fn a_record_that_is_replaced_while_it_is_read_is_shown_as_it_was() {
     let (store, core) = world().await;
     let (answered, release) = store.hold_next();
-    let reader = tokio::spawn({
-        let core = Arc::clone(&core);
-        async move { read(&core).await }
-    });
-    answered.await.unwrap();
-    replace(&core, 2).await;
-    release.send(()).unwrap();
-    assert_eq!(reader.await.unwrap().unwrap().unwrap().value, Number(1));
+    let writer = async {
+        answered.await.unwrap();
+        replace(&core, 2).await;
+        release.send(()).unwrap();
+    };
+    let (found, ()) = tokio::join!(read(&core), writer);
+    assert_eq!(found.unwrap().unwrap().value, Number(1));
     assert_eq!(read(&core).await.unwrap().unwrap().value, Number(2));
 }
 
@@ -133,14 +132,13 @@ async fn a_record_that_is_replaced_while_it_is_read_is_shown_as_it_was() {
 async fn a_page_on_which_a_record_was_replaced_meanwhile_is_read_again() {
     let (store, core) = world().await;
     let (answered, release) = store.hold_next();
-    let reader = tokio::spawn({
-        let core = Arc::clone(&core);
-        async move { all(&core).await }
-    });
-    answered.await.unwrap();
-    replace(&core, 2).await;
-    release.send(()).unwrap();
-    assert_eq!(reader.await.unwrap().unwrap()[0].value, Number(2));
+    let writer = async {
+        answered.await.unwrap();
+        replace(&core, 2).await;
+        release.send(()).unwrap();
+    };
+    let (found, ()) = tokio::join!(all(&core), writer);
+    assert_eq!(found.unwrap()[0].value, Number(2));
 }
 
 #[tokio::test]
