@@ -132,6 +132,9 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The HSM's administrators do not let the management plane deal with keys.
+    #[error("the management plane may not deal with keys of this managed HSM")]
+    ManagementNotAllowed,
     /// No such setting.
     #[error("setting {name} was not found")]
     SettingNotFound {

@@ -12,6 +12,7 @@ mod crypto;
 mod delete;
 mod failures;
 mod import;
+mod management;
 mod period;
 mod read;
 mod record;

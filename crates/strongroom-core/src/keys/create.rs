@@ -51,6 +51,17 @@ impl Hsm<'_> {
     pub async fn create_key(&self, request: &Request, name: &KeyName, wanted: CreateKey) -> Result<Key> {
         // Rights first, so that a stranger cannot make the server generate keys.
         self.authorize(request, DataAction::KeysCreate, &Scope::Key(name.clone())).await?;
+        let terms = wanted.release.clone();
+        let (record, material) = self.make_version(request, wanted).await?;
+        self.add_version(request, DataAction::KeysCreate, name, &record, &terms, &material).await
+    }
+
+    /// Generates what is asked for, with no release terms yet.
+    pub(super) async fn make_version(
+        &self,
+        request: &Request,
+        wanted: CreateKey,
+    ) -> Result<(VersionRecord, KeyMaterial)> {
         let key_type = wanted.specification.key_type();
         let operations = wanted.operations.unwrap_or(default_operations(key_type));
         check_operations(key_type, operations)?;
@@ -70,7 +81,7 @@ impl Hsm<'_> {
             releases: 0,
             origin: Origin::Generated,
         };
-        self.add_version(request, DataAction::KeysCreate, name, &record, &wanted.release, &material).await
+        Ok((record, material))
     }
 
     /// Adds a version under a name, which may be new, with the release terms that follow from what is asked and from the

@@ -85,18 +85,26 @@ impl Hsm<'_> {
     pub async fn key(&self, request: &Request, reference: &KeyReference) -> Result<Key> {
         let scope = Scope::Key(reference.name.clone());
         let permit = self.authorize(request, DataAction::KeysRead, &scope).await?;
-        let name = self.live_name(&permit, &reference.name).await?;
-        let (version, record) = self.version_record(&permit, &name.value, reference.version).await?;
+        self.read_key(&permit, reference).await
+    }
+
+    pub(super) async fn read_key(&self, permit: &Permit<'_>, reference: &KeyReference) -> Result<Key> {
+        let name = self.live_name(permit, &reference.name).await?;
+        let (version, record) = self.version_record(permit, &name.value, reference.version).await?;
         Ok(record.value.show(self.record(), &name.value.name, version))
     }
 
     /// The latest version of each key, by name.
     pub async fn keys(&self, request: &Request, page: PageRequest) -> Result<KeyPage<Key>> {
         let permit = self.authorize(request, DataAction::KeysRead, &Scope::Keys).await?;
-        let (names, next) = self.names(&permit, page, Names::Live).await?;
+        self.read_keys(&permit, page).await
+    }
+
+    pub(super) async fn read_keys(&self, permit: &Permit<'_>, page: PageRequest) -> Result<KeyPage<Key>> {
+        let (names, next) = self.names(permit, page, Names::Live).await?;
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
-            entries.extend(unless_purged(self.latest(&permit, &name).await)?);
+            entries.extend(unless_purged(self.latest(permit, &name).await)?);
         }
         Ok(KeyPage { entries, next })
     }
@@ -104,7 +112,16 @@ impl Hsm<'_> {
     /// All versions of a key, oldest first.
     pub async fn key_versions(&self, request: &Request, name: &KeyName, page: PageRequest) -> Result<KeyPage<Key>> {
         let permit = self.authorize(request, DataAction::KeysRead, &Scope::Key(name.clone())).await?;
-        let found = self.live_name(&permit, name).await?;
+        self.read_versions(&permit, name, page).await
+    }
+
+    pub(super) async fn read_versions(
+        &self,
+        permit: &Permit<'_>,
+        name: &KeyName,
+        page: PageRequest,
+    ) -> Result<KeyPage<Key>> {
+        let found = self.live_name(permit, name).await?;
         // The list of versions only grows at its end, so a position is a number of versions already shown.
         let from = match page.token {
             None => 0,
@@ -115,7 +132,7 @@ impl Hsm<'_> {
         let versions = found.value.versions.iter().copied();
         let mut entries = Vec::new();
         for version in versions.skip(from).take(page.limit) {
-            let (version, record) = self.version_record(&permit, &found.value, Some(version)).await?;
+            let (version, record) = self.version_record(permit, &found.value, Some(version)).await?;
             entries.push(record.value.show(self.record(), &found.value.name, version));
         }
         let shown = from.saturating_add(entries.len());

@@ -6,7 +6,7 @@ use strongroom_core::retry::ATTEMPTS_MAX;
 
 use crate::arm::error::ArmError;
 use crate::arm::operations::{Access, Operation, OperationId as Id, Place};
-use crate::arm::{Arm, Call, groups, hsms, identities, roles, subscriptions};
+use crate::arm::{Arm, Call, groups, hsms, identities, keys, roles, subscriptions};
 use crate::http::exchange::{Inbound, Outbound};
 
 /// Does an operation. What lost a race is authorized again from the start (protocols.md §4).
@@ -71,6 +71,11 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::ListRegions => hsms::regions(call, permit).await,
         Id::ListPrivateLinkResources => hsms::private_link_resources(call, permit).await,
         Id::ListPrivateEndpointConnections => hsms::private_endpoint_connections(call, permit).await,
+        Id::ListHsmKeys => keys::list(call, permit).await,
+        Id::GetHsmKey => keys::get(call, permit).await,
+        Id::PutHsmKey => keys::put(call, permit).await,
+        Id::ListHsmKeyVersions => keys::list_versions(call, permit).await,
+        Id::GetHsmKeyVersion => keys::get_version(call, permit).await,
         Id::CheckHsmName => hsms::check_name(call, permit).await,
         Id::ListDeletedHsms => hsms::list_deleted(call, permit).await,
         Id::GetDeletedHsm => hsms::get_deleted(call, permit).await,

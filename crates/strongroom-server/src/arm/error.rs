@@ -247,21 +247,21 @@ fn status_of_directory(error: &IdentityError) -> (StatusCode, &'static str) {
 fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
     use CoreError as E;
     match error {
-        E::Conflict => (StatusCode::CONFLICT, "ConflictError"),
+        E::Conflict | E::KeyDeleted { .. } | E::NotActivated | E::RecoveryInProgress => {
+            (StatusCode::CONFLICT, "ConflictError")
+        }
+        E::ManagementNotAllowed => (StatusCode::FORBIDDEN, "Forbidden"),
+        E::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "ResourceNotFound"),
+        E::BadParameter { .. } => (StatusCode::BAD_REQUEST, "BadRequest"),
         E::Throttled => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
-        E::Store(_) | E::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        E::Store(_) | E::AuditUnavailable | E::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         // The management plane asks the core for nothing of this; if it happens it is a mistake of ours.
         E::Forbidden { .. }
         | E::ForeignTenant
-        | E::NotActivated
         | E::HsmNotFound
         | E::AlreadyActivated
-        | E::Sealed
-        | E::RecoveryInProgress
         | E::NoTransferKey
         | E::OtherSecurityDomain { .. }
-        | E::KeyNotFound { .. }
-        | E::KeyDeleted { .. }
         | E::KeyExists { .. }
         | E::BackupRefused
         | E::RotationPolicyMissing { .. }
@@ -270,7 +270,6 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::OperationNotPermitted { .. }
         | E::AttestationRefused { .. }
         | E::PurgeProtected { .. }
-        | E::BadParameter { .. }
         | E::WrappedKeyRejected
         | E::LimitReached { .. }
         | E::SettingNotFound { .. }
@@ -289,6 +288,15 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
 }
 
 fn message_of_core(error: &CoreError) -> String {
+    match error {
+        CoreError::KeyNotFound { .. }
+        | CoreError::KeyDeleted { .. }
+        | CoreError::NotActivated
+        | CoreError::RecoveryInProgress
+        | CoreError::BadParameter { .. } => return sentence(&error.to_string()),
+        CoreError::ManagementNotAllowed => return MANAGEMENT_NOT_ALLOWED.to_owned(),
+        _ => {}
+    }
     let (status, _) = status_of_core(error);
     let message = match status {
         StatusCode::CONFLICT => "The resource was changed by somebody else at the same time. Try again.",
@@ -306,6 +314,10 @@ fn message_of_directory(error: &IdentityError) -> String {
         error => sentence(&error.to_string()),
     }
 }
+
+const MANAGEMENT_NOT_ALLOWED: &str = "The management plane may not deal with keys of this managed HSM. One of its \
+                                      administrators can allow it: az keyvault setting update --name \
+                                      AllowKeyManagementOperationsThroughARM --value true.";
 
 /// Our error texts begin in lower case and end without a full stop; what clients print does not.
 fn sentence(text: &str) -> String {

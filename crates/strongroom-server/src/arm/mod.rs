@@ -16,6 +16,7 @@ mod groups;
 mod hsms;
 mod identities;
 mod jobs;
+mod keys;
 mod metadata;
 mod operations;
 mod roles;

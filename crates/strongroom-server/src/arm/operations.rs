@@ -5,7 +5,7 @@
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
 use strongroom_core::pools::{Action, GroupName, HsmId, IdentityName, ResourceScope, UserAssignedIdentity};
-use strongroom_types::HsmName;
+use strongroom_types::{HsmName, KeyName};
 use uuid::Uuid;
 
 use crate::arm::error::ArmError;
@@ -49,6 +49,7 @@ pub(crate) enum Target {
     Subscription,
     Group,
     Hsm,
+    HsmKey,
     DeletedHsm,
     Identity,
     /// The scope before `/providers/Microsoft.Authorization`.
@@ -124,6 +125,11 @@ operations! {
     ListRegions: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/regions", On(A::HsmRead, T::Hsm), "ManagedHsmRegionList", 200;
     ListPrivateLinkResources: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateLinkResources", On(A::HsmPrivateLinkResourcesRead, T::Hsm), "ManagedHsmPrivateLinkResourceList", 200;
     ListPrivateEndpointConnections: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateEndpointConnections", On(A::HsmPrivateEndpointConnectionsRead, T::Hsm), "ManagedHsmPrivateEndpointConnectionList", 200;
+    ListHsmKeys: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys", On(A::HsmKeyRead, T::Hsm), "ManagedHsmKeyList", 200;
+    GetHsmKey: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys/{key}", On(A::HsmKeyRead, T::HsmKey), "ManagedHsmKeyGet", 200;
+    PutHsmKey: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys/{key}", On(A::HsmKeyWrite, T::HsmKey), "ManagedHsmKeyPut", 200;
+    ListHsmKeyVersions: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys/{key}/versions", On(A::HsmKeyVersionRead, T::HsmKey), "ManagedHsmKeyVersionList", 200;
+    GetHsmKeyVersion: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys/{key}/versions/{version}", On(A::HsmKeyVersionRead, T::HsmKey), "ManagedHsmKeyVersionGet", 200;
     CheckHsmName: POST Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/checkMhsmNameAvailability", Within(A::HsmNameCheck, T::Subscription), "ManagedHsmNameCheck", 200;
     ListDeletedHsms: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedManagedHSMs", Within(A::DeletedHsmsRead, T::Subscription), "ManagedHsmDeletedList", 200;
     GetDeletedHsm: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{location}/deletedManagedHSMs/{hsm}", On(A::DeletedHsmRead, T::DeletedHsm), "ManagedHsmDeletedGet", 200;
@@ -214,6 +220,7 @@ impl Place {
             Target::Subscription => ResourceScope::subscription(self.subscription()?),
             Target::Group => ResourceScope::group(self.subscription()?, &self.group()?),
             Target::Hsm => self.hsm()?.scope(),
+            Target::HsmKey => self.hsm()?.key_scope(&self.key()?),
             Target::DeletedHsm => {
                 let name = self.hsm_name()?;
                 HsmId::deleted_scope(self.subscription()?, self.location()?.as_str(), name.as_str())
@@ -239,6 +246,10 @@ impl Place {
 
     pub(crate) fn hsm(&self) -> Result<HsmId, ArmError> {
         Ok(HsmId { subscription: self.subscription()?, group: self.group()?, name: self.hsm_name()? })
+    }
+
+    pub(crate) fn key(&self) -> Result<KeyName, ArmError> {
+        self.name("key", "key", KEY_NAME_EXPECTED)
     }
 
     pub(crate) fn identity(&self) -> Result<IdentityName, ArmError> {
@@ -277,6 +288,7 @@ fn bounded(text: &str) -> String {
 }
 
 const AUTHORIZATION: &str = "/providers/microsoft.authorization";
+const KEY_NAME_EXPECTED: &str = "1 to 127 letters, digits and hyphens";
 const HSM_NAME_EXPECTED: &str = "3 to 24 letters, digits and hyphens, beginning with a letter, ending with a letter or a \
      digit, without two hyphens in a row";
 /// Characters of a wrong name that an error repeats.

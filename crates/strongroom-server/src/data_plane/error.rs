@@ -131,6 +131,8 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::ForeignTenant => (StatusCode::UNAUTHORIZED, "Unauthorized", None),
         Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "AccessDenied", None),
         Error::NotActivated => forbidden(Some("NotActivated")),
+        // Only the management plane is told so.
+        Error::ManagementNotAllowed => forbidden(None),
         Error::KeyDisabled { .. } => forbidden(Some("KeyDisabled")),
         Error::OperationNotPermitted { .. } => forbidden(Some("KeyOperationForbidden")),
         Error::AttestationRefused { .. } => forbidden(Some("AccessDenied")),
@@ -166,6 +168,7 @@ fn core_message(error: &Error) -> String {
         Error::Forbidden { action, scope } => format!("Not authorized to access {action} on {scope}"),
         Error::ForeignTenant => "The token is not of this tenant".to_owned(),
         Error::NotActivated => NOT_ACTIVATED.to_owned(),
+        Error::ManagementNotAllowed => "The management plane may not deal with keys of this managed HSM".to_owned(),
         Error::HsmNotFound => "There is no managed HSM of this name".to_owned(),
         Error::AlreadyActivated => "The managed HSM has been activated already".to_owned(),
         Error::RecoveryInProgress => RECOVERY_IN_PROGRESS.to_owned(),

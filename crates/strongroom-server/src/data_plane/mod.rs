@@ -16,7 +16,7 @@ mod release;
 mod rotation;
 mod security_domain;
 mod settings;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;

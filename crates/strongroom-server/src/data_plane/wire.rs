@@ -120,7 +120,8 @@ pub(super) fn release_terms(
     })
 }
 
-fn specification(
+/// Type and size of a new key.
+pub(crate) fn specification(
     kty: Option<String>,
     key_size: Option<u32>,
     crv: Option<String>,
@@ -149,7 +150,7 @@ fn specification(
     }
 }
 
-pub(super) fn key_operations(key_ops: Vec<String>) -> Result<KeyOperations, ApiError> {
+pub(crate) fn key_operations(key_ops: Vec<String>) -> Result<KeyOperations, ApiError> {
     key_ops.iter().map(|text| text.parse::<KeyOperation>()).collect::<Result<_, _>>().map_err(bad("key_ops"))
 }
 

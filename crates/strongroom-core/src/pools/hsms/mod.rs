@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod delete;
+mod keys;
 mod specification;
 
 use serde::{Deserialize, Serialize};

@@ -49,6 +49,12 @@ actions! {
     HsmPrivateLinkResourcesRead => "Microsoft.KeyVault/managedHSMs/privateLinkResources/read",
     /// Show the private endpoint connections of a managed HSM.
     HsmPrivateEndpointConnectionsRead => "Microsoft.KeyVault/managedHSMs/privateEndpointConnections/read",
+    /// Show the keys of a managed HSM.
+    HsmKeyRead => "Microsoft.KeyVault/managedHSMs/keys/read",
+    /// Make a key of a managed HSM.
+    HsmKeyWrite => "Microsoft.KeyVault/managedHSMs/keys/write",
+    /// Show the versions of a key of a managed HSM.
+    HsmKeyVersionRead => "Microsoft.KeyVault/managedHSMs/keys/versions/read",
     /// List deleted managed HSMs.
     DeletedHsmsRead => "Microsoft.KeyVault/deletedManagedHsms/read",
     /// Show a deleted managed HSM.

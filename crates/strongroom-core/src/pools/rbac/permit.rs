@@ -86,7 +86,8 @@ impl Permit {
         Err(crate::Error::Internal("a permit was used for something else").into())
     }
 
-    pub(in crate::pools) fn bind(&self, transaction: &mut Transaction<'_>) {
+    /// Makes a commit depend on the rights being as they were.
+    pub(crate) fn bind(&self, transaction: &mut Transaction<'_>) {
         self.guarded.bind(transaction);
     }
 

@@ -20,6 +20,8 @@ fn target(world: &World, row: &Operation) -> String {
         .replace("{group}", "strongroom")
         .replace("{hsm}", "covered")
         .replace("{identity}", "covered")
+        .replace("{key}", "covered")
+        .replace("{version}", "0123456789abcdef0123456789abcdef")
         .replace("{location}", "local")
         .replace("{namespace}", "Microsoft.KeyVault");
     ["{operation}", "{role}", "{assignment}"].iter().fold(path, |path, placeholder| path.replace(placeholder, GUID))
@@ -29,6 +31,7 @@ fn body(world: &World, id: OperationId) -> Value {
     match id {
         OperationId::PutGroup | OperationId::PutIdentity => json!({"location": "local"}),
         OperationId::PutHsm => world.hsm_body(),
+        OperationId::PutHsmKey => json!({"properties": {"kty": "EC-HSM"}}),
         OperationId::PatchHsm => json!({"tags": {"a": "b"}}),
         OperationId::CheckHsmName => json!({"name": "covered"}),
         OperationId::PutRoleDefinition => json!({"properties": {

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod hsms;
+mod keys;
 mod plane;
 mod resources;
 mod roles;

@@ -33,6 +33,7 @@ one_of_each!(core_errors: Error {
     Error::Forbidden { .. } => Error::Forbidden { action: DataAction::KeysSign, scope: Scope::Root };
     Error::ForeignTenant => Error::ForeignTenant;
     Error::NotActivated => Error::NotActivated;
+    Error::ManagementNotAllowed => Error::ManagementNotAllowed;
     Error::HsmNotFound => Error::HsmNotFound;
     Error::AlreadyActivated => Error::AlreadyActivated;
     Error::Sealed => Error::Sealed;
