@@ -30,6 +30,7 @@ withstands! {
     any_bytes_are_a_path_or_none: RequestPath,
     any_bytes_are_a_request_body_or_none: RequestBody,
     no_bytes_are_a_token_that_counts: Token,
+    a_release_policy_decides_as_its_canonical_text_does: ReleasePolicy,
     any_bytes_are_a_key_set_or_none: KeySet,
     any_bytes_are_a_download_request_or_none: DownloadRequest,
     an_altered_upload_opens_as_itself_or_not_at_all: SecurityDomainUpload,

@@ -7,6 +7,7 @@
 mod corpus;
 mod mutator;
 mod record;
+mod release_policy;
 mod request;
 mod security_domain;
 mod token;
@@ -23,6 +24,8 @@ pub enum Target {
     RequestBody,
     /// A token: in compact form, or its header and claims on a line each.
     Token,
+    /// A release policy, and on a second line the claims of an environment.
+    ReleasePolicy,
     /// A set of JSON Web Keys, as an outside issuer publishes it.
     KeySet,
     /// The body of a security-domain download: JSON Web Keys with certificates.
@@ -45,6 +48,7 @@ impl Target {
         Self::RequestPath,
         Self::RequestBody,
         Self::Token,
+        Self::ReleasePolicy,
         Self::KeySet,
         Self::DownloadRequest,
         Self::SecurityDomainUpload,
@@ -60,6 +64,7 @@ impl Target {
             Self::RequestPath => "request-path",
             Self::RequestBody => "request-body",
             Self::Token => "token",
+            Self::ReleasePolicy => "release-policy",
             Self::KeySet => "key-set",
             Self::DownloadRequest => "download-request",
             Self::SecurityDomainUpload => "security-domain-upload",
@@ -89,6 +94,7 @@ impl Target {
             Self::RequestPath => request::path(input),
             Self::RequestBody => request::body(input),
             Self::Token => token::token(input),
+            Self::ReleasePolicy => release_policy::policy(input),
             Self::KeySet => token::key_set(input),
             Self::DownloadRequest => security_domain::download_request(input),
             Self::SecurityDomainUpload => security_domain::upload(input),

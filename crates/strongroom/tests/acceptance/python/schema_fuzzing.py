@@ -84,7 +84,7 @@ def main():
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", "openapi.json",
         "--url", url, "--tls-verify", ca_file, "--max-time", seconds, "--seed", "1",
-        "--phases", phase, "--mode", "all", "--workers", "2", "--continue-on-failure", "--no-shrink",
+        "--phases", phase, "--mode", "all", "--continue-on-failure", "--no-shrink",
         "--suppress-health-check", "all", "--request-timeout", "20", "--max-response-time", "10",
         "--checks", "not_a_server_error,content_type_conformance,response_schema_conformance",
         "--report", "ndjson", "--report-ndjson-path", "events.ndjson", "--warnings", "off",
