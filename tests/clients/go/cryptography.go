@@ -12,9 +12,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 )
 
-// The service does not offer CKM_AES_KEY_WRAP and CKM_AES_KEY_WRAP_PAD yet.
-const offersCKM = false
-
 // The module computes nothing by itself: all of this reaches the service.
 func walkAlgorithms(w walker) error {
 	for _, key := range w.ofEachType() {
@@ -77,7 +74,7 @@ func fitsSignature(key made, algorithm string) bool {
 		}
 		return curves[algorithm] == key.curve
 	}
-	return false
+	return key.size == 256 && strings.HasPrefix(algorithm, "HS")
 }
 
 func fitsContent(key made, algorithm string) bool {
@@ -86,7 +83,7 @@ func fitsContent(key made, algorithm string) bool {
 		return strings.HasPrefix(algorithm, "RSA")
 	case azkeys.KeyTypeOct:
 		return strings.HasPrefix(algorithm, fmt.Sprint("A", key.size)) ||
-			(offersCKM && key.size == 256 && strings.HasPrefix(algorithm, "CKM_"))
+			(key.size == 256 && strings.HasPrefix(algorithm, "CKM_"))
 	}
 	return false
 }

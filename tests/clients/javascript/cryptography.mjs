@@ -18,9 +18,6 @@ import { passed } from "./report.mjs";
 
 const CURVES = { ES256: "p-256", ES256K: "p-256k", ES384: "p-384", ES512: "p-521" };
 
-// The service does not offer CKM_AES_KEY_WRAP and CKM_AES_KEY_WRAP_PAD yet.
-const OFFERS_CKM = false;
-
 // The package has a type for these, and no list.
 const KEY_WRAP_ALGORITHMS = [
   "A128KW",
@@ -67,6 +64,10 @@ function fitsSignature(name, algorithm) {
   if (algorithm in CURVES) {
     return name === `walk-ec-${CURVES[algorithm]}`;
   }
+  if (algorithm.startsWith("HS")) {
+    return name === "walk-oct-256";
+  }
+  // The package lists RSNULL, which strongroom does not offer.
   return name.startsWith("walk-rsa-") && /^[RP]S\d+$/.test(algorithm);
 }
 
@@ -79,7 +80,7 @@ function fitsContent(name, algorithm, operation) {
     return name.startsWith("walk-rsa-");
   }
   if (algorithm.startsWith("CKM_")) {
-    return OFFERS_CKM && name === "walk-oct-256";
+    return name === "walk-oct-256";
   }
   return name === `walk-oct-${algorithm.slice(1, 4)}`;
 }

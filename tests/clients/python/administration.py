@@ -31,7 +31,7 @@ def walk_role_definitions(access):
     check(any(role.role_name == "Managed HSM Crypto User" for role in built_in), "the built-in roles are there")
     passed("list role definitions")
     name = str(uuid.uuid4())
-    permission = KeyVaultPermission(data_actions=[KeyVaultDataAction.SIGN_WITH_HSM_KEY])
+    permission = KeyVaultPermission(data_actions=[KeyVaultDataAction.SIGN_HSM_KEY])
     made = access.set_role_definition(
         scope, name=name, role_name="Walk signer", description="signs", permissions=[permission]
     )

@@ -19,9 +19,6 @@ from report import check, passed
 
 CURVES = {"ES256": "P-256", "ES256K": "P-256K", "ES384": "P-384", "ES512": "P-521"}
 
-# The service does not offer CKM_AES_KEY_WRAP and CKM_AES_KEY_WRAP_PAD yet.
-OFFERS_CKM = False
-
 # This version of the client computes these with a key that it makes up, when it was able to read an oct-HSM key.
 MADE_UP_KEY = {"A256CBCPAD", "A128KW", "A192KW", "A256KW"}
 
@@ -59,14 +56,16 @@ def walk_algorithms(url, client_of, left_out):
 def fits_signature(name, algorithm):
     if algorithm in CURVES:
         return name == f"walk-ec-{CURVES[algorithm].lower()}"
-    return name.startswith("walk-rsa-") and algorithm[:2] in ("RS", "PS")
+    if algorithm.startswith("HS"):
+        return name == "walk-oct-256"
+    return name.startswith("walk-rsa-")
 
 
 def fits_content(name, algorithm):
     if algorithm.startswith("RSA"):
         return name.startswith("walk-rsa-")
     if algorithm.startswith("CKM_"):
-        return OFFERS_CKM and name == "walk-oct-256"
+        return name == "walk-oct-256"
     return name == f"walk-oct-{algorithm[1:4]}"
 
 

@@ -28,18 +28,18 @@ pub(crate) fn node_modules() -> PathBuf {
     client("javascript/node_modules")
 }
 
-/// The built program of `tests/clients/rust`.
-pub(crate) fn rust_walk() -> PathBuf {
-    client("rust/debug/walk")
+/// A built program of `tests/clients/rust`.
+pub(crate) fn rust_program(name: &str) -> PathBuf {
+    client(&format!("rust/debug/{name}"))
 }
 
-/// The built program of `tests/clients/go`.
-pub(crate) fn go_walk() -> PathBuf {
-    client("go/walk")
+/// A built program of `tests/clients/go`.
+pub(crate) fn go_program(name: &str) -> PathBuf {
+    client(&format!("go/{name}"))
 }
 
 /// The folder with the classes and libraries of `tests/clients/java`.
-pub(crate) fn java_walk() -> PathBuf {
+pub(crate) fn java_programs() -> PathBuf {
     client("java/classes/Walk.class").ancestors().nth(2).expect("it is below a folder").to_owned()
 }
 

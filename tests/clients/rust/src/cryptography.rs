@@ -12,8 +12,10 @@ use crate::keys::{Kind, P_256, create, get, of_each_type};
 use crate::{Outcome, check, passed};
 
 /// The crate's enums cannot be listed. Its `RSNULL` is left out: strongroom does not offer it.
-const SIGNATURE_ALGORITHMS: [&str; 10] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES256K", "ES384", "ES512"];
+const SIGNATURE_ALGORITHMS: [&str; 13] = [
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES256K", "ES384",
+    "ES512",
+];
 const ENCRYPTION_ALGORITHMS: [&str; 12] = [
     "RSA1_5",
     "RSA-OAEP",
@@ -30,9 +32,6 @@ const ENCRYPTION_ALGORITHMS: [&str; 12] = [
 ];
 const WRAP_ALGORITHMS: [&str; 8] =
     ["RSA1_5", "RSA-OAEP", "RSA-OAEP-256", "A128KW", "A192KW", "A256KW", "CKM_AES_KEY_WRAP", "CKM_AES_KEY_WRAP_PAD"];
-
-/// The service does not offer `CKM_AES_KEY_WRAP` and `CKM_AES_KEY_WRAP_PAD` yet.
-const OFFERS_CKM: bool = false;
 
 pub(crate) async fn walk(client: &KeyClient) -> Outcome {
     for made in of_each_type(client) {
@@ -68,7 +67,7 @@ fn fits_signature(kind: Kind, algorithm: &str) -> bool {
         Kind::Ec("P-256K") => algorithm == "ES256K",
         Kind::Ec("P-384") => algorithm == "ES384",
         Kind::Ec(_) => algorithm == "ES512",
-        Kind::Oct(_) => false,
+        Kind::Oct(size) => size == 256 && algorithm.starts_with("HS"),
     }
 }
 
@@ -76,9 +75,7 @@ fn fits_content(kind: Kind, algorithm: &str) -> bool {
     match kind {
         Kind::Rsa(_) => algorithm.starts_with("RSA"),
         Kind::Ec(_) => false,
-        Kind::Oct(size) => {
-            algorithm.starts_with(&format!("A{size}")) || (OFFERS_CKM && size == 256 && algorithm.starts_with("CKM_"))
-        }
+        Kind::Oct(size) => algorithm.starts_with(&format!("A{size}")) || (size == 256 && algorithm.starts_with("CKM_")),
     }
 }
 

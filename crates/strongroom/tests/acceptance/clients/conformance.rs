@@ -2,6 +2,7 @@
 
 use super::language::Language::{Go, Java};
 use super::link_local;
+use super::readme::sign_as_shown;
 use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
 
 #[test]
@@ -42,4 +43,14 @@ fn java_signs_in_with_a_managed_identity_at_the_app_service_endpoint() {
     scene.offer_app_service_endpoint();
     scene.walk(Java, "managed", &["signature"]);
     scene.expect_operations(Java, SIGNATURE);
+}
+
+#[test]
+fn the_go_of_the_readme_signs() {
+    sign_as_shown(Go);
+}
+
+#[test]
+fn the_java_of_the_readme_signs() {
+    sign_as_shown(Java);
 }

@@ -1,13 +1,22 @@
 //! JavaScript: `@azure/keyvault-keys`, `@azure/identity`.
 
 use super::language::Language::JavaScript;
-use super::scene::{EVERYTHING, SIGNATURE, Scene, WALKED};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
 
 #[test]
 fn javascript_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(JavaScript, "secret", EVERYTHING);
     scene.expect_operations(JavaScript, &[WALKED, &["KeyWrap"]].concat());
+}
+
+#[test]
+fn javascript_leaves_all_cryptography_to_the_service_when_it_may_not_read_keys() {
+    let mut scene = Scene::new();
+    scene.walk(JavaScript, "secret", &["keys"]);
+    scene.admit_machine_without_reading();
+    scene.walk(JavaScript, "managed", &["unread"]);
+    scene.expect_operations(JavaScript, REMOTE_CRYPTOGRAPHY);
 }
 
 #[test]

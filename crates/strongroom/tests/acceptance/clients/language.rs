@@ -16,21 +16,35 @@ pub(super) enum Language {
     Rust,
 }
 
+/// What each language has a program for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    /// Walks chapters of operations.
+    Walk,
+    /// The example of the README.
+    Readme,
+}
+
 impl Language {
-    /// The words that start the program; its arguments follow. What must be made first goes into `scratch`.
-    pub(super) fn command(self, scratch: &Path, ca_file: &Path) -> Vec<OsString> {
+    /// The words that start a program; its arguments follow. What must be made first goes into `scratch`.
+    pub(super) fn command(self, program: Program, scratch: &Path, ca_file: &Path) -> Vec<OsString> {
+        let name = match program {
+            Program::Walk => "walk",
+            Program::Readme => "readme",
+        };
         match self {
-            Self::Go => vec![environment::go_walk().into()],
-            Self::Java => java(scratch, ca_file),
+            Self::Go => vec![environment::go_program(name).into()],
+            Self::Java => java(program, scratch, ca_file),
             Self::JavaScript => {
-                let program = javascript_beside_its_packages(scratch).join("walk.mjs");
-                vec![environment::node().into(), program.into()]
+                let source = javascript_beside_its_packages(scratch).join(format!("{name}.mjs"));
+                vec![environment::node().into(), source.into()]
             }
             // -B: no compiled files beside the sources.
             Self::Python => {
-                vec![environment::sdk_python().into(), "-B".into(), sources("python").join("walk.py").into()]
+                let source = sources("python").join(format!("{name}.py"));
+                vec![environment::sdk_python().into(), "-B".into(), source.into()]
             }
-            Self::Rust => vec![environment::rust_walk().into()],
+            Self::Rust => vec![environment::rust_program(name).into()],
         }
     }
 
@@ -53,6 +67,9 @@ fn sources(folder: &str) -> PathBuf {
 /// Node looks for packages in the folder of the source and above it, and the sources have none there.
 fn javascript_beside_its_packages(scratch: &Path) -> PathBuf {
     let folder = scratch.join("javascript");
+    if folder.exists() {
+        return folder;
+    }
     let mut copy = Command::new("cp");
     let copied = copy.arg("-r").arg(sources("javascript")).arg(&folder).status();
     assert!(copied.is_ok_and(|status| status.success()), "the sources are copied to {}", folder.display());
@@ -61,7 +78,7 @@ fn javascript_beside_its_packages(scratch: &Path) -> PathBuf {
 }
 
 /// Java trusts what is in its trust store and reads no variable about it.
-fn java(scratch: &Path, ca_file: &Path) -> Vec<OsString> {
+fn java(program: Program, scratch: &Path, ca_file: &Path) -> Vec<OsString> {
     let trust_store = scratch.join("trust.p12");
     let mut import = Command::new("keytool");
     import.args(["-importcert", "-noprompt", "-alias", "strongroom", "-storetype", "PKCS12"]);
@@ -69,7 +86,7 @@ fn java(scratch: &Path, ca_file: &Path) -> Vec<OsString> {
     let output = import.output().expect("the Java development kit has keytool");
     assert!(output.status.success(), "{}", crate::az::said(&output));
     let property = |name: &str, value: &str| OsString::from(format!("-D{name}={value}"));
-    let folder = environment::java_walk();
+    let folder = environment::java_programs();
     let class_path = format!("{}:{}/*", folder.join("classes").display(), folder.join("libraries").display());
     vec![
         "java".into(),
@@ -79,7 +96,10 @@ fn java(scratch: &Path, ca_file: &Path) -> Vec<OsString> {
         property("org.slf4j.simpleLogger.defaultLogLevel", "error"),
         "-cp".into(),
         class_path.into(),
-        "Walk".into(),
+        match program {
+            Program::Walk => "Walk".into(),
+            Program::Readme => "Readme".into(),
+        },
     ]
 }
 

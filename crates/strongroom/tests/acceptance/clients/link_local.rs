@@ -21,7 +21,7 @@ pub(super) fn walk(language: Language, credential: &str) {
     command.args(["--net", "--", "bash"]).arg(script);
     let serve = scene.serve(&["--imds", "169.254.169.254:80"]);
     command.arg(serve.get_program()).args(serve.get_args()).arg("--");
-    scene.finish_and_run(command, language, credential, &["signature"]);
+    scene.walk_started_by(command, language, credential, &["signature"]);
     scene.expect_operations_of_stopped(language, SIGNATURE);
 }
 

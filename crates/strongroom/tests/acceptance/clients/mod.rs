@@ -11,5 +11,6 @@ mod javascript;
 mod language;
 mod link_local;
 mod python;
+mod readme;
 mod rust;
 mod scene;

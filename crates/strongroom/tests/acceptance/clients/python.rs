@@ -1,13 +1,29 @@
-//! Python: `azure-keyvault-keys`, `azure-identity`.
+//! Python: `azure-keyvault-keys`, `azure-keyvault-administration`, `azure-identity`.
 
 use super::language::Language::Python;
-use super::scene::{EVERYTHING, SIGNATURE, Scene, WALKED};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
 
 #[test]
 fn python_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(Python, "secret", EVERYTHING);
     scene.expect_operations(Python, WALKED);
+}
+
+#[test]
+fn python_administers_roles_and_settings() {
+    let scene = Scene::new();
+    scene.walk(Python, "secret", &["administration"]);
+    scene.expect_operations(Python, ADMINISTRATION);
+}
+
+#[test]
+fn python_leaves_all_cryptography_to_the_service_when_it_may_not_read_keys() {
+    let mut scene = Scene::new();
+    scene.walk(Python, "secret", &["keys"]);
+    scene.admit_machine_without_reading();
+    scene.walk(Python, "managed", &["unread"]);
+    scene.expect_operations(Python, REMOTE_CRYPTOGRAPHY);
 }
 
 #[test]
@@ -24,3 +40,17 @@ fn python_signs_in_with_a_managed_identity() {
     scene.walk(Python, "managed", &["signature"]);
     scene.expect_operations(Python, SIGNATURE);
 }
+
+const ADMINISTRATION: &[&str] = &[
+    "RoleAssignmentCreate",
+    "RoleAssignmentDelete",
+    "RoleAssignmentGet",
+    "RoleAssignmentList",
+    "RoleDefinitionCreate",
+    "RoleDefinitionDelete",
+    "RoleDefinitionGet",
+    "RoleDefinitionList",
+    "SettingGet",
+    "SettingList",
+    "SettingUpdate",
+];

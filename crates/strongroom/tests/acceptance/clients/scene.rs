@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::language::Language;
+use super::language::{Language, Program};
 use crate::attestation_authority::{Authority, Environment};
 use crate::az::said;
 use crate::deployment::Deployment;
@@ -50,6 +51,30 @@ impl Scene {
         Hsm::existing(&rest, HSM).grant_key_roles_to(&machine_principal(&rest));
     }
 
+    /// Lets the metadata service's identity use keys without reading them, by a role made for it, and names the keys
+    /// to the program.
+    pub(super) fn admit_machine_without_reading(&mut self) {
+        let rest = self.deployment.rest();
+        let hsm = Hsm::existing(&rest, HSM);
+        let put = |kind: &str, body: &Value| {
+            let path = format!("/providers/Microsoft.Authorization/{kind}/{}", uuid::Uuid::new_v4());
+            hsm.send(&Method::PUT, &path, Some(body)).expect(201)
+        };
+        let actions = ["encrypt", "decrypt", "sign", "verify", "wrap", "unwrap"];
+        let actions = actions.map(|action| format!("Microsoft.KeyVault/managedHsm/keys/{action}/action"));
+        let role = json!({"properties": {
+            "roleName": "Blind user", "permissions": [{"dataActions": actions}], "assignableScopes": ["/"],
+        }});
+        let role = put("roleDefinitions", &role);
+        let assignment = json!({"properties": {
+            "roleDefinitionId": role["id"], "principalId": machine_principal(&rest),
+        }});
+        put("roleAssignments", &assignment);
+        let ids = hsm.list("/keys").into_iter().filter_map(|key| key["kid"].as_str().map(str::to_owned));
+        let ids = ids.filter_map(|id| Some(format!("{}={id}", id.rsplit('/').next()?)));
+        self.variables.insert("KEY_IDS", ids.collect::<Vec<_>>().join(","));
+    }
+
     /// Tells clients of the metadata service as App Service does, and lets its identity use keys.
     pub(super) fn offer_app_service_endpoint(&mut self) {
         self.admit_machine();
@@ -59,27 +84,53 @@ impl Scene {
         self.variables.insert("IDENTITY_HEADER", header.trim().to_owned());
     }
 
-    /// Runs a language's program, which must end well.
-    #[track_caller]
-    pub(super) fn walk(&self, language: Language, credential: &str, chapters: &[&str]) {
-        let mut command = Command::new("bash");
-        command.args(["-c", SOURCE_THEN, "bash"]).arg(self.deployment.client_env());
-        self.finish_and_run(command, language, credential, chapters);
+    /// Makes the key that the examples of the README sign with.
+    pub(super) fn make_the_key_of_the_readme(&self) {
+        let rest = self.deployment.rest();
+        let body = json!({"kty": "EC-HSM", "crv": "P-256"});
+        Hsm::existing(&rest, HSM).post("/keys/sign-ec/create", &body).expect(200);
     }
 
-    /// Adds the words of a language's program to a command that starts it, and runs that; it must end well.
+    /// Runs the example of the README, which must end well.
     #[track_caller]
-    pub(super) fn finish_and_run(&self, start: Command, language: Language, credential: &str, chapters: &[&str]) {
+    pub(super) fn run_readme(&mut self, language: Language) {
+        self.variables.insert("HSM_URL", self.url.clone());
+        self.run(self.with_client_env(), language, Program::Readme, &[]);
+    }
+
+    /// Lets a language's program walk some chapters, which must end well.
+    #[track_caller]
+    pub(super) fn walk(&self, language: Language, credential: &str, chapters: &[&str]) {
+        self.walk_started_by(self.with_client_env(), language, credential, chapters);
+    }
+
+    /// The same, with a command of its own to start the program.
+    #[track_caller]
+    pub(super) fn walk_started_by(&self, start: Command, language: Language, credential: &str, chapters: &[&str]) {
+        let arguments = [&[self.url.as_str(), credential], chapters].concat();
+        let output = self.run(start, language, Program::Walk, &arguments);
+        let passed = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("ok ")).count();
+        assert!(passed >= chapters.len(), "{language:?} {credential}: {}", said(&output));
+        println!("{language:?}, {credential}: {passed} operations passed in {}", chapters.join(", "));
+    }
+
+    #[track_caller]
+    fn run(&self, start: Command, language: Language, program: Program, arguments: &[&str]) -> Output {
         let mut command = Command::new("timeout");
         command.env_clear().env("PATH", environment::path()).env("HOME", self.scratch.path()).env("LANG", "C.UTF-8");
         command.env("CLIENT_ENV", self.deployment.client_env()).env("SERVER_LOG", self.deployment.log_path());
         command.envs(&self.variables).arg(WALK_SECONDS_MAX).arg(start.get_program()).args(start.get_args());
-        command.args(language.command(self.scratch.path(), &self.deployment.data().join("ca.pem")));
-        let output = command.args([&self.url, credential]).args(chapters).output().expect("timeout is installed");
-        assert!(output.status.success(), "{language:?} {credential}: {}", said(&output));
-        let passed = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("ok ")).count();
-        assert!(passed >= chapters.len(), "{language:?} {credential}: {}", said(&output));
-        println!("{language:?}, {credential}: {passed} operations passed in {}", chapters.join(", "));
+        command.args(language.command(program, self.scratch.path(), &self.deployment.data().join("ca.pem")));
+        let output = command.args(arguments).output().expect("timeout is installed");
+        assert!(output.status.success(), "{language:?} {program:?}: {}", said(&output));
+        output
+    }
+
+    /// A shell that sources `client.env` and becomes the program that follows.
+    fn with_client_env(&self) -> Command {
+        let mut command = Command::new("bash");
+        command.args(["-c", SOURCE_THEN, "bash"]).arg(self.deployment.client_env());
+        command
     }
 
     /// A command that serves this deployment again, on its ports but for what `arguments` say.
@@ -130,10 +181,11 @@ fn operations(audit_log: &Path, user_agent: &str) -> BTreeSet<String> {
 }
 
 /// The chapters of the walk that every program has.
-pub(super) const EVERYTHING: &[&str] = &["keys", "random", "cryptography", "release"];
+pub(super) const EVERYTHING: &[&str] = &["keys", "random", "cryptography", "import", "rotation", "backup", "release"];
 
 /// The operations of these chapters that no client can do by itself.
 pub(super) const WALKED: &[&str] = &[
+    "KeyBackup",
     "KeyCreate",
     "KeyDecrypt",
     "KeyDelete",
@@ -141,12 +193,17 @@ pub(super) const WALKED: &[&str] = &[
     "KeyGet",
     "KeyGetAttestation",
     "KeyGetDeleted",
+    "KeyImport",
     "KeyList",
     "KeyListDeleted",
     "KeyListVersions",
     "KeyPurge",
     "KeyRecover",
     "KeyRelease",
+    "KeyRestore",
+    "KeyRotate",
+    "KeyRotationPolicyGet",
+    "KeyRotationPolicySet",
     "KeySign",
     "KeyUnwrap",
     "KeyUpdate",

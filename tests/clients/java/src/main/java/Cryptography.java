@@ -22,8 +22,6 @@ import java.util.Map;
 final class Cryptography {
     private static final byte[] TEXT = "sixteen bytes ok".getBytes(StandardCharsets.UTF_8);
     private static final byte[] CONTEXT = "context".getBytes(StandardCharsets.UTF_8);
-    /** The service does not offer CKM_AES_KEY_WRAP and CKM_AES_KEY_WRAP_PAD yet. */
-    private static final boolean OFFERS_CKM = false;
     private static final Map<String, String> CURVES =
         Map.of("ES256", "P-256", "ES256K", "P-256K", "ES384", "P-384", "ES512", "P-521");
 
@@ -68,7 +66,7 @@ final class Cryptography {
         return switch (made.kind()) {
             case "RSA" -> algorithm.startsWith("RS") || algorithm.startsWith("PS");
             case "EC" -> made.curve().equals(CURVES.get(algorithm));
-            default -> false;
+            default -> made.size() == 256 && algorithm.startsWith("HS");
         };
     }
 
@@ -81,7 +79,7 @@ final class Cryptography {
         return switch (made.kind()) {
             case "RSA" -> algorithm.startsWith("RSA");
             case "oct" -> algorithm.startsWith("A" + made.size())
-                || (OFFERS_CKM && made.size() == 256 && algorithm.startsWith("CKM_"));
+                || (made.size() == 256 && algorithm.startsWith("CKM_"));
             default -> false;
         };
     }

@@ -6,6 +6,7 @@ import com.azure.security.keyvault.keys.models.KeyRotationLifetimeAction;
 import com.azure.security.keyvault.keys.models.KeyRotationPolicy;
 import com.azure.security.keyvault.keys.models.KeyRotationPolicyAction;
 import com.azure.security.keyvault.keys.models.KeyVaultKey;
+import java.math.BigInteger;
 import java.security.GeneralSecurityException;
 import java.security.KeyPairGenerator;
 import java.security.Security;
@@ -56,10 +57,15 @@ final class Material {
             ImportKeyOptions options = new ImportKeyOptions(name, jwk).setHardwareProtected(!walk.vault);
             JsonWebKey found = walk.client.importKey(options).getKey();
             Walk.check(found.getKeyType().toString().equals(Keys.keyType(walk, entry.getKey())), found.getKeyType());
-            Walk.check(Arrays.equals(found.getN(), jwk.getN()) && Arrays.equals(found.getX(), jwk.getX()), "the public part");
+            Walk.check(same(found.getN(), jwk.getN()) && same(found.getX(), jwk.getX()), "the public part");
             Walk.check(found.getD() == null && found.getK() == null, "and no other");
             Walk.passed("import", entry.getKey());
         }
+    }
+
+    /** The package sends numbers with the sign byte of Java's own; as numbers they are the same. */
+    private static boolean same(byte[] one, byte[] other) {
+        return one == null || other == null ? one == other : new BigInteger(1, one).equals(new BigInteger(1, other));
     }
 
     private static Map<String, JsonWebKey> privateKeys(boolean vault) {
