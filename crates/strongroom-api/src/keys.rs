@@ -226,6 +226,9 @@ pub struct KeyAttributes {
     pub exp: Option<i64>,
     /// Whether the key may be released.
     pub exportable: bool,
+    /// What protects the key of a vault; a managed HSM does not send it.
+    #[serde(rename = "hsmPlatform", skip_serializing_if = "Option::is_none")]
+    pub hsm_platform: Option<&'static str>,
     /// Bits of the key; shown since 2026-04-01.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_size: Option<u32>,
@@ -300,11 +303,21 @@ pub struct DeletedKeyItem {
 /// One page of a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
-    /// Where the next page is; absent on the last.
+    /// Where the next page is; on the last one a managed HSM leaves it out.
     #[serde(rename = "nextLink", skip_serializing_if = "Option::is_none")]
-    pub next_link: Option<String>,
+    pub next_link: Option<NextLink>,
     /// The entries.
     pub value: Vec<T>,
+}
+
+/// `nextLink`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum NextLink {
+    /// There is another page.
+    At(String),
+    /// There is none, as a vault says it: `null`.
+    Null,
 }
 
 /// The answer of encrypt, decrypt, sign, wrapkey and unwrapkey; binary members are base64url.

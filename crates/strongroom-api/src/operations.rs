@@ -1,4 +1,4 @@
-//! The operation table of the managed HSM's data plane: the router, the checks, the audit names and the compatibility
+//! The operation table of the data plane, of managed HSMs and of vaults: the router, the checks, the audit names and the compatibility
 //! page read it, and tests hold it against the reference.
 
 use strongroom_types::DataAction;
@@ -101,6 +101,15 @@ pub enum States {
     Any,
 }
 
+/// Which containers of keys have an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Containers {
+    /// Managed HSMs and vaults.
+    All,
+    /// Managed HSMs only.
+    ManagedHsm,
+}
+
 /// When the audit event must be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditDurability {
@@ -123,6 +132,8 @@ pub struct Operation {
     pub action: DataAction,
     /// Where it must be held.
     pub scope: OperationScope,
+    /// Which containers have it.
+    pub containers: Containers,
     /// In which states it answers.
     pub states: States,
     /// The first api-version that has it.
@@ -179,13 +190,17 @@ pub const OPERATIONS: &[Operation] = {
         since: ApiVersion,
         audit_name: &'static str,
     ) -> Operation {
-        Operation { id, method, paths, action, scope, states: Active, since, success, audit_name, audit: Soon }
+        let (containers, states, audit) = (Containers::All, Active, Soon);
+        Operation { id, method, paths, action, scope, containers, states, since, success, audit_name, audit }
+    }
+    const fn managed_hsm(row: Operation) -> Operation {
+        Operation { containers: Containers::ManagedHsm, ..row }
     }
     const fn before_answer(row: Operation) -> Operation {
         Operation { audit: BeforeAnswer, ..row }
     }
     const fn security_domain(row: Operation) -> Operation {
-        Operation { states: Any, ..before_answer(row) }
+        managed_hsm(Operation { states: Any, ..before_answer(row) })
     }
     /// Key material leaves.
     const fn leaving(row: Operation) -> Operation {
@@ -266,34 +281,34 @@ pub const OPERATIONS: &[Operation] = {
             V7_0,
             "KeyUnwrap",
         ),
-        leaving(row(
+        managed_hsm(leaving(row(
             O::ReleaseKey,
             (Post, paths!("/keys/{key-name}/{key-version?}/release"), 200),
             (A::KeysRelease, Key),
             V7_3,
             "KeyRelease",
-        )),
-        row(
+        ))),
+        managed_hsm(row(
             O::SecureWrapKey,
             (Post, paths!("/keys/{key-name}/{key-version?}/securewrapkey"), 200),
             (A::KeysWrap, Key),
             V2026_04_01,
             "KeySecureWrap",
-        ),
-        leaving(row(
+        )),
+        managed_hsm(leaving(row(
             O::SecureUnwrapKey,
             (Post, paths!("/keys/{key-name}/{key-version?}/secureunwrapkey"), 200),
             (A::KeysUnwrap, Key),
             V2026_04_01,
             "KeySecureUnwrap",
-        )),
-        row(
+        ))),
+        managed_hsm(row(
             O::GetKeyAttestation,
             (Get, paths!("/keys/{key-name}/{key-version?}/attestation"), 200),
             (A::KeysRead, Key),
             V7_6,
             "KeyGetAttestation",
-        ),
+        )),
         row(O::GetKey, (Get, paths!("/keys/{key-name}/{key-version?}"), 200), (A::KeysRead, Key), V7_0, "KeyGet"),
         row(
             O::UpdateKey,
@@ -304,7 +319,7 @@ pub const OPERATIONS: &[Operation] = {
         ),
         row(O::ImportKey, (Put, paths!("/keys/{key-name}"), 200), (A::KeysImport, Key), V7_0, "KeyImport"),
         row(O::DeleteKey, (Delete, paths!("/keys/{key-name}"), 200), (A::KeysDelete, Key), V7_0, "KeyDelete"),
-        row(O::GetRandomBytes, (Post, paths!("/rng"), 200), (A::Rng, Keys), V7_3, "RandomBytesGet"),
+        managed_hsm(row(O::GetRandomBytes, (Post, paths!("/rng"), 200), (A::Rng, Keys), V7_3, "RandomBytesGet")),
         row(O::ListDeletedKeys, (Get, paths!("/deletedkeys"), 200), (A::DeletedKeysRead, Keys), V7_0, "KeyListDeleted"),
         row(
             O::RecoverDeletedKey,
@@ -327,7 +342,7 @@ pub const OPERATIONS: &[Operation] = {
             V7_0,
             "KeyPurge",
         ),
-        row(
+        managed_hsm(row(
             O::ListRoleDefinitions,
             (
                 Get,
@@ -340,29 +355,29 @@ pub const OPERATIONS: &[Operation] = {
             (A::RoleDefinitionsRead, Path),
             V7_2,
             "RoleDefinitionList",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::GetRoleDefinition,
             (Get, ROLE_DEFINITION, 200),
             (A::RoleDefinitionsRead, Path),
             V7_2,
             "RoleDefinitionGet",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::PutRoleDefinition,
             (Put, ROLE_DEFINITION, 201),
             (A::RoleDefinitionsWrite, Root),
             V7_2,
             "RoleDefinitionCreate",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::DeleteRoleDefinition,
             (Delete, ROLE_DEFINITION, 200),
             (A::RoleDefinitionsDelete, Root),
             V7_2,
             "RoleDefinitionDelete",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::ListRoleAssignments,
             (
                 Get,
@@ -375,31 +390,37 @@ pub const OPERATIONS: &[Operation] = {
             (A::RoleAssignmentsRead, Path),
             V7_2,
             "RoleAssignmentList",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::GetRoleAssignment,
             (Get, ROLE_ASSIGNMENT, 200),
             (A::RoleAssignmentsRead, Path),
             V7_2,
             "RoleAssignmentGet",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::CreateRoleAssignment,
             (Put, ROLE_ASSIGNMENT, 201),
             (A::RoleAssignmentsWrite, Path),
             V7_2,
             "RoleAssignmentCreate",
-        ),
-        row(
+        )),
+        managed_hsm(row(
             O::DeleteRoleAssignment,
             (Delete, ROLE_ASSIGNMENT, 200),
             (A::RoleAssignmentsDelete, Path),
             V7_2,
             "RoleAssignmentDelete",
-        ),
-        row(O::ListSettings, (Get, paths!("/settings"), 200), (A::SettingsRead, Root), V7_4, "SettingList"),
-        row(O::GetSetting, (Get, SETTING, 200), (A::SettingsRead, Root), V7_4, "SettingGet"),
-        row(O::UpdateSetting, (Patch, SETTING, 200), (A::SettingsWrite, Root), V7_4, "SettingUpdate"),
+        )),
+        managed_hsm(row(
+            O::ListSettings,
+            (Get, paths!("/settings"), 200),
+            (A::SettingsRead, Root),
+            V7_4,
+            "SettingList",
+        )),
+        managed_hsm(row(O::GetSetting, (Get, SETTING, 200), (A::SettingsRead, Root), V7_4, "SettingGet")),
+        managed_hsm(row(O::UpdateSetting, (Patch, SETTING, 200), (A::SettingsWrite, Root), V7_4, "SettingUpdate")),
         security_domain(row(
             O::DownloadSecurityDomain,
             (Post, paths!("/securitydomain/download"), 202),
@@ -491,6 +512,23 @@ mod tests {
         assert_eq!(id("GET", "/keys/versions"), Some(OperationId::GetKey));
         assert_eq!(id("POST", "/keys/restore/sign"), Some(OperationId::Sign));
         assert_eq!(id("POST", "/keys/restore/backup"), Some(OperationId::BackupKey));
+    }
+
+    #[test]
+    fn vaults_have_the_operations_on_keys_and_no_others() {
+        for row in OPERATIONS {
+            let action = row.action.as_str();
+            let on_keys = action.starts_with("Microsoft.KeyVault/managedHsm/keys/");
+            // Not for vaults yet.
+            let leaves = matches!(
+                row.id,
+                OperationId::ReleaseKey
+                    | OperationId::GetKeyAttestation
+                    | OperationId::SecureWrapKey
+                    | OperationId::SecureUnwrapKey
+            );
+            assert_eq!(row.containers == Containers::All, on_keys && !leaves, "{:?}", row.id);
+        }
     }
 
     #[test]

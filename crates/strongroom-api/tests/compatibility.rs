@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use strongroom_api::operations::{OPERATIONS, OperationScope, States};
+use strongroom_api::operations::{Containers, OPERATIONS, OperationScope, States};
 use strongroom_api::version::ApiVersion;
 use strongroom_types::{Algorithm, KeyOperation};
 
@@ -35,6 +35,12 @@ fn tables() -> String {
         )
         .unwrap();
     }
+    let hsm_only: Vec<_> = OPERATIONS
+        .iter()
+        .filter(|row| row.containers == Containers::ManagedHsm)
+        .map(|row| format!("{:?}", row.id))
+        .collect();
+    writeln!(text, "\nVaults have all of these but {}.", hsm_only.join(", ")).unwrap();
     text.push_str("\n### Algorithms\n\n| algorithm | key type | operations | since |\n|---|---|---|---|\n");
     for algorithm in Algorithm::ALL {
         let does: Vec<_> = KeyOperation::ALL

@@ -16,9 +16,11 @@ use crate::domain::OpenDomains;
 use crate::keys::FailureBudget;
 use crate::layout::Generation;
 use crate::limits::Limits;
+use crate::pools::CompiledRights;
 use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
 use crate::rbac::Rights;
 use crate::recovery::ExchangeKeys;
+use crate::vault::{AccessControl, VaultRights};
 use crate::witness::Witness;
 use crate::{Error, Result};
 
@@ -29,6 +31,7 @@ pub struct Core {
     root: Arc<dyn RootProvider>,
     pool: Arc<dyn CryptoPool>,
     caches: Caches,
+    azure_rights: CompiledRights,
     decryption_failures: FailureBudget,
     limits: Limits,
     open_domains: OpenDomains,
@@ -63,6 +66,10 @@ pub struct Foundations {
 pub(crate) struct Caches {
     /// Compiled rights by generation and rights version.
     pub(crate) rights: Cache<(Generation, u64), Arc<Rights>>,
+    /// Rights of vaults by the version of their guard.
+    pub(crate) access: Cache<(InstanceId, u64), Arc<AccessControl>>,
+    /// Compiled rights of vaults by the version of their guard and of the management guard, where that counts.
+    pub(crate) vault_rights: Cache<(InstanceId, u64, Option<u64>), Arc<VaultRights>>,
     /// Record keys by instance, domain and epoch.
     pub(crate) sealers: Cache<(InstanceId, DomainId, Epoch), Arc<Sealer>>,
     /// Parsed key material; a version's material never changes. Dropped when its key is disabled, deleted or purged.
@@ -76,6 +83,8 @@ impl Core {
         let barrier = Barrier::new(store, entropy, clock, audit, witness, Arc::clone(deployment.sealer()));
         let caches = Caches {
             rights: Cache::new(CACHED_RIGHTS_MAX),
+            access: Cache::new(CACHED_RIGHTS_MAX),
+            vault_rights: Cache::new(CACHED_RIGHTS_MAX),
             sealers: Cache::new(CACHED_SEALERS_MAX),
             materials: Cache::new(CACHED_MATERIALS_MAX),
         };
@@ -87,6 +96,7 @@ impl Core {
             root,
             pool,
             caches,
+            azure_rights: CompiledRights::default(),
             decryption_failures,
             limits,
             open_domains: OpenDomains::default(),
@@ -130,6 +140,11 @@ impl Core {
 
     pub(crate) fn exchange_keys(&self) -> &ExchangeKeys {
         &self.exchange_keys
+    }
+
+    /// Who may do what on the management plane and in vaults.
+    pub(crate) fn azure_rights(&self) -> &CompiledRights {
+        &self.azure_rights
     }
 
     pub(crate) fn decryption_failures(&self) -> &FailureBudget {

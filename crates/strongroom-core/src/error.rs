@@ -3,7 +3,7 @@
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
-use strongroom_types::{DataAction, DomainId, KeyName, KeyOperation, KeyVersion, PrincipalId, Scope};
+use strongroom_types::{DataAction, DomainId, KeyName, KeyOperation, KeyPermission, KeyVersion, PrincipalId, Scope};
 
 use crate::attestation::AttestationProblem;
 
@@ -21,14 +21,34 @@ pub enum Error {
         /// On what.
         scope: Scope,
     },
+    /// No Azure role of the caller allows it in this vault.
+    #[error("{principal} may not perform {action} on {resource}")]
+    ForbiddenByRbac {
+        /// Who asked.
+        principal: PrincipalId,
+        /// The data action that no role allows.
+        action: &'static str,
+        /// The resource id of the vault, or of the key in it.
+        resource: String,
+    },
+    /// No access policy of this vault allows it to the caller.
+    #[error("{principal} has no key permission {permission} on {vault}")]
+    ForbiddenByPolicy {
+        /// Who asked.
+        principal: PrincipalId,
+        /// The permission that no policy gives.
+        permission: KeyPermission,
+        /// The resource id of the vault.
+        vault: String,
+    },
     /// The caller belongs to another tenant than the HSM.
     #[error("the token is of another tenant")]
     ForeignTenant,
     /// Before activation only the security-domain calls answer.
     #[error("the managed HSM is not activated")]
     NotActivated,
-    /// The HSM is soft-deleted or gone.
-    #[error("the managed HSM does not exist")]
+    /// The HSM or the vault is soft-deleted or gone.
+    #[error("the managed HSM or vault does not exist")]
     HsmNotFound,
     /// The security domain has been downloaded (or recovered) already.
     #[error("the managed HSM is already activated")]

@@ -1,4 +1,4 @@
-//! The guard: one record of each HSM that every write into it depends on (protocols.md §4).
+//! The guard: one record of each HSM and each vault that every write into it depends on (protocols.md §4).
 //!
 //! It holds the state, the generation, the settings, and the version and digest of the rights. A change of any rewrites
 //! it; every other write carries the precondition that it is as it was when the write was authorized. Writes of keys do

@@ -1,10 +1,13 @@
-//! Where records lie in the store. Names are folded before they come here; nothing else builds store keys.
+//! Where records lie in the store. Names are folded before they come here; nothing else builds store keys. `hsm/` holds
+//! the keys of managed HSMs and of vaults alike: an instance is one or the other.
 //!
 //! ```text
 //! deployment                                          in the clear: id, root check, wrapped deployment key
 //! d/…                                                 sealed under the deployment key: directory, ARM resources
+//! d/vault/<name>                                      a vault
 //! hsm/<instance>/guard                                sealed under the deployment key: state, generation, rights version
 //! hsm/<instance>/domain                               sealed under the deployment key: wrapped HSM roots
+//! hsm/<instance>/access                               sealed under the deployment key: who decides about a vault's keys
 //! hsm/<instance>/<generation>/name/<name>             a key's name, pointing to a key id
 //! hsm/<instance>/<generation>/key/<id>/<version>      attributes and public key of a version
 //! hsm/<instance>/<generation>/material/<id>/<version> its private part
@@ -38,7 +41,20 @@ pub fn managed_hsm(folded_name: &str) -> String {
 /// Prefix of the records of managed HSMs.
 pub const MANAGED_HSMS: &str = "d/managed-hsm/";
 
-/// The guard of an HSM.
+/// The record of a vault, as both planes know it, under its folded name.
+pub fn vault(folded_name: &str) -> String {
+    format!("{VAULTS}{folded_name}")
+}
+
+/// Prefix of the records of vaults.
+pub const VAULTS: &str = "d/vault/";
+
+/// Who decides about the keys of a vault.
+pub fn access(instance: InstanceId) -> String {
+    format!("hsm/{instance}/access")
+}
+
+/// The guard of an HSM or a vault.
 pub fn guard(instance: InstanceId) -> String {
     format!("hsm/{instance}/guard")
 }
@@ -48,7 +64,7 @@ pub fn domain(instance: InstanceId) -> String {
     format!("hsm/{instance}/domain")
 }
 
-/// Everything of an HSM.
+/// Everything of an HSM or a vault.
 pub fn instance(instance: InstanceId) -> String {
     format!("hsm/{instance}/")
 }

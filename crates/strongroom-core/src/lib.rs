@@ -1,4 +1,4 @@
-//! What a managed HSM *is*: keys, local RBAC, the life of an instance, the directory, ARM resources, audit events.
+//! What a managed HSM and a vault *are*: keys, local RBAC, the life of an instance, the directory, ARM resources, audit events.
 //!
 //! Every decision is made here, and only here: authorization, key state, `key_ops`, limits, soft delete. The core has
 //! **no clock, no entropy, no network and no tasks of its own**: they come in as arguments ([`ports`]), so that a whole
@@ -12,6 +12,7 @@ pub mod activation;
 pub mod attestation;
 pub mod audit;
 pub mod barrier;
+pub mod container;
 mod core;
 pub mod deployment;
 mod domain;
@@ -31,6 +32,7 @@ pub mod request;
 pub mod retry;
 pub mod settings;
 pub mod statement;
+pub mod vault;
 pub mod witness;
 
 pub use crate::core::{Core, Foundations};

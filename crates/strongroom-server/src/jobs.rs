@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use strongroom_core::barrier::Record;
+use strongroom_core::container::KeyContainer;
 use strongroom_core::guard::Swept;
 use strongroom_core::keys::RotationRound;
 use strongroom_core::managed_hsm::ManagedHsm;
 use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
+use strongroom_core::vault::Vault;
 use strongroom_core::{Core, Error, Result, layout};
 use uuid::Uuid;
 
-/// The jobs on the keys of all managed HSMs.
+/// The jobs on the keys of all managed HSMs and vaults.
 pub struct KeyJobs {
     core: Arc<Core>,
     clock: Arc<dyn Clock>,
@@ -22,56 +25,70 @@ impl KeyJobs {
         Self { core, clock }
     }
 
-    /// One round over all HSMs. An HSM that fails is logged and tried again in the next round.
+    /// One round over all of them. One that fails is logged and tried again in the next round.
     pub async fn run(&self) {
-        let hsms = match self.hsms().await {
-            Ok(hsms) => hsms,
-            Err(error) => return tracing::warn!(%error, "the managed HSMs cannot be listed for their jobs"),
-        };
-        for hsm in hsms {
-            match self.run_on(&hsm).await {
-                // Not active, sealed, or deleted meanwhile: nothing to do.
-                Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::HsmNotFound) => {}
-                Err(error) => tracing::warn!(hsm = %hsm.name, %error, "a job on keys failed; it will be tried again"),
+        match self.all::<ManagedHsm>(layout::MANAGED_HSMS).await {
+            Ok(hsms) => {
+                for hsm in hsms {
+                    let done = async { self.run_on(&*self.core.hsm(&hsm.name).await?).await };
+                    report(&hsm.resource_id(), done.await);
+                }
             }
+            Err(error) => tracing::warn!(%error, "the managed HSMs cannot be listed for their jobs"),
+        }
+        match self.all::<Vault>(layout::VAULTS).await {
+            Ok(vaults) => {
+                for vault in vaults {
+                    let done = async { self.run_on(&self.core.vault(&vault.name).await?).await };
+                    report(&vault.resource_id(), done.await);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the vaults cannot be listed for their jobs"),
         }
     }
 
-    async fn hsms(&self) -> Result<Vec<ManagedHsm>> {
+    async fn all<T: Record>(&self, prefix: &str) -> Result<Vec<T>> {
         let barrier = self.core.barrier();
-        let all = barrier.all::<ManagedHsm>(barrier.deployment(), layout::MANAGED_HSMS).await?;
+        let all = barrier.all::<T>(barrier.deployment(), prefix).await?;
         Ok(all.into_iter().map(|stored| stored.value).collect())
     }
 
-    async fn run_on(&self, record: &ManagedHsm) -> Result<()> {
-        let hsm = self.core.hsm(&record.name).await?;
-        let resource_id = record.resource_id();
+    async fn run_on(&self, container: &KeyContainer<'_>) -> Result<()> {
+        let resource_id = &container.record().resource_id;
         let entropy = Arc::clone(self.core.barrier().entropy());
         // Without random bytes no id; the round ends with the first use of the generator in the core anyway.
         let request = |operation| {
             let id = entropy.sixteen().map_or(Uuid::nil(), |bytes| uuid::Builder::from_random_bytes(bytes).into_uuid());
             Request::internal(id, self.clock.now(), operation, resource_id.clone())
         };
-        let purged = hsm.purge_due_keys(&request, self.clock.now()).await?;
+        let purged = container.purge_due_keys(&request, self.clock.now()).await?;
         if purged > 0 {
-            tracing::info!(hsm = %record.name, purged, "keys were purged at the end of their retention");
+            tracing::info!(container = resource_id, purged, "keys were purged at the end of their retention");
         }
-        while hsm.sweep_leftovers(&request).await? == Swept::Some {}
-        let round = hsm.rotate_due_keys(&request, self.clock.now()).await?;
-        report_rotation(record, &round);
+        while container.sweep_leftovers(&request).await? == Swept::Some {}
+        let round = container.rotate_due_keys(&request, self.clock.now()).await?;
+        report_rotation(resource_id, &round);
         Ok(())
     }
 }
 
-fn report_rotation(hsm: &ManagedHsm, round: &RotationRound) {
+fn report_rotation(container: &str, round: &RotationRound) {
     let RotationRound { rotated, postponed, failed } = round;
     if !rotated.is_empty() {
-        tracing::info!(hsm = %hsm.name, rotated = rotated.len(), "keys were rotated by their policy");
+        tracing::info!(container, rotated = rotated.len(), "keys were rotated by their policy");
     }
     for key in postponed {
-        tracing::warn!(hsm = %hsm.name, %key, "a key is due for rotation but disabled, or has too many versions");
+        tracing::warn!(container, %key, "a key is due for rotation but disabled, or has too many versions");
     }
     for (key, error) in failed {
-        tracing::warn!(hsm = %hsm.name, %key, %error, "a key that is due was not rotated; it will be tried again");
+        tracing::warn!(container, %key, %error, "a key that is due was not rotated; it will be tried again");
+    }
+}
+
+fn report(container: &str, result: Result<()>) {
+    match result {
+        // Not active, sealed, or deleted meanwhile: nothing to do.
+        Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::HsmNotFound) => {}
+        Err(error) => tracing::warn!(container, %error, "a job on keys failed; it will be tried again"),
     }
 }

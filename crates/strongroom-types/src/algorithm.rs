@@ -188,7 +188,7 @@ impl Algorithm {
 #[cfg(test)]
 mod tests {
     use super::Algorithm;
-    use crate::{CurveName, DataAction, KeyOperation, KeyType};
+    use crate::{CurveName, DataAction, KeyOperation, KeyType, Protection};
 
     fn round_trips<T: Copy + PartialEq + std::fmt::Debug + std::str::FromStr<Err = crate::ParseError>>(
         all: &[T],
@@ -205,6 +205,7 @@ mod tests {
         round_trips(CurveName::ALL, CurveName::as_str);
         round_trips(KeyOperation::ALL, KeyOperation::as_str);
         round_trips(KeyType::ALL, KeyType::as_str);
+        round_trips(Protection::ALL, Protection::as_str);
         round_trips(DataAction::ALL, DataAction::as_str);
     }
 

@@ -6,7 +6,7 @@ use crate::ParseError;
 use crate::vocabulary::vocabulary;
 
 vocabulary!(
-    /// The type of a key held in a managed HSM (`kty`). Software spellings on input (`RSA`, `EC`, `oct`) are mapped to these.
+    /// The type of a key, in the spelling of a managed HSM (`kty`). In which form it is held is [`Protection`]'s to say.
     KeyType, "key type", {
         /// RSA.
         RsaHsm => "RSA-HSM",
@@ -18,7 +18,7 @@ vocabulary!(
 );
 
 impl KeyType {
-    /// From any spelling a client may send; a managed HSM holds every key in hardware form (data-plane.md §8).
+    /// From any spelling a client may send; see [`Protection::from_wire`] for what the spelling says besides.
     pub fn from_wire(text: &str) -> Result<Self, ParseError> {
         match text {
             "RSA" | "RSA-HSM" => Ok(Self::RsaHsm),
@@ -26,6 +26,33 @@ impl KeyType {
             "oct" | "oct-HSM" => Ok(Self::OctHsm),
             _ => Err(ParseError::new("key type", "one of RSA RSA-HSM EC EC-HSM oct oct-HSM")),
         }
+    }
+
+    /// The spelling of `kty` for a key that is held in this form.
+    pub const fn kty(self, protection: Protection) -> &'static str {
+        match (self, protection) {
+            (_, Protection::Hsm) => self.as_str(),
+            (Self::RsaHsm, Protection::Software) => "RSA",
+            (Self::EcHsm, Protection::Software) => "EC",
+            (Self::OctHsm, Protection::Software) => "oct",
+        }
+    }
+}
+
+vocabulary!(
+    /// In which form a key is held, as `kty` tells it: a managed HSM holds every key in hardware form, a vault both.
+    Protection, "protection", {
+        /// `RSA`, `EC`.
+        Software => "software",
+        /// `RSA-HSM`, `EC-HSM`, `oct-HSM`.
+        Hsm => "hsm",
+    }
+);
+
+impl Protection {
+    /// What a spelling of `kty` asks for.
+    pub fn from_wire(kty: &str) -> Self {
+        if kty.ends_with("-HSM") { Self::Hsm } else { Self::Software }
     }
 }
 

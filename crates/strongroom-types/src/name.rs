@@ -42,44 +42,62 @@ impl FromStr for KeyName {
     }
 }
 
-/// The name of a managed HSM: 3 to 24 characters, a letter first, letters, digits and single hyphens, no hyphen at the end.
-///
-/// It is the first label of the HSM's host name, so it is compared without case.
-#[derive(Debug, Clone)]
-pub struct HsmName {
-    text: String,
-    folded: String,
-}
-
-impl HsmName {
-    /// The name as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The one form in which names are compared and stored: ASCII lower case.
-    pub fn folded(&self) -> &str {
-        &self.folded
-    }
-}
-
-impl FromStr for HsmName {
-    type Err = ParseError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = text.as_bytes();
-        let fits = (3..=24).contains(&bytes.len())
-            && bytes.first().is_some_and(u8::is_ascii_alphabetic)
-            && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-            && !text.contains("--");
-        if !fits {
-            return Err(ParseError::new(
-                "managed HSM name",
-                "3 to 24 letters, digits and single hyphens, beginning with a letter, ending with a letter or digit",
-            ));
+macro_rules! host_label_name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        ///
+        /// It is the first label of a host name, so it is compared without case.
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            text: String,
+            folded: String,
         }
-        Ok(Self { text: text.to_owned(), folded: text.to_ascii_lowercase() })
-    }
+
+        impl $name {
+            /// The name as it was written.
+            pub fn as_str(&self) -> &str {
+                &self.text
+            }
+
+            /// The one form in which names are compared and stored: ASCII lower case.
+            pub fn folded(&self) -> &str {
+                &self.folded
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                if !is_host_label_name(text) {
+                    return Err(ParseError::new(
+                        $what,
+                        "3 to 24 letters, digits and single hyphens, beginning with a letter, ending with a letter or digit",
+                    ));
+                }
+                Ok(Self { text: text.to_owned(), folded: text.to_ascii_lowercase() })
+            }
+        }
+    };
+}
+
+host_label_name!(
+    /// The name of a managed HSM: 3 to 24 characters, a letter first, letters, digits and single hyphens, no hyphen at the end.
+    HsmName,
+    "managed HSM name"
+);
+host_label_name!(
+    /// The name of a vault: 3 to 24 characters, a letter first, letters, digits and single hyphens, no hyphen at the end.
+    VaultName,
+    "vault name"
+);
+
+fn is_host_label_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (3..=24).contains(&bytes.len())
+        && bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && !text.contains("--")
 }
 
 macro_rules! compared_folded {
@@ -115,6 +133,7 @@ macro_rules! compared_folded {
 }
 compared_folded!(KeyName);
 compared_folded!(HsmName);
+compared_folded!(VaultName);
 
 /// A version of a key: 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

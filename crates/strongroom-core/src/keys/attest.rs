@@ -3,6 +3,7 @@
 
 use strongroom_types::{DataAction, DeploymentId, DomainId, Epoch, InstanceId, Scope, Timestamp};
 
+use crate::container::KeyContainer;
 use crate::hsm::Hsm;
 use crate::keys::record::{Key, KeyReference, Origin};
 use crate::request::Request;
@@ -46,7 +47,7 @@ impl Hsm<'_> {
             releases: record.value.releases,
             backed_up: name.value.backed_up,
             restored: name.value.restored,
-            key: record.value.show(self.record(), &name.value.name, version),
+            key: record.value.show(KeyContainer::record(self), &name.value.name, version),
             deployment: self.core().deployment().id,
             instance: self.instance(),
             domain: guard.domain.ok_or(Error::NotActivated)?,

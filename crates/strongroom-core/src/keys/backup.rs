@@ -9,7 +9,7 @@ use strongroom_crypto::backup::BackupHeader;
 use strongroom_types::{DataAction, KeyId, KeyName, KeyVersion, Scope};
 
 use crate::barrier::Transaction;
-use crate::hsm::{Hsm, Permit};
+use crate::container::{KeyContainer, Permit};
 use crate::keys::blob::{self, BackedUpKey, BackedUpVersion, BlobWriter};
 use crate::keys::delete::Leftover;
 use crate::keys::record::{Key, NameRecord, Rotation};
@@ -19,7 +19,7 @@ use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::{Error, Result};
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Seals a key with all its versions, their material, attributes and tags, and its rotation policy. That the key was
     /// backed up is on record before the blob is handed out.
     ///
@@ -48,7 +48,7 @@ impl Hsm<'_> {
         let found = self.live_name(&permit, name).await?;
         let (barrier, generation) = (permit.barrier(), permit.generation());
         let guard = &permit.guard().value;
-        let wrapping = self.core().backup_key(self.instance(), guard, guard.epoch).await?;
+        let wrapping = self.backup_key(guard, guard.epoch).await?;
         let wrapping = wrapping.ok_or(Error::Internal("the domain lacks the epoch in use"))?;
         let key = BackedUpKey {
             name: found.value.name.clone(),
@@ -74,7 +74,7 @@ impl Hsm<'_> {
 
     async fn open_backup(&self, permit: &Permit<'_>, blob: &[u8]) -> Result<Restore> {
         let header = BackupHeader::peek(blob).map_err(|_| Error::BackupRefused)?;
-        let wrapping = self.core().backup_key(self.instance(), &permit.guard().value, header.epoch).await?;
+        let wrapping = self.backup_key(&permit.guard().value, header.epoch).await?;
         let (key, versions) = blob::open(&wrapping.ok_or(Error::BackupRefused)?, blob)?;
         if versions.len() > self.limits().versions_per_key {
             return Err(Error::LimitReached { what: "versions of a key", limit: self.limits().versions_per_key });
@@ -82,6 +82,12 @@ impl Hsm<'_> {
         // A hundred RSA keys take milliseconds to parse.
         let check = move || versions.iter().all(BackedUpVersion::is_consistent).then_some(versions);
         let versions = self.core().run(Lane::Slow, check).await?.ok_or(Error::BackupRefused)?;
+        // A Standard vault does not get by a restore what it does not make.
+        for BackedUpVersion { record, .. } in &versions {
+            if self.protection(record.specification.key_type(), record.protection)? != record.protection {
+                return Err(Error::BackupRefused);
+            }
+        }
         Ok(Restore { key, versions })
     }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{KeyMaterial, KeySpecification};
-use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Scope, Timestamp};
+use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Protection, Scope, Timestamp};
 
-use crate::hsm::{Hsm, Permit};
+use crate::container::KeyContainer;
+use crate::hsm::Hsm;
 use crate::keys::record::{
     Key, NameRecord, Origin, Tags, VersionRecord, check_operations, check_validity, default_operations,
 };
@@ -21,6 +22,8 @@ use crate::{Error, Result};
 pub struct CreateKey {
     /// Type and size.
     pub specification: KeySpecification,
+    /// The form of `kty` that was asked for; the container may hold it in another one.
+    pub protection: Protection,
     /// `key_ops`; `None` means all the type can do.
     pub operations: Option<KeyOperations>,
     /// `attributes`.
@@ -42,7 +45,7 @@ pub struct KeyAttributes {
     pub expires: Option<Timestamp>,
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Makes a key, or a new version if the name is in use.
     ///
     /// # Errors
@@ -63,12 +66,15 @@ impl Hsm<'_> {
         wanted: CreateKey,
     ) -> Result<(VersionRecord, KeyMaterial)> {
         let key_type = wanted.specification.key_type();
+        let protection = self.protection(key_type, wanted.protection)?;
+        self.check_release(&wanted.release)?;
         let operations = wanted.operations.unwrap_or(default_operations(key_type));
         check_operations(key_type, operations)?;
         check_validity(wanted.attributes.not_before, wanted.attributes.expires)?;
         let material = self.generate(wanted.specification).await?;
         let record = VersionRecord {
             specification: wanted.specification,
+            protection,
             public_key: material.public_key().clone(),
             operations,
             enabled: wanted.attributes.enabled.unwrap_or(true),
@@ -160,13 +166,15 @@ impl Hsm<'_> {
         };
         Ok(material?)
     }
+}
 
+impl Hsm<'_> {
     /// Random bytes from the HSM's generator.
     ///
     /// # Errors
     /// [`Error::BadParameter`] unless 1 to 128 bytes are asked for.
     pub async fn random(&self, request: &Request, count: usize) -> Result<Vec<u8>> {
-        let permit: Permit<'_> = self.authorize(request, DataAction::Rng, &Scope::Keys).await?;
+        let permit = self.authorize(request, DataAction::Rng, &Scope::Keys).await?;
         if !(1..=super::RANDOM_BYTES_MAX).contains(&count) {
             return Err(Error::bad_parameter("count", format!("must be 1 to {}", super::RANDOM_BYTES_MAX)));
         }

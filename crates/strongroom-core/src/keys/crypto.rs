@@ -1,4 +1,4 @@
-//! Using keys. [`Hsm::open_for`] is the one door: rights, existence, enabled, validity and `key_ops` are checked there, and
+//! Using keys. [`KeyContainer::open_for`] is the one door: rights, existence, enabled, validity and `key_ops` are checked there, and
 //! only what it returns reaches key material.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use strongroom_types::{
 };
 
 use crate::barrier::Stored;
-use crate::hsm::{Hsm, Permit};
+use crate::container::{KeyContainer, Permit};
 use crate::keys::record::{KeyReference, VersionRecord};
 use crate::ports::Lane;
 use crate::request::Request;
@@ -68,7 +68,7 @@ pub struct CipherInput {
     pub aad: Option<Vec<u8>>,
 }
 
-/// A key that may be used for one operation, now. Built by [`Hsm::open_for`] only.
+/// A key that may be used for one operation, now. Built by [`KeyContainer::open_for`] only.
 pub(super) struct UsableKey<'a> {
     pub(super) permit: Permit<'a>,
     pub(super) record: Stored<VersionRecord>,
@@ -77,7 +77,7 @@ pub(super) struct UsableKey<'a> {
     pub(super) material: Arc<KeyMaterial>,
 }
 
-impl<'a> Hsm<'a> {
+impl<'a> KeyContainer<'a> {
     /// Signs a digest.
     pub async fn sign(
         &self,

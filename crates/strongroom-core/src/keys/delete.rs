@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 use strongroom_types::{DataAction, KeyName, Scope, Timestamp};
 
 use crate::barrier::{Record, Stored};
+use crate::container::{KeyContainer, Permit};
 use crate::guard::Swept;
-use crate::hsm::{Hsm, Permit};
 use crate::keys::record::{DeletedKey, Key, NameRecord};
 use crate::keys::rotate::{schedule_rotation, unschedule_rotation};
 use crate::managed_hsm::Deletion;
-use crate::rbac::stage_rights;
 use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::{Error, Result};
@@ -51,7 +50,7 @@ enum Purge {
     Due,
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Soft-deletes a key with all its versions.
     pub async fn delete_key(&self, request: &Request, name: &KeyName) -> Result<DeletedKey> {
         retry_on_conflict!(self.try_delete_key(request, name))
@@ -178,18 +177,11 @@ impl Hsm<'_> {
         }
         let mut transaction = permit.transaction().detail(format!("key {name}"));
         // Purge protection may be switched on at this very moment.
-        transaction.expect(self.stored());
+        self.expect_record(&mut transaction);
         transaction.delete(&found);
         let leftover = Leftover { name: name.clone(), staged: None };
         transaction.create(permit.sealer(), permit.generation().leftover(found.value.id), &leftover)?;
-        // Rights on a key that is gone must not wait for the next key of that name.
-        let (own, left): (Vec<_>, Vec<_>) =
-            permit.rights().assignments().iter().partition(|stored| stored.value.scope == scope);
-        if !own.is_empty() {
-            let left = left.into_iter().map(|stored| &stored.value);
-            stage_rights(&permit, &mut transaction, left, permit.rights().custom_roles())?;
-            own.into_iter().for_each(|assignment| transaction.delete(assignment));
-        }
+        self.stage_end_of_rights(&mut transaction, &permit, name).await?;
         transaction.commit(request).await?;
         self.forget_material(&found.value);
         Ok(())

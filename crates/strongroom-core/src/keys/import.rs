@@ -1,9 +1,9 @@
 //! Taking in keys made elsewhere: in parts, or wrapped for a key exchange key of this HSM (BYOK).
 
 use strongroom_crypto::{KeyMaterial, KeyParts, WrappedKind};
-use strongroom_types::{DataAction, KeyName, KeyOperation, KeyOperations, KeyType, Scope};
+use strongroom_types::{DataAction, KeyName, KeyOperation, KeyOperations, KeyType, Protection, Scope};
 
-use crate::hsm::Hsm;
+use crate::container::KeyContainer;
 use crate::keys::create::KeyAttributes;
 use crate::keys::record::{
     Key, KeyReference, Origin, Tags, VersionRecord, check_operations, check_validity, default_operations,
@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub struct ImportKey {
     /// The key itself.
     pub source: ImportSource,
+    /// The form that was asked for; the container may hold it in another one.
+    pub protection: Protection,
     /// `key_ops`; `None` means all the type can do.
     pub operations: Option<KeyOperations>,
     /// `attributes`.
@@ -53,7 +55,7 @@ impl ImportSource {
     }
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Takes in a key, or a new version if the name is in use.
     ///
     /// # Errors
@@ -62,8 +64,10 @@ impl Hsm<'_> {
     /// what the key exchange key is refused with.
     pub async fn import_key(&self, request: &Request, name: &KeyName, wanted: ImportKey) -> Result<Key> {
         self.authorize(request, DataAction::KeysImport, &Scope::Key(name.clone())).await?;
-        let ImportKey { source, operations, attributes, tags, release } = wanted;
+        let ImportKey { source, protection, operations, attributes, tags, release } = wanted;
         let key_type = source.key_type();
+        let protection = self.protection(key_type, protection)?;
+        self.check_release(&release)?;
         let operations = operations.unwrap_or(default_operations(key_type));
         check_operations(key_type, operations)?;
         if operations.contains(KeyOperation::Import) {
@@ -81,6 +85,7 @@ impl Hsm<'_> {
         };
         let record = VersionRecord {
             specification: material.specification(),
+            protection,
             public_key: material.public_key().clone(),
             operations,
             enabled: attributes.enabled.unwrap_or(true),

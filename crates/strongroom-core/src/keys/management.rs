@@ -5,7 +5,8 @@
 
 use strongroom_types::{KeyId, KeyName, KeyVersion, SettingName};
 
-use crate::hsm::{Hsm, Permit};
+use crate::container::{KeyContainer, Permit};
+use crate::hsm::Hsm;
 use crate::keys::create::CreateKey;
 use crate::keys::read::{KeyPage, PageRequest};
 use crate::keys::record::{Key, KeyReference, NameRecord};
@@ -60,7 +61,7 @@ impl<'a> Hsm<'a> {
         transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
         transaction.create(permit.sealer(), generation.name(name), &NameRecord::new(name.clone(), id, version))?;
         transaction.commit(request).await?;
-        Ok(record.show(self.record(), name, version))
+        Ok(record.show(KeyContainer::record(self), name, version))
     }
 
     async fn permit_for_management(&self) -> Result<Permit<'a>> {

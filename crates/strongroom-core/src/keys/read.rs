@@ -9,7 +9,7 @@ use strongroom_store::{Revision, StoreError};
 use strongroom_types::{DataAction, KeyName, ParseError, Scope};
 
 use crate::barrier::{Records, Stored};
-use crate::hsm::{Hsm, Permit};
+use crate::container::{KeyContainer, Part, Permit};
 use crate::keys::record::{DeletedKey, Key, KeyReference, NameRecord};
 use crate::limits::Limits;
 use crate::request::Request;
@@ -80,7 +80,7 @@ enum Names {
     Deleted,
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// One version of a key, the latest if none is named.
     pub async fn key(&self, request: &Request, reference: &KeyReference) -> Result<Key> {
         let scope = Scope::Key(reference.name.clone());
@@ -96,7 +96,7 @@ impl Hsm<'_> {
 
     /// The latest version of each key, by name.
     pub async fn keys(&self, request: &Request, page: PageRequest) -> Result<KeyPage<Key>> {
-        let permit = self.authorize(request, DataAction::KeysRead, &Scope::Keys).await?;
+        let permit = self.authorize_part(request, DataAction::KeysRead, Part::List, &Scope::Keys).await?;
         self.read_keys(&permit, page).await
     }
 
@@ -111,7 +111,8 @@ impl Hsm<'_> {
 
     /// All versions of a key, oldest first.
     pub async fn key_versions(&self, request: &Request, name: &KeyName, page: PageRequest) -> Result<KeyPage<Key>> {
-        let permit = self.authorize(request, DataAction::KeysRead, &Scope::Key(name.clone())).await?;
+        let scope = Scope::Key(name.clone());
+        let permit = self.authorize_part(request, DataAction::KeysRead, Part::List, &scope).await?;
         self.read_versions(&permit, name, page).await
     }
 
@@ -151,7 +152,7 @@ impl Hsm<'_> {
 
     /// All soft-deleted keys, by name.
     pub async fn deleted_keys(&self, request: &Request, page: PageRequest) -> Result<KeyPage<DeletedKey>> {
-        let permit = self.authorize(request, DataAction::DeletedKeysRead, &Scope::Keys).await?;
+        let permit = self.authorize_part(request, DataAction::DeletedKeysRead, Part::List, &Scope::Keys).await?;
         let (names, next) = self.names(&permit, page, Names::Deleted).await?;
         let mut entries = Vec::with_capacity(names.len());
         for name in names {

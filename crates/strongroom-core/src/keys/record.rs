@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::{KeySpecification, PublicKey};
-use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, KeyVersion, Timestamp};
+use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, KeyVersion, Protection, Timestamp};
 
 use crate::barrier::{Record, Stored};
-use crate::hsm::{Hsm, Permit};
+use crate::container::{ContainerRecord, KeyContainer, Permit};
 use crate::keys::Release;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::limits::Limits;
-use crate::managed_hsm::{Deletion, ManagedHsm};
+use crate::managed_hsm::Deletion;
 use crate::{Error, Result};
 
 /// A key as a request names it: a name, and a version or the latest.
@@ -64,6 +64,8 @@ pub struct Key {
     pub version: KeyVersion,
     /// Type and size.
     pub specification: KeySpecification,
+    /// Whether it is shown as held in hardware form.
+    pub protection: Protection,
     /// The public part.
     pub public_key: PublicKey,
     /// `key_ops`.
@@ -89,13 +91,18 @@ pub struct Key {
 }
 
 impl Key {
-    /// `kty`.
+    /// The type of the key.
     pub fn key_type(&self) -> KeyType {
         self.specification.key_type()
     }
+
+    /// `kty`.
+    pub fn kty(&self) -> &'static str {
+        self.key_type().kty(self.protection)
+    }
 }
 
-/// `recoveryLevel`, as far as a managed HSM knows it.
+/// `recoveryLevel`, as far as containers with soft delete know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecoveryLevel {
     /// 90 days, can be purged before.
@@ -109,8 +116,8 @@ pub enum RecoveryLevel {
 }
 
 impl RecoveryLevel {
-    fn of(hsm: &ManagedHsm) -> Self {
-        match (hsm.retention_days >= RETENTION_DAYS_FULL, hsm.purge_protection) {
+    fn of(container: &ContainerRecord) -> Self {
+        match (container.retention_days >= RETENTION_DAYS_FULL, container.purge_protection) {
             (true, false) => Self::RecoverablePurgeable,
             (false, false) => Self::CustomizedRecoverablePurgeable,
             (true, true) => Self::Recoverable,
@@ -187,6 +194,7 @@ impl NameRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct VersionRecord {
     pub(super) specification: KeySpecification,
+    pub(super) protection: Protection,
     pub(super) public_key: PublicKey,
     pub(super) operations: KeyOperations,
     pub(super) enabled: bool,
@@ -226,9 +234,10 @@ impl Origin {
 
 impl VersionRecord {
     /// What is shown of a version.
-    pub(super) fn show(self, hsm: &ManagedHsm, name: &KeyName, version: KeyVersion) -> Key {
+    pub(super) fn show(self, container: &ContainerRecord, name: &KeyName, version: KeyVersion) -> Key {
         let Self {
             specification,
+            protection,
             public_key,
             operations,
             enabled,
@@ -245,6 +254,7 @@ impl VersionRecord {
             name: name.clone(),
             version,
             specification,
+            protection,
             public_key,
             operations,
             enabled,
@@ -254,8 +264,8 @@ impl VersionRecord {
             updated,
             tags,
             release,
-            recoverable_days: hsm.retention_days,
-            recovery_level: RecoveryLevel::of(hsm),
+            recoverable_days: container.retention_days,
+            recovery_level: RecoveryLevel::of(container),
         }
     }
 }
@@ -315,7 +325,7 @@ pub(super) fn check_validity(not_before: Option<Timestamp>, expires: Option<Time
     }
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// The name record, deleted or not.
     pub(super) async fn name_record(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Option<Stored<NameRecord>>> {
         permit.barrier().read(permit.sealer(), &permit.generation().name(name)).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strongroom_types::{KeyEncryptionAlgorithm, KeyOperation};
 
 use crate::attestation::Environment;
-use crate::hsm::Hsm;
+use crate::container::KeyContainer;
 use crate::keys::crypto::UsableKey;
 use crate::keys::record::{Key, KeyReference, VersionRecord};
 use crate::ports::{AttestationAuthorities, Lane};
@@ -33,7 +33,7 @@ pub struct ReleasedKey {
     pub ciphertext: Vec<u8>,
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Releases a key version, the latest if none is named. Each release is counted, in one commit with its event.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use strongroom_crypto::KeyMaterial;
 use strongroom_types::{DataAction, KeyName, KeyVersion, Scope, Timestamp};
 
 use crate::barrier::{Record, Stored, Transaction};
-use crate::hsm::{Hsm, Permit};
+use crate::container::{KeyContainer, Permit};
 use crate::keys::delete::JobRequest;
 use crate::keys::record::{Key, NameRecord, Origin, VersionRecord};
 use crate::request::Request;
@@ -49,7 +49,7 @@ enum Rotated {
     NotDue,
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Gives a key a new version of the kind of its latest one, with the same `key_ops` and tags, valid as long as its
     /// rotation policy says.
     ///

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strongroom_types::{DataAction, KeyName, Scope, Timestamp};
 
-use crate::hsm::Hsm;
+use crate::container::{KeyContainer, Part};
 use crate::keys::period::Period;
 use crate::keys::record::{Rotation, VersionRecord};
 use crate::keys::rotate::{schedule_rotation, unschedule_rotation};
@@ -116,10 +116,11 @@ impl RotationRules {
     }
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// A key's rotation policy; `None` if it has none.
     pub async fn rotation_policy(&self, request: &Request, name: &KeyName) -> Result<Option<RotationPolicy>> {
-        let permit = self.authorize(request, DataAction::KeysRead, &Scope::Key(name.clone())).await?;
+        let scope = Scope::Key(name.clone());
+        let permit = self.authorize_part(request, DataAction::KeysRead, Part::RotationPolicy, &scope).await?;
         let found = self.live_name(&permit, name).await?;
         Ok(found.value.rotation.map(|rotation| rotation.policy))
     }
@@ -141,7 +142,8 @@ impl Hsm<'_> {
         name: &KeyName,
         rules: RotationRules,
     ) -> Result<Option<RotationPolicy>> {
-        let permit = self.authorize(request, DataAction::KeysWrite, &Scope::Key(name.clone())).await?;
+        let scope = Scope::Key(name.clone());
+        let permit = self.authorize_part(request, DataAction::KeysWrite, Part::RotationPolicy, &scope).await?;
         let found = self.live_name(&permit, name).await?;
         let (_, latest) = self.version_record(&permit, &found.value, None).await?;
         let mut changed = found.value.clone();

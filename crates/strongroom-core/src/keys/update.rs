@@ -2,7 +2,7 @@
 
 use strongroom_types::{DataAction, KeyOperation, KeyOperations, Scope};
 
-use crate::hsm::Hsm;
+use crate::container::KeyContainer;
 use crate::keys::ReleaseTerms;
 use crate::keys::create::KeyAttributes;
 use crate::keys::record::{Key, KeyReference, Tags, VersionRecord, check_operations, check_validity};
@@ -24,7 +24,7 @@ pub struct UpdateKey {
     pub release: ReleaseTerms,
 }
 
-impl Hsm<'_> {
+impl KeyContainer<'_> {
     /// Changes a version's attributes, the latest version's if none is named.
     pub async fn update_key(&self, request: &Request, reference: &KeyReference, change: &UpdateKey) -> Result<Key> {
         retry_on_conflict!(self.try_update_key(request, reference, change))
@@ -33,6 +33,7 @@ impl Hsm<'_> {
     async fn try_update_key(&self, request: &Request, reference: &KeyReference, change: &UpdateKey) -> Result<Key> {
         let scope = Scope::Key(reference.name.clone());
         let permit = self.authorize(request, DataAction::KeysWrite, &scope).await?;
+        self.check_release(&change.release)?;
         let name = self.live_name(&permit, &reference.name).await?;
         let (version, stored) = self.version_record(&permit, &name.value, reference.version).await?;
         let current = &stored.value;

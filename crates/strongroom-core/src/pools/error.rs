@@ -43,6 +43,12 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// No soft-deleted vault of that name at that location.
+    #[error("no deleted vault {name} was found")]
+    DeletedVaultNotFound {
+        /// The name asked for.
+        name: String,
+    },
     /// No such operation, or it ended too long ago, or the caller may not see it.
     #[error("operation {0} was not found")]
     OperationNotFound(Uuid),
@@ -62,6 +68,12 @@ pub enum Error {
     /// The name of an HSM is held by a soft-deleted one.
     #[error("the name {0} is held by a deleted managed HSM")]
     NameDeleted(String),
+    /// The name of a vault belongs to another one; names are global.
+    #[error("the name {0} is in use by another vault")]
+    VaultNameTaken(String),
+    /// The name of a vault is held by a soft-deleted one.
+    #[error("the name {0} is held by a deleted vault")]
+    VaultNameDeleted(String),
     /// The body names no location.
     #[error("a location is required")]
     LocationRequired,
@@ -91,10 +103,10 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
-    /// Purge protection keeps a deleted HSM until its retention ends.
+    /// Purge protection keeps a deleted HSM or vault until its retention ends.
     #[error("purge protection is on: {name} is kept until its retention ends")]
     PurgeProtected {
-        /// The HSM.
+        /// The HSM or vault.
         name: String,
         /// When it goes by itself.
         scheduled_purge: Timestamp,

@@ -11,6 +11,7 @@ use crate::pools::{
     UserAssignedIdentity, Written, layout,
 };
 use crate::request::{Caller, Request};
+use crate::vault::Vault;
 
 /// A resource group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,17 @@ impl ResourceGroup {
     }
 }
 
+/// The resources of a subscription.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    /// Managed HSMs.
+    pub hsms: Vec<HsmView>,
+    /// Vaults.
+    pub vaults: Vec<Vault>,
+    /// User-assigned identities.
+    pub identities: Vec<UserAssignedIdentity>,
+}
+
 /// What a user says about a resource group. What is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GroupSpecification {
@@ -60,7 +72,7 @@ impl Pools {
 
     /// The subscriptions in which the caller may see anything at all. Needs no permit: it shows nothing to a stranger.
     pub async fn visible_subscriptions(&self, caller: &Caller) -> Result<Vec<Subscription>> {
-        let rights = self.rights.current(self.barrier()).await?.rights;
+        let rights = self.core.azure_rights().current(self.barrier()).await?.rights;
         let barrier = self.barrier();
         let all = barrier.all::<Subscription>(barrier.deployment(), layout::SUBSCRIPTIONS).await?;
         let visible = |subscription: &Subscription| {
@@ -87,16 +99,14 @@ impl Pools {
         Ok(all.into_iter().map(|stored| stored.value).filter(readable).collect())
     }
 
-    /// The resources of a subscription that the caller may read: HSMs and identities.
-    pub async fn resources(
-        &self,
-        permit: &Permit,
-        subscription: Uuid,
-    ) -> Result<(Vec<HsmView>, Vec<UserAssignedIdentity>)> {
+    /// The resources of a subscription that the caller may read: HSMs, vaults and identities.
+    pub async fn resources(&self, permit: &Permit, subscription: Uuid) -> Result<Resources> {
         permit.demand_list(Action::ResourcesRead, &ResourceScope::subscription(subscription))?;
-        let hsms = self.readable_hsms(permit, subscription, None).await?;
-        let identities = self.readable_identities(permit, subscription, None).await?;
-        Ok((hsms, identities))
+        Ok(Resources {
+            hsms: self.readable_hsms(permit, subscription, None).await?,
+            vaults: self.readable_vaults(permit, subscription, None).await?,
+            identities: self.readable_identities(permit, subscription, None).await?,
+        })
     }
 
     /// Whether a group is there that the caller is about to write: a PUT that makes one is answered otherwise.
@@ -182,7 +192,7 @@ impl Pools {
         Ok(Written::Updated(group))
     }
 
-    /// Removes an empty resource group, with the role assignments in it. Soft-deleted HSMs do not count as its contents:
+    /// Removes an empty resource group, with the role assignments in it. Soft-deleted HSMs and vaults do not count as its contents:
     /// they are recovered into a group of that name.
     ///
     /// # Errors
@@ -224,7 +234,13 @@ impl Pools {
                 && hsm.resource_group.eq_ignore_ascii_case(name.as_str())
                 && hsm.deletion.is_none()
         };
-        Ok(!hsms.iter().any(|stored| inside(&stored.value)))
+        let vaults = self.all_vaults().await?;
+        let holds = |vault: &Vault| {
+            vault.subscription == subscription
+                && vault.resource_group.eq_ignore_ascii_case(name.as_str())
+                && vault.deletion.is_none()
+        };
+        Ok(!hsms.iter().any(|stored| inside(&stored.value)) && !vaults.iter().any(holds))
     }
 
     pub(super) async fn existing_group(&self, subscription: Uuid, name: &GroupName) -> Result<Stored<ResourceGroup>> {

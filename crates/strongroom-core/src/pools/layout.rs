@@ -7,10 +7,12 @@
 //! d/user-assigned-identity/<subscription>/<group>/<name>
 //! d/azure-role/assignment/<guid>
 //! d/azure-role/definition/<guid>                 custom roles; the built-in ones are a table
+//! d/purged-vault/<instance>                      purged vaults whose keys a job removes
 //! d/operation/<guid>                             long-running operations that are not finished
 //! d/operation-result/<guid>                      finished ones, kept for a while
 //! ```
 
+use strongroom_types::InstanceId;
 use uuid::Uuid;
 
 /// The management guard.
@@ -63,6 +65,14 @@ pub(super) const ROLE_DEFINITIONS: &str = "d/azure-role/definition/";
 /// A custom role definition.
 pub(super) fn role_definition(id: Uuid) -> String {
     format!("{ROLE_DEFINITIONS}{id}")
+}
+
+/// Prefix of purged vaults.
+pub(super) const PURGED_VAULTS: &str = "d/purged-vault/";
+
+/// A purged vault.
+pub(super) fn purged_vault(instance: InstanceId) -> String {
+    format!("{PURGED_VAULTS}{instance}")
 }
 
 /// Prefix of operations that are not finished.

@@ -1,11 +1,11 @@
-//! The management plane: subscriptions, resource groups, managed HSMs, identities, Azure RBAC (management-plane.md).
+//! The management plane: subscriptions, resource groups, managed HSMs, vaults, identities, Azure RBAC (management-plane.md).
 //!
 //! Every function here takes a [`Permit`], and only [`Pools::authorize`] makes one. It names the action and the scope
 //! that were allowed, and the management guard as of that moment: each write depends on it, so that nothing is written
 //! on a right that has been taken away in between (protocols.md §4). On [`crate::Error::Conflict`] the request is to be
 //! authorized again from the start.
 //!
-//! Nothing here gives a right on the data plane of a managed HSM.
+//! Nothing here gives a right on the data plane of a managed HSM. That of a vault asks what is decided here.
 //!
 //! Read first: [`Pools`], [`Permit`], [`ResourceScope`].
 //!
@@ -21,6 +21,7 @@ mod operations;
 mod rbac;
 mod scope;
 mod tags;
+mod vaults;
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ use crate::{Core, request::Request};
 
 pub use error::{Error, Result};
 pub use founding::{MACHINE_IDENTITY, RESOURCE_GROUP, Subscription, machine_identity_id, subscription_id};
-pub use groups::{GroupSpecification, ResourceGroup};
+pub use groups::{GroupSpecification, ResourceGroup, Resources};
 pub use hsms::{
     CreateMode, HsmId, HsmPlan, HsmSpecification, HsmView, IdentityChange, NameAvailability, RetentionDays,
     network_acls, sku,
@@ -45,14 +46,15 @@ pub use rbac::{
     Action, AssignmentSpecification, BUILT_IN_ROLES, BuiltInRole, Changes, CustomRoleSpecification, OWNER, Permission,
     Permit, PrincipalType, READER, Reach, Rights, RoleAssignment, RoleDefinition, RoleKind,
 };
+pub(crate) use rbac::{CompiledRights, Guarded};
 pub use scope::{GroupName, IdentityName, Location, ResourceScope};
 pub use tags::Tags;
+pub use vaults::{PolicyChange, VaultId, VaultPlan, VaultSpecification, VaultView, vault_network_acls, vault_sku};
 
 /// The management plane of a deployment.
 pub struct Pools {
     core: Arc<Core>,
     directory: Arc<Directory>,
-    rights: rbac::CompiledRights,
     /// Tenants of outside issuers: an HSM may be made for one of them, ARM itself knows only ours.
     outside_tenants: Vec<TenantId>,
 }
@@ -93,7 +95,7 @@ pub enum Removed {
 impl Pools {
     /// The management plane over a core and its directory.
     pub fn new(core: Arc<Core>, directory: Arc<Directory>) -> Self {
-        Self { core, directory, rights: rbac::CompiledRights::default(), outside_tenants: Vec::new() }
+        Self { core, directory, outside_tenants: Vec::new() }
     }
 
     /// Lets HSMs be made for tenants of outside issuers (protocols.md §8: assignments mean the HSM's own tenant).

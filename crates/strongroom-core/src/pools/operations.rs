@@ -140,14 +140,10 @@ impl Pools {
         let barrier = self.barrier();
         let mut transaction = barrier.transaction();
         // Whoever gets the name next must not inherit the roles that were assigned on it.
-        let guarded = self.rights.current(barrier).await?;
+        let guarded = self.core.azure_rights().current(barrier).await?;
         let mut assignments = guarded.assignments_below(&id.scope());
         let rest = assignments.split_off(assignments.len().min(REMOVALS_MAX));
-        if assignments.is_empty() {
-            guarded.bind(&mut transaction);
-        } else {
-            guarded.stage_removal(barrier, &mut transaction, &assignments)?;
-        }
+        guarded.bind_or_remove(barrier, &mut transaction, &assignments)?;
         if !rest.is_empty() {
             transaction.commit(&request).await?;
             return Ok(Progress::Running);

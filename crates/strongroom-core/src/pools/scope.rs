@@ -53,6 +53,22 @@ impl ResourceScope {
         other.folded.starts_with(&self.folded)
     }
 
+    /// What of it lies below another scope, in lower case; `None` if it does not lie there.
+    pub(crate) fn below(&self, other: &Self) -> Option<&[String]> {
+        self.folded.strip_prefix(other.folded.as_slice())
+    }
+
+    /// The key of a vault that it is, or lies below.
+    pub(crate) fn vault_key(&self) -> Option<Self> {
+        let mut segments = self.text.split('/').skip(1);
+        let key: Vec<_> = segments.by_ref().take(VAULT_KEY_SEGMENTS).collect();
+        let [_, _, _, _, _, namespace, vaults, _, keys, _] = key.as_slice() else { return None };
+        let is = |word: &str, expected: &str| word.eq_ignore_ascii_case(expected);
+        (is(namespace, "Microsoft.KeyVault") && is(vaults, "vaults") && is(keys, "keys"))
+            .then(|| format!("/{}", key.join("/")).parse().ok())
+            .flatten()
+    }
+
     /// The subscription it lies in.
     pub fn subscription_id(&self) -> Option<Uuid> {
         self.folded.get(1).and_then(|id| Uuid::try_parse(id).ok())
@@ -217,6 +233,9 @@ impl Location {
     }
 }
 
+/// Segments of `/subscriptions/…/resourceGroups/…/providers/Microsoft.KeyVault/vaults/…/keys/…`.
+const VAULT_KEY_SEGMENTS: usize = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +293,18 @@ mod tests {
         assert_eq!(built.subscription_id(), Some(id));
         assert_eq!(built.group_name(), Some(group));
         assert_eq!(ResourceScope::subscription(id).group_name(), None);
+    }
+
+    #[test]
+    fn a_key_of_a_vault_is_told_from_other_resources() {
+        let vault = format!("{S}/resourceGroups/a/providers/Microsoft.KeyVault/vaults/v");
+        let key = scope(&format!("{vault}/keys/K"));
+        assert_eq!(key.vault_key(), Some(key.clone()));
+        assert_eq!(scope(&format!("{vault}/keys/k/versions/1")).vault_key(), Some(key.clone()));
+        assert_eq!(scope(&vault).vault_key(), None);
+        assert_eq!(scope(&format!("{vault}/secrets/k")).vault_key(), None);
+        assert_eq!(key.below(&scope(&vault)), Some(["keys".to_owned(), "k".to_owned()].as_slice()));
+        assert_eq!(scope(&format!("{vault}2/keys/k")).below(&scope(&vault)), None);
     }
 
     #[test]

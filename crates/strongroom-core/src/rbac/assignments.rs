@@ -5,7 +5,8 @@ use strongroom_types::{DataAction, PrincipalId, Scope, Timestamp};
 use uuid::Uuid;
 
 use crate::barrier::{Record, Stored};
-use crate::hsm::{Hsm, Permit};
+use crate::container::Permit;
+use crate::hsm::Hsm;
 use crate::limits::Limits;
 use crate::rbac::{ADMINISTRATOR, RoleDefinitionId, stage_rights};
 use crate::request::Request;

@@ -10,8 +10,8 @@ use strongroom_crypto::seal::Sealer;
 use strongroom_types::{DataAction, DataActionSet, PrincipalId, Scope};
 
 use crate::barrier::{Stored, Transaction};
+use crate::container::Permit;
 use crate::guard::Guard;
-use crate::hsm::Permit;
 use crate::layout::Generation;
 use crate::rbac::{BuiltInRole, CustomRole, RoleAssignment, RoleDefinition, RoleDefinitionId};
 use crate::request::Caller;

@@ -5,7 +5,9 @@ use strongroom_core::keys::{
     CreateKey, ImportKey, ImportSource, Key, KeyAttributes, KeyReference, ReleaseTerms, Tags, UpdateKey,
 };
 use strongroom_crypto::{KeyMaterial, KeyParts, KeySpecification, PublicKey, RsaPublicKey, SystemEntropy, WrappedKind};
-use strongroom_types::{Algorithm, DataAction, KeyOperation, KeyOperations, RsaSize, Scope, Secret, SymmetricSize};
+use strongroom_types::{
+    Algorithm, DataAction, KeyOperation, KeyOperations, Protection, RsaSize, Scope, Secret, SymmetricSize,
+};
 
 use crate::support::{CRYPTO_USER, World, ec, stranger};
 
@@ -16,6 +18,7 @@ fn parts() -> ImportSource {
 
 fn of(source: ImportSource) -> ImportKey {
     ImportKey {
+        protection: Protection::Hsm,
         source,
         operations: None,
         attributes: KeyAttributes::default(),

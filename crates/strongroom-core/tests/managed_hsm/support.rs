@@ -15,7 +15,7 @@ use strongroom_store::{Kv, MemoryStore};
 use strongroom_testkit::{
     MemoryRoot, TestCore, add_hsm, core_on, core_under, custodians, draw_uuid, managed_hsm, program, request_of,
 };
-use strongroom_types::{CurveName, HsmName, PrincipalId, Scope, TenantId};
+use strongroom_types::{CurveName, HsmName, PrincipalId, Protection, Scope, TenantId};
 use uuid::Uuid;
 
 pub(crate) const CRYPTO_USER: RoleDefinitionId =
@@ -162,6 +162,7 @@ impl World {
 pub(crate) fn ec() -> CreateKey {
     CreateKey {
         specification: KeySpecification::Ec(CurveName::P256),
+        protection: Protection::Hsm,
         operations: None,
         attributes: KeyAttributes::default(),
         tags: Tags::default(),

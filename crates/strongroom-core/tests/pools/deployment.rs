@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use strongroom_core::identity::{Directory, Foundation};
 use strongroom_core::pools::{
-    Action, AssignmentSpecification, GroupName, HsmId, HsmSpecification, HsmView, Permit, Pools, PrincipalType,
-    Progress, Reach, ResourceScope, Result, RetentionDays, RoleAssignment, Subscription, Written, machine_identity_id,
-    sku, subscription_id,
+    Action, AssignmentSpecification, CreateMode, GroupName, HsmId, HsmSpecification, HsmView, Permit, Pools,
+    PrincipalType, Progress, Reach, Removed, ResourceScope, Result, RetentionDays, RoleAssignment, Subscription,
+    VaultId, VaultPlan, VaultSpecification, VaultView, Written, machine_identity_id, sku, subscription_id,
 };
 use strongroom_core::request::{Caller, Request};
+use strongroom_core::vault::{AuthorizationModel, VaultSku};
 use strongroom_testkit::{TestCore, core_in_memory, core_on, draw_uuid, program, request_of};
 use strongroom_types::PrincipalId;
 use uuid::Uuid;
@@ -148,5 +149,64 @@ impl Deployment {
         for id in self.pools.unfinished_operations().await.unwrap() {
             while self.pools.advance(id).await.unwrap() == Progress::Running {}
         }
+    }
+}
+
+/// Vaults.
+impl Deployment {
+    pub(crate) fn vault_id(&self, name: &str) -> VaultId {
+        VaultId { subscription: self.subscription.id, group: self.group("strongroom"), name: name.parse().unwrap() }
+    }
+
+    pub(crate) fn vault_specification(&self) -> VaultSpecification {
+        VaultSpecification {
+            location: Some("local".parse().unwrap()),
+            sku: Some(VaultSku::Standard),
+            tenant: Some(self.foundation.tenant),
+            retention: Some(RetentionDays::new(7).unwrap()),
+            ..VaultSpecification::default()
+        }
+    }
+
+    pub(crate) async fn create_vault(&self, name: &str, specification: VaultSpecification) -> Result<VaultView> {
+        let (id, caller) = (self.vault_id(name), self.administrator());
+        let permit = self.permit(&caller, Action::VaultWrite, &id.scope()).await?;
+        let model = AuthorizationModel::AzureRbac;
+        self.pools.create_vault(&self.request(&caller), &permit, &id, specification, model).await
+    }
+
+    pub(crate) async fn update_vault(
+        &self,
+        by: &Caller,
+        name: &str,
+        specification: VaultSpecification,
+    ) -> Result<VaultView> {
+        let id = self.vault_id(name);
+        let permit = self.permit(by, Action::VaultWrite, &id.scope()).await?;
+        let stored = self.pools.vault_to_patch(&permit, &id).await?;
+        self.pools.update_vault(&self.request(by), &permit, &stored, specification).await
+    }
+
+    pub(crate) async fn delete_vault(&self, name: &str) -> Removed {
+        let (id, caller) = (self.vault_id(name), self.administrator());
+        let permit = self.permit(&caller, Action::VaultDelete, &id.scope()).await.unwrap();
+        self.pools.delete_vault(&self.request(&caller), &permit, &id).await.unwrap()
+    }
+
+    pub(crate) async fn recover_vault(&self, name: &str) -> Result<VaultView> {
+        let (id, caller) = (self.vault_id(name), self.administrator());
+        let permit = self.permit(&caller, Action::VaultWrite, &id.scope()).await?;
+        match self.pools.plan_vault(&permit, &id, CreateMode::Recover).await? {
+            VaultPlan::Recover(stored) => self.pools.recover_vault(&self.request(&caller), &permit, &stored).await,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn purge_vault(&self, name: &str) -> Result<()> {
+        let (id, caller) = (self.vault_id(name), self.administrator());
+        let scope = VaultId::deleted_scope(id.subscription, "local", name);
+        let permit = self.permit(&caller, Action::DeletedVaultPurge, &scope).await?;
+        let location = "local".parse().unwrap();
+        self.pools.purge_vault(&self.request(&caller), &permit, id.subscription, &location, &id.name).await
     }
 }

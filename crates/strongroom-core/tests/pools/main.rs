@@ -12,3 +12,7 @@ mod hsms;
 mod lifecycle;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod vault_keys;
+#[cfg(test)]
+mod vaults;

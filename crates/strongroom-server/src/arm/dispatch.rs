@@ -6,7 +6,7 @@ use strongroom_core::retry::ATTEMPTS_MAX;
 
 use crate::arm::error::ArmError;
 use crate::arm::operations::{Access, Operation, OperationId as Id, Place};
-use crate::arm::{Arm, Call, groups, hsms, identities, keys, roles, subscriptions};
+use crate::arm::{Arm, Call, groups, hsms, identities, keys, roles, subscriptions, vaults};
 use crate::http::exchange::{Inbound, Outbound};
 
 /// Does an operation. What lost a race is authorized again from the start (protocols.md §4).
@@ -81,7 +81,17 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::GetDeletedHsm => hsms::get_deleted(call, permit).await,
         Id::PurgeHsm => hsms::purge(call, permit).await,
         Id::GetHsmOperation => hsms::operation(call, permit).await,
-        Id::ListVaults | Id::ListVaultsOfGroup | Id::ListDeletedVaults => Ok(subscriptions::no_vaults()),
+        Id::ListVaults => vaults::list(call, permit).await,
+        Id::ListVaultsOfGroup => vaults::list_of_group(call, permit).await,
+        Id::GetVault => vaults::get(call, permit).await,
+        Id::PutVault => vaults::put(call, permit).await,
+        Id::PatchVault => vaults::patch(call, permit).await,
+        Id::DeleteVault => vaults::delete(call, permit).await,
+        Id::PutVaultPolicies => vaults::put_policies(call, permit).await,
+        Id::CheckVaultName => vaults::check_name(call, permit).await,
+        Id::ListDeletedVaults => vaults::list_deleted(call, permit).await,
+        Id::GetDeletedVault => vaults::get_deleted(call, permit).await,
+        Id::PurgeVault => vaults::purge(call, permit).await,
         Id::ListIdentities => identities::list(call, permit).await,
         Id::ListIdentitiesOfGroup => identities::list_of_group(call, permit).await,
         Id::GetIdentity => identities::get(call, permit).await,

@@ -141,12 +141,17 @@ fn status_of_pools(error: &pools::Error) -> (StatusCode, &'static str) {
         E::AuthorizationFailed { .. } => (StatusCode::FORBIDDEN, "AuthorizationFailed"),
         E::SubscriptionNotFound(_) => (StatusCode::NOT_FOUND, "SubscriptionNotFound"),
         E::ResourceGroupNotFound(_) => (StatusCode::NOT_FOUND, "ResourceGroupNotFound"),
-        E::ResourceNotFound { .. } | E::DeletedHsmNotFound { .. } | E::OperationNotFound(_) => {
-            (StatusCode::NOT_FOUND, "ResourceNotFound")
-        }
+        E::ResourceNotFound { .. }
+        | E::DeletedHsmNotFound { .. }
+        | E::DeletedVaultNotFound { .. }
+        | E::OperationNotFound(_) => (StatusCode::NOT_FOUND, "ResourceNotFound"),
         E::NameNotValid { what: "managed HSM", .. } => (StatusCode::BAD_REQUEST, "ManagedHsmNameNotValid"),
+        E::NameNotValid { what: "vault", .. } => (StatusCode::BAD_REQUEST, "VaultNameNotValid"),
         E::NameNotValid { .. } => (StatusCode::BAD_REQUEST, "InvalidResourceName"),
-        E::NameTaken(_) | E::NameDeleted(_) | E::OperationInProgress(_) => (StatusCode::CONFLICT, "ConflictError"),
+        E::NameTaken(_) | E::NameDeleted(_) | E::VaultNameDeleted(_) | E::OperationInProgress(_) => {
+            (StatusCode::CONFLICT, "ConflictError")
+        }
+        E::VaultNameTaken(_) => (StatusCode::CONFLICT, "VaultAlreadyExists"),
         E::LocationRequired => (StatusCode::BAD_REQUEST, "LocationRequired"),
         E::LocationDiffers { .. } => (StatusCode::CONFLICT, "InvalidResourceLocation"),
         E::SkuNotSupported { .. } => (StatusCode::BAD_REQUEST, "SkuNotSupported"),
@@ -181,6 +186,7 @@ fn message_of_pools(error: &pools::Error) -> String {
             format!("The Resource '{resource_type}/{name}' under resource group '{group}' was not found.")
         }
         E::DeletedHsmNotFound { name } => format!("No deleted managed HSM '{name}' was found."),
+        E::DeletedVaultNotFound { name } => format!("No deleted vault '{name}' was found."),
         E::OperationNotFound(id) => format!("The operation '{id}' was not found."),
         E::NameNotValid { what, name, expected } => {
             format!("'{name}' is not a valid name of a {what}. Expected: {expected}.")
@@ -192,6 +198,13 @@ fn message_of_pools(error: &pools::Error) -> String {
             "A managed HSM with the name '{name}' exists in deleted state. Recover it (createMode 'recover'), or purge it \
              to reuse the name."
         ),
+        E::VaultNameTaken(name) => {
+            format!("The vault name '{name}' is already in use. Vault names are global: choose another one.")
+        }
+        E::VaultNameDeleted(name) => format!(
+            "A vault with the name '{name}' exists in deleted state. Recover it (createMode 'recover'), or purge it to reuse \
+             the name."
+        ),
         E::LocationRequired => "The location property is required for this definition.".to_owned(),
         E::LocationDiffers { name, group, existing, asked } => format!(
             "The resource '{name}' already exists in location '{existing}' in resource group '{group}'. It cannot be made \
@@ -200,7 +213,7 @@ fn message_of_pools(error: &pools::Error) -> String {
         E::SkuNotSupported { problem } => format!("The SKU is not supported: {problem}."),
         E::BadProperty { property, problem } => format!("The property '{property}' is not valid: {problem}."),
         E::PurgeProtected { name, scheduled_purge } => format!(
-            "Operation \"DeletedManagedHsmPurge\" is not allowed: purge protection is on for '{name}'. It is removed by \
+            "The purge is not allowed: purge protection is on for '{name}'. It is removed by \
              itself at {}.",
             rfc3339(*scheduled_purge)
         ),
@@ -257,6 +270,8 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         E::Store(_) | E::AuditUnavailable | E::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         // The management plane asks the core for nothing of this; if it happens it is a mistake of ours.
         E::Forbidden { .. }
+        | E::ForbiddenByRbac { .. }
+        | E::ForbiddenByPolicy { .. }
         | E::ForeignTenant
         | E::HsmNotFound
         | E::AlreadyActivated

@@ -9,7 +9,7 @@ use strongroom_core::pools::{Action, HsmId, HsmPlan, HsmView, Operation, Operati
 
 use crate::arm::error::ArmError;
 use crate::arm::hsms::wire::{HsmBody, NameBody};
-use crate::arm::wire::{body, list_of};
+use crate::arm::wire::{self as wire_of_all, body, list_of};
 use crate::arm::{API_VERSION, Call};
 use crate::http::exchange::{Outbound, empty, json as answer, with_header};
 
@@ -26,28 +26,13 @@ pub(super) async fn list_of_group(call: &Call<'_>, permit: &Permit) -> Result<Ou
     page(call, &views)
 }
 
-/// At most `$top` of the list, behind the name that `$skiptoken` holds.
 fn page(call: &Call<'_>, views: &[HsmView]) -> Result<Outbound, ArmError> {
-    let top = match call.inbound.query_parameter("$top") {
-        None => PAGE_MAX,
-        Some(text) => text.parse().ok().filter(|top| *top > 0).ok_or(ArmError::QueryNotValid("$top"))?,
-    };
-    let after = call.inbound.query_parameter("$skiptoken").unwrap_or_default().to_ascii_lowercase();
-    let behind: Vec<_> = views.iter().filter(|view| view.hsm.name.folded() > after.as_str()).collect();
-    let shown: Vec<_> = behind.iter().take(top.min(PAGE_MAX)).collect();
-    let value: Vec<_> = shown.iter().map(|view| wire::hsm(view, &call.arm.hsm_suffix)).collect();
-    match shown.last().filter(|_| shown.len() < behind.len()) {
-        None => Ok(list_of(value)),
-        Some(last) => {
-            let query = form_urlencoded::Serializer::new(String::new())
-                .append_pair(API_VERSION, &version(call))
-                .append_pair("$top", &top.to_string())
-                .append_pair("$skiptoken", last.hsm.name.folded())
-                .finish();
-            let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path);
-            Ok(answer(StatusCode::OK, &json!({"value": value, "nextLink": next})))
-        }
-    }
+    wire_of_all::page(
+        call,
+        views,
+        |view| view.hsm.name.folded(),
+        |view| wire::hsm(view, &call.arm.suffixes.managed_hsm),
+    )
 }
 
 /// `GET …/managedHSMs/{name}`.
@@ -113,7 +98,7 @@ pub(super) async fn private_link_resources(call: &Call<'_>, permit: &Permit) -> 
         "properties": {
             "groupId": "managedhsm",
             "requiredMembers": ["default"],
-            "requiredZoneNames": [format!("privatelink.{}", wire::without_port(&call.arm.hsm_suffix))],
+            "requiredZoneNames": [format!("privatelink.{}", wire::without_port(&call.arm.suffixes.managed_hsm))],
         },
     })]))
 }
@@ -164,7 +149,7 @@ pub(super) async fn operation(call: &Call<'_>, permit: &Permit) -> Result<Outbou
 }
 
 fn shown(call: &Call<'_>, view: &HsmView) -> Outbound {
-    answer(StatusCode::OK, &wire::hsm(view, &call.arm.hsm_suffix))
+    answer(StatusCode::OK, &wire::hsm(view, &call.arm.suffixes.managed_hsm))
 }
 
 /// After a change. Clients wait until it says Succeeded, and it is done: that the HSM waits for a security domain is for
@@ -199,6 +184,3 @@ fn pending(call: &Call<'_>, operation: &Operation) -> Outbound {
 fn version(call: &Call<'_>) -> String {
     call.inbound.query_parameter(API_VERSION).unwrap_or_default()
 }
-
-/// Most HSMs on a page, and how many if nobody says.
-const PAGE_MAX: usize = 100;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::arm::Arm;
 
-/// When deleted HSMs and old results were last looked at.
+/// When deleted HSMs and vaults and old results were last looked at.
 #[derive(Debug, Default)]
 pub(super) struct LastSweep(Mutex<Option<Timestamp>>);
 
@@ -31,6 +31,8 @@ impl Arm {
         let now = self.pools.core().barrier().clock().now();
         if self.last_sweep.is_due(now) {
             report("purges that are due", self.pools.begin_due_purges().await);
+            report("purges of vaults that are due", self.pools.purge_due_vaults().await);
+            report("what purged vaults left", self.pools.sweep_purged_vaults().await);
             report("results of old operations", self.pools.forget_old_operations().await);
         }
         match self.pools.unfinished_operations().await {

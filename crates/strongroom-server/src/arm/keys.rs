@@ -9,7 +9,7 @@ use strongroom_core::keys::{
 };
 use strongroom_core::pools::Permit;
 use strongroom_crypto::KeySpecification;
-use strongroom_types::{KeyOperation, Timestamp};
+use strongroom_types::{KeyOperation, Protection, Timestamp};
 
 use crate::arm::error::ArmError;
 use crate::arm::wire::{TagsBody, body, list_of};
@@ -95,8 +95,10 @@ fn wanted(call: &Call<'_>, body: KeyBody) -> Result<CreateKey, ArmError> {
     if release_policy.is_some_and(|policy| !policy.is_null()) || attributes.exportable.unwrap_or(false) {
         return elsewhere("release_policy");
     }
+    let kty = kty.ok_or_else(|| Error::bad_parameter("kty", "is required"))?;
     Ok(CreateKey {
-        specification: wire::specification(kty, key_size, curve_name, None).map_err(core)?,
+        protection: Protection::from_wire(&kty),
+        specification: wire::specification(&kty, key_size, curve_name, None).map_err(core)?,
         operations: key_ops.map(wire::key_operations).transpose().map_err(core)?,
         attributes: KeyAttributes {
             enabled: attributes.enabled,
@@ -163,7 +165,8 @@ fn version_resource(call: &Call<'_>, key: &Key) -> Result<Value, ArmError> {
 }
 
 fn properties(call: &Call<'_>, key: &Key) -> Result<Value, ArmError> {
-    let uri = format!("https://{}.{}/keys/{}", call.place.hsm()?.name.folded(), call.arm.hsm_suffix, key.name);
+    let uri =
+        format!("https://{}.{}/keys/{}", call.place.hsm()?.name.folded(), call.arm.suffixes.managed_hsm, key.name);
     let (size, curve) = match key.specification {
         KeySpecification::Rsa(size) => (Some(size.bits()), None),
         KeySpecification::Oct(size) => (Some(size.bits()), None),

@@ -21,6 +21,7 @@ mod metadata;
 mod operations;
 mod roles;
 mod subscriptions;
+mod vaults;
 mod versions;
 mod wire;
 
@@ -40,13 +41,14 @@ use crate::arm::jobs::LastSweep;
 use crate::arm::operations::{Match, Operation, Place, Route};
 use crate::authentication::{Audience, AuthenticationError, Authenticator};
 use crate::http::exchange::{Inbound, Outbound, json, with_header};
+use crate::http::host::Suffixes;
 
 /// The management plane of a deployment.
 pub struct Arm {
     pools: Arc<Pools>,
     authenticator: Arc<Authenticator>,
-    /// `host[:port]` behind an HSM's name, such as `managedhsm.localhost:8443`.
-    hsm_suffix: String,
+    /// What stands behind the names of HSMs and vaults.
+    suffixes: Suffixes,
     last_sweep: LastSweep,
 }
 
@@ -60,14 +62,14 @@ struct Call<'a> {
 
 impl std::fmt::Debug for Arm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arm").field("hsm_suffix", &self.hsm_suffix).finish_non_exhaustive()
+        f.debug_struct("Arm").field("suffixes", &self.suffixes).finish_non_exhaustive()
     }
 }
 
 impl Arm {
-    /// A management plane. The URIs of HSMs are rendered below `hsm_suffix`, such as `managedhsm.localhost:8443`.
-    pub fn new(pools: Arc<Pools>, authenticator: Arc<Authenticator>, hsm_suffix: String) -> Self {
-        Self { pools, authenticator, hsm_suffix, last_sweep: LastSweep::default() }
+    /// A management plane. The URIs of HSMs and vaults are rendered below `suffixes`.
+    pub fn new(pools: Arc<Pools>, authenticator: Arc<Authenticator>, suffixes: Suffixes) -> Self {
+        Self { pools, authenticator, suffixes, last_sweep: LastSweep::default() }
     }
 
     /// Answers one request.

@@ -4,8 +4,8 @@
 //! checks that the permit is for what it is about to do: a wrong row is refused, never a hole.
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
-use strongroom_core::pools::{Action, GroupName, HsmId, IdentityName, ResourceScope, UserAssignedIdentity};
-use strongroom_types::{HsmName, KeyName};
+use strongroom_core::pools::{Action, GroupName, HsmId, IdentityName, ResourceScope, UserAssignedIdentity, VaultId};
+use strongroom_types::{HsmName, KeyName, VaultName};
 use uuid::Uuid;
 
 use crate::arm::error::ArmError;
@@ -51,6 +51,8 @@ pub(crate) enum Target {
     Hsm,
     HsmKey,
     DeletedHsm,
+    Vault,
+    DeletedVault,
     Identity,
     /// The scope before `/providers/Microsoft.Authorization`.
     Scope,
@@ -137,7 +139,15 @@ operations! {
     GetHsmOperation: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{location}/managedHsmOperationResults/{operation}", Within(A::HsmOperationRead, T::Subscription), "ManagedHsmOperationGet", 200;
     ListVaults: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/vaults", Within(A::VaultRead, T::Subscription), "VaultList", 200;
     ListVaultsOfGroup: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults", Within(A::VaultRead, T::Group), "VaultList", 200;
+    GetVault: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}", On(A::VaultRead, T::Vault), "VaultGet", 200;
+    PutVault: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}", On(A::VaultWrite, T::Vault), "VaultPut", 200;
+    PatchVault: PATCH Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}", On(A::VaultWrite, T::Vault), "VaultPatch", 200;
+    DeleteVault: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}", On(A::VaultDelete, T::Vault), "VaultDelete", 200;
+    PutVaultPolicies: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/accessPolicies/{change}", On(A::VaultPoliciesWrite, T::Vault), "VaultAccessPoliciesPut", 200;
+    CheckVaultName: POST Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/checkNameAvailability", Within(A::VaultNameCheck, T::Subscription), "VaultNameCheck", 200;
     ListDeletedVaults: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedVaults", Within(A::DeletedVaultsRead, T::Subscription), "VaultDeletedList", 200;
+    GetDeletedVault: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{vault}", On(A::DeletedVaultRead, T::DeletedVault), "VaultDeletedGet", 200;
+    PurgeVault: POST Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{vault}/purge", On(A::DeletedVaultPurge, T::DeletedVault), "VaultPurge", 200;
 
     ListIdentities: GET Whole "/subscriptions/{subscription}/providers/Microsoft.ManagedIdentity/userAssignedIdentities", Within(A::IdentityRead, T::Subscription), "UserAssignedIdentityList", 200;
     ListIdentitiesOfGroup: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities", Within(A::IdentityRead, T::Group), "UserAssignedIdentityList", 200;
@@ -225,6 +235,11 @@ impl Place {
                 let name = self.hsm_name()?;
                 HsmId::deleted_scope(self.subscription()?, self.location()?.as_str(), name.as_str())
             }
+            Target::Vault => self.vault()?.scope(),
+            Target::DeletedVault => {
+                let name = self.vault_name()?;
+                VaultId::deleted_scope(self.subscription()?, self.location()?.as_str(), name.as_str())
+            }
             Target::Identity => UserAssignedIdentity::scope_of(self.subscription()?, &self.group()?, &self.identity()?),
             Target::Scope => self.scope.parse().map_err(|_| ArmError::ScopeNotValid)?,
         })
@@ -250,6 +265,14 @@ impl Place {
 
     pub(crate) fn key(&self) -> Result<KeyName, ArmError> {
         self.name("key", "key", KEY_NAME_EXPECTED)
+    }
+
+    pub(crate) fn vault_name(&self) -> Result<VaultName, ArmError> {
+        self.name("vault", "vault", HSM_NAME_EXPECTED)
+    }
+
+    pub(crate) fn vault(&self) -> Result<VaultId, ArmError> {
+        Ok(VaultId { subscription: self.subscription()?, group: self.group()?, name: self.vault_name()? })
     }
 
     pub(crate) fn identity(&self) -> Result<IdentityName, ArmError> {

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use strongroom_core::pools::{Permit, Subscription};
+use strongroom_core::pools::{Permit, Resources, Subscription};
 
 use crate::arm::error::ArmError;
 use crate::arm::filter::{self, Condition};
@@ -143,10 +143,13 @@ fn rendered(call: &Call<'_>, provider: &Provider) -> Result<Value, ArmError> {
 pub(super) async fn resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let wanted = wanted_type(call)?;
     let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(name));
-    let (hsms, identities) = call.arm.pools.resources(permit, call.place.subscription()?).await?;
+    let Resources { hsms, vaults, identities } = call.arm.pools.resources(permit, call.place.subscription()?).await?;
     let mut resources = Vec::new();
     if is_wanted(strongroom_core::pools::HsmId::RESOURCE_TYPE) {
         resources.extend(hsms.iter().map(wire::hsm_resource));
+    }
+    if is_wanted(strongroom_core::pools::VaultId::RESOURCE_TYPE) {
+        resources.extend(vaults.iter().map(wire::vault_resource));
     }
     if is_wanted(strongroom_core::pools::UserAssignedIdentity::RESOURCE_TYPE) {
         resources.extend(identities.iter().map(wire::identity_resource));
@@ -161,9 +164,4 @@ fn wanted_type(call: &Call<'_>) -> Result<Option<String>, ArmError> {
         [Condition::Equals(name, value)] if name == "resourcetype" => Ok(Some(value.clone())),
         _ => Err(ArmError::FilterNotValid),
     }
-}
-
-/// Lists of vaults: there are none.
-pub(super) fn no_vaults() -> Outbound {
-    list_of(Vec::<Value>::new())
 }

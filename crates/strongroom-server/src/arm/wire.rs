@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use strongroom_core::pools::{HsmId, HsmView, Location, Tags, UserAssignedIdentity};
+use strongroom_core::pools::{
+    self, CreateMode, HsmId, HsmView, Location, RetentionDays, Tags, UserAssignedIdentity, VaultId,
+};
+use strongroom_core::vault::Vault;
 
 use crate::arm::error::ArmError;
+use crate::arm::{API_VERSION, Call};
 use crate::http::exchange::{Inbound, Outbound, json as answer};
 
 /// `tags`, as they come.
@@ -59,6 +63,83 @@ pub(super) fn hsm_resource(view: &HsmView) -> Value {
         "tags": hsm.tags,
     })
 }
+
+/// A vault in a list of resources of any type.
+pub(super) fn vault_resource(vault: &Vault) -> Value {
+    json!({
+        "id": vault.resource_id(),
+        "name": vault.name,
+        "type": VaultId::RESOURCE_TYPE,
+        "location": vault.location,
+        "tags": vault.tags,
+    })
+}
+
+/// A GUID in a body.
+pub(super) fn guid<T: std::str::FromStr>(property: &'static str, text: &str) -> Result<T, pools::Error> {
+    text.parse().map_err(|_| pools::Error::bad_property(property, "a GUID is expected"))
+}
+
+/// `createMode`.
+pub(super) fn create_mode(text: Option<&str>) -> Result<CreateMode, pools::Error> {
+    match text {
+        None => Ok(CreateMode::Default),
+        Some(text) if text.eq_ignore_ascii_case("default") => Ok(CreateMode::Default),
+        Some(text) if text.eq_ignore_ascii_case("recover") => Ok(CreateMode::Recover),
+        Some(_) => Err(pools::Error::bad_property("properties.createMode", "default or recover is expected")),
+    }
+}
+
+/// A number that some clients send as text (az-cli.md §4).
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
+
+impl NumberOrText {
+    pub(super) fn into_days(self) -> Result<RetentionDays, pools::Error> {
+        let days = match self {
+            Self::Number(days) => days,
+            // What is no number is no number of days either.
+            Self::Text(text) => text.trim().parse().unwrap_or(0),
+        };
+        RetentionDays::new(days)
+    }
+}
+
+/// At most `$top` of a list in the order of names, behind the name that `$skiptoken` holds.
+pub(super) fn page<T>(
+    call: &Call<'_>,
+    all: &[T],
+    folded_name: impl Fn(&T) -> &str,
+    show: impl Fn(&T) -> Value,
+) -> Result<Outbound, ArmError> {
+    let top = match call.inbound.query_parameter("$top") {
+        None => PAGE_MAX,
+        Some(text) => text.parse().ok().filter(|top| *top > 0).ok_or(ArmError::QueryNotValid("$top"))?,
+    };
+    let after = call.inbound.query_parameter("$skiptoken").unwrap_or_default().to_ascii_lowercase();
+    let behind: Vec<_> = all.iter().filter(|item| folded_name(item) > after.as_str()).collect();
+    let shown: Vec<_> = behind.iter().take(top.min(PAGE_MAX)).collect();
+    let value: Vec<_> = shown.iter().map(|item| show(item)).collect();
+    match shown.last().filter(|_| shown.len() < behind.len()) {
+        None => Ok(list_of(value)),
+        Some(last) => {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair(API_VERSION, &call.inbound.query_parameter(API_VERSION).unwrap_or_default())
+                .append_pair("$top", &top.to_string())
+                .append_pair("$skiptoken", folded_name(last))
+                .finish();
+            let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path);
+            Ok(answer(StatusCode::OK, &json!({"value": value, "nextLink": next})))
+        }
+    }
+}
+
+/// Most entries on a page, and how many if nobody says.
+const PAGE_MAX: usize = 100;
 
 /// An identity in a list of resources of any type.
 pub(super) fn identity_resource(identity: &UserAssignedIdentity) -> Value {

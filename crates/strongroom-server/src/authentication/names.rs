@@ -7,6 +7,8 @@ use crate::http::host::{AUTHORITY, BLOB, Domain, GRAPH, MANAGED_HSM, MANAGEMENT,
 pub enum Audience {
     /// The data plane of managed HSMs.
     ManagedHsm,
+    /// The data plane of vaults.
+    Vault,
     /// The management plane (ARM).
     Management,
     /// The directory (Graph).
@@ -103,6 +105,7 @@ impl PublicNames {
     pub fn accepts(&self, audience: Audience, aud: &str, issuer: Issuer) -> bool {
         let wanted = match audience {
             Audience::ManagedHsm => Resource::ManagedHsm,
+            Audience::Vault => Resource::Vault,
             Audience::Management => Resource::Management,
             Audience::Graph => Resource::Graph,
         };
@@ -196,14 +199,13 @@ mod tests {
     #[test]
     fn each_plane_takes_its_own_tokens_only_and_none_takes_storage_tokens() {
         let names = names();
-        let planes = [Audience::ManagedHsm, Audience::Management, Audience::Graph];
-        let auds = ["https://managedhsm.localhost", "https://management.localhost", "https://graph.localhost"];
+        let planes = [Audience::ManagedHsm, Audience::Vault, Audience::Management, Audience::Graph];
+        let auds = ["managedhsm", "vault", "management", "graph"].map(|label| format!("https://{label}.localhost"));
         for (at, plane) in planes.into_iter().enumerate() {
-            for (of, aud) in auds.into_iter().enumerate() {
+            for (of, aud) in auds.iter().enumerate() {
                 assert_eq!(names.accepts(plane, aud, Issuer::BuiltIn), at == of, "{plane:?} {aud}");
             }
             assert!(!names.accepts(plane, "https://storage.azure.com", Issuer::BuiltIn));
-            assert!(!names.accepts(plane, "https://vault.localhost", Issuer::BuiltIn));
         }
     }
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use strongroom_api::attestation as api;
 use strongroom_api::keys::KeyBundle;
+use strongroom_core::hsm::Hsm;
 use strongroom_core::keys::{Key, KeyProvenance, ReleasePolicy};
 use strongroom_core::statement::StatementSigner;
 use strongroom_crypto::PublicKey;
@@ -15,12 +16,13 @@ use crate::http::exchange::{Outbound, json};
 use crate::tls::trust::pem;
 
 pub(super) async fn get(call: &Call<'_>) -> Result<Outbound, ApiError> {
-    let provenance = call.hsm.key_provenance(call.request, &wire::key_reference(call)?).await?;
+    let hsm = call.hsm()?;
+    let provenance = hsm.key_provenance(call.request, &wire::key_reference(call)?).await?;
     let signer = call.release.statements.signer(call.request.received).await?;
-    let private = sign(call, &signer, statement(call, &provenance, api::KeyPart::Private)).await?;
+    let private = sign(call, &signer, statement(call, hsm, &provenance, api::KeyPart::Private)).await?;
     let public = match provenance.key.public_key {
         PublicKey::Oct => None,
-        _ => Some(sign(call, &signer, statement(call, &provenance, api::KeyPart::Public)).await?),
+        _ => Some(sign(call, &signer, statement(call, hsm, &provenance, api::KeyPart::Public)).await?),
     };
     let certificates: String = signer.chain().iter().map(|der| pem("CERTIFICATE", der)).collect();
     let mut bundle: KeyBundle = wire::key_bundle(call, &provenance.key);
@@ -38,9 +40,9 @@ async fn sign(call: &Call<'_>, signer: &StatementSigner, statement: api::KeyStat
     Ok(text(jws.as_bytes()))
 }
 
-fn statement(call: &Call<'_>, provenance: &KeyProvenance, part: api::KeyPart) -> api::KeyStatement {
+fn statement(call: &Call<'_>, hsm: &Hsm<'_>, provenance: &KeyProvenance, part: api::KeyPart) -> api::KeyStatement {
     let KeyProvenance { key, deployment, instance, domain, epoch, root_provider, .. } = provenance;
-    let record = call.hsm.record();
+    let record = hsm.record();
     let is_private = part == api::KeyPart::Private;
     api::KeyStatement {
         format: api::FORMAT,

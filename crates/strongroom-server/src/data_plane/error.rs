@@ -7,8 +7,10 @@ use strongroom_core::Error;
 use strongroom_core::audit::Result as EventResult;
 use strongroom_crypto::CryptoError;
 use strongroom_store::StoreError;
+use strongroom_types::{KeyPermission, PrincipalId};
 use uuid::Uuid;
 
+use super::Product;
 use crate::http::exchange::{Outbound, json};
 
 /// Why a request of the data plane failed: at the edge, or in the core.
@@ -55,12 +57,12 @@ fn shape(status: StatusCode, code: &'static str, message: impl Into<String>) -> 
 
 impl ApiError {
     /// The answer, and what the audit log says of it. Causes of 500 and 503 go to the log, not to the client.
-    pub(crate) fn answer(self, request_id: Uuid) -> (Outbound, EventResult) {
+    pub(crate) fn answer(self, request_id: Uuid, product: Product) -> (Outbound, EventResult) {
         let Shape { status, code, inner, message } = self.shape();
         if status.is_server_error() {
             tracing::error!(%request_id, error = %self.cause(), "a request failed");
         }
-        let message = format!("{message} (Activity ID: {request_id})");
+        let message = product.message(&message, request_id);
         let mut body = ErrorBody::new(code, message.clone());
         if let Some(inner) = inner {
             body = body.with_inner(inner);
@@ -130,6 +132,8 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         // The plane answers it with a challenge before it comes here.
         Error::ForeignTenant => (StatusCode::UNAUTHORIZED, "Unauthorized", None),
         Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "AccessDenied", None),
+        Error::ForbiddenByRbac { .. } => forbidden(Some("ForbiddenByRbac")),
+        Error::ForbiddenByPolicy { .. } => forbidden(Some("ForbiddenByPolicy")),
         Error::NotActivated => forbidden(Some("NotActivated")),
         // Only the management plane is told so.
         Error::ManagementNotAllowed => forbidden(None),
@@ -166,10 +170,12 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
 fn core_message(error: &Error) -> String {
     match error {
         Error::Forbidden { action, scope } => format!("Not authorized to access {action} on {scope}"),
+        Error::ForbiddenByRbac { principal, action, resource } => refused_by_rbac(*principal, action, resource),
+        Error::ForbiddenByPolicy { principal, permission, vault } => refused_by_policy(*principal, *permission, vault),
         Error::ForeignTenant => "The token is not of this tenant".to_owned(),
         Error::NotActivated => NOT_ACTIVATED.to_owned(),
         Error::ManagementNotAllowed => "The management plane may not deal with keys of this managed HSM".to_owned(),
-        Error::HsmNotFound => "There is no managed HSM of this name".to_owned(),
+        Error::HsmNotFound => "There is no managed HSM or vault of this name".to_owned(),
         Error::AlreadyActivated => "The managed HSM has been activated already".to_owned(),
         Error::RecoveryInProgress => RECOVERY_IN_PROGRESS.to_owned(),
         Error::NoTransferKey => NO_TRANSFER_KEY.to_owned(),
@@ -227,6 +233,19 @@ fn core_message(error: &Error) -> String {
         Error::Store(_) => "The store is unavailable; try again later".to_owned(),
         Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => FAULT.to_owned(),
     }
+}
+
+fn refused_by_rbac(principal: PrincipalId, action: &str, resource: &str) -> String {
+    format!(
+        "Caller is not authorized to perform action on resource. If role assignments or role definitions were changed \
+         recently, try again. Caller: oid={principal}. Action: '{action}'. Resource: '{resource}'"
+    )
+}
+
+fn refused_by_policy(principal: PrincipalId, permission: KeyPermission, vault: &str) -> String {
+    format!(
+        "The user, group or application 'oid={principal}' does not have keys {permission} permission on key vault '{vault}'"
+    )
 }
 
 fn store_shape(error: &StoreError) -> Shape {

@@ -4,23 +4,31 @@ use strongroom_api::keys as api;
 use strongroom_core::Error;
 use strongroom_core::keys::{ImportKey, ImportSource, KeyReference, Tags};
 use strongroom_crypto::{KeyParts, RsaParts, WrappedKind};
-use strongroom_types::{CurveName, KeyType, Secret};
+use strongroom_types::{CurveName, KeyType, Protection, Secret};
 
 use super::wire::{self, bad, binary, required};
 use super::{ApiError, Call};
 
 /// What is asked of a key that comes from elsewhere.
 pub(super) fn import_key(call: &Call<'_>, parameters: api::KeyImportParameters) -> Result<ImportKey, ApiError> {
-    // Every key of a managed HSM is an HSM key, whether `Hsm` says so or not.
-    let api::KeyImportParameters { hsm: _, key, attributes, tags, release_policy } = parameters;
+    let api::KeyImportParameters { hsm, key, attributes, tags, release_policy } = parameters;
     let mut key = required("key", key)?;
     Ok(ImportKey {
+        protection: protection(hsm, &key),
         operations: key.key_ops.take().map(wire::key_operations).transpose()?,
         source: source(call, key)?,
         release: wire::release_terms(release_policy, attributes.as_ref())?,
         attributes: wire::key_attributes(attributes)?,
-        tags: Tags::new(tags.unwrap_or_default(), call.hsm.limits())?,
+        tags: Tags::new(tags.unwrap_or_default(), call.keys.limits())?,
     })
+}
+
+/// The form that is asked for, by `Hsm`, by `kty`, or because the key comes wrapped.
+fn protection(hsm: Option<bool>, key: &api::JsonWebKeyParameters) -> Protection {
+    if hsm == Some(true) || key.key_hsm.is_some() {
+        return Protection::Hsm;
+    }
+    Protection::from_wire(key.kty.as_deref().unwrap_or_default())
 }
 
 fn source(call: &Call<'_>, mut key: api::JsonWebKeyParameters) -> Result<ImportSource, ApiError> {

@@ -1,4 +1,4 @@
-//! The data plane of managed HSMs: one request from the edge to the core and back.
+//! The data plane of managed HSMs and vaults: one request from the edge to the core and back.
 //!
 //! ```text
 //! handle → status URL? → authenticate (401 before anything else is judged) → api-version → operation table
@@ -11,6 +11,7 @@ mod error;
 mod headers;
 mod import;
 mod keys;
+mod product;
 mod rbac;
 mod release;
 mod rotation;
@@ -28,25 +29,29 @@ use strongroom_api::operations::{self, AuditDurability, Match, Operation, Operat
 use strongroom_api::path::{Captures, RequestPath};
 use strongroom_api::version::ApiVersion;
 use strongroom_core::audit::{Event, Result as EventResult};
+use strongroom_core::container::KeyContainer;
 use strongroom_core::hsm::Hsm;
 use strongroom_core::request::{Caller, Context, Request};
 use strongroom_core::{Core, Error};
-use strongroom_types::{HsmName, TenantId};
+use strongroom_types::{HsmName, TenantId, VaultName};
 
 use crate::audit_log::Strangers;
-use crate::authentication::{Audience, AuthenticationError, Authenticator, Authorities};
+use crate::authentication::{AuthenticationError, Authenticator, Authorities};
 use crate::http::exchange::{Inbound, Outbound, Plane, with_header};
+use crate::http::host::Suffixes;
 use crate::http::planes::Handle;
 use crate::statements::Statements;
 pub(crate) use error::ApiError;
+use product::Named;
+pub(crate) use product::Product;
 
-/// The data plane of all managed HSMs of a deployment.
+/// The data plane of all managed HSMs and vaults of a deployment.
 pub struct DataPlane {
     core: Arc<Core>,
     authenticator: Arc<Authenticator>,
     tenant: TenantId,
-    /// `host[:port]` behind an HSM's name in key identifiers, such as `managedhsm.localhost:8443`.
-    canonical_suffix: String,
+    /// What stands behind a name in key identifiers.
+    suffixes: Suffixes,
     strangers: Arc<Strangers>,
     release: ReleaseParts,
 }
@@ -64,7 +69,10 @@ pub struct ReleaseParts {
 pub(crate) struct Call<'a> {
     pub(crate) inbound: &'a Inbound,
     pub(crate) request: &'a Request,
-    pub(crate) hsm: &'a Hsm<'a>,
+    pub(crate) product: Product,
+    /// What the host names, as a container of keys.
+    pub(crate) keys: &'a KeyContainer<'a>,
+    hsm: Option<&'a Hsm<'a>>,
     pub(crate) version: ApiVersion,
     pub(crate) captures: &'a Captures,
     /// `https://host[:port]` that key identifiers begin with.
@@ -80,34 +88,45 @@ struct Asked {
     captures: Captures,
 }
 
+impl<'a> Call<'a> {
+    /// What the host names, as a managed HSM.
+    ///
+    /// # Errors
+    /// [`ApiError::RouteNotFound`] if it is none: the table gives such an operation to no other container.
+    pub(crate) fn hsm(&self) -> Result<&'a Hsm<'a>, ApiError> {
+        self.hsm.ok_or(ApiError::RouteNotFound)
+    }
+}
+
 #[async_trait]
 impl Handle for DataPlane {
     async fn handle(&self, inbound: Inbound) -> Outbound {
         let answer = self.respond(&inbound).await;
+        let answer = Product::of(&inbound).with_headers(&inbound, answer);
         let now = self.core.barrier().clock().now();
         headers::dress(answer, &inbound, now.millis().saturating_sub(inbound.received.millis()))
     }
 }
 
 impl DataPlane {
-    /// A data plane over a core. Challenges name the HSM's tenant, or `tenant` where there is no HSM; key identifiers are
-    /// rendered below `canonical_suffix`; requests without a caller are counted by `strangers`.
+    /// A data plane over a core. Challenges name the tenant of the HSM or vault, or `tenant` where there is none; key
+    /// identifiers are rendered below `suffixes`; requests without a caller are counted by `strangers`.
     pub fn new(
         core: Arc<Core>,
         authenticator: Arc<Authenticator>,
         tenant: TenantId,
-        canonical_suffix: String,
+        suffixes: Suffixes,
         strangers: Arc<Strangers>,
         release: ReleaseParts,
     ) -> Self {
-        Self { core, authenticator, tenant, canonical_suffix, strangers, release }
+        Self { core, authenticator, tenant, suffixes, strangers, release }
     }
 
     async fn respond(&self, inbound: &Inbound) -> Outbound {
         if let Some(answer) = self.answer_status_url(inbound).await {
             return answer;
         }
-        match self.authenticator.authenticate(inbound, Audience::ManagedHsm, inbound.received).await {
+        match self.authenticator.authenticate(inbound, Product::of(inbound).audience(), inbound.received).await {
             Ok(caller) => self.answer(inbound, caller).await,
             Err(error) => self.refuse(inbound, &error).await,
         }
@@ -120,8 +139,8 @@ impl DataPlane {
         let path = RequestPath::parse(&inbound.path).ok()?;
         let Match::Operation(row, _) = operations::find(inbound.method.as_str(), &path) else { return None };
         let asked = security_domain::StatusOf::of(row.id)?;
-        let hsm = self.hsm(inbound).await.ok()?;
-        Some(security_domain::status_by_url(&self.core, &hsm, inbound, row, asked, &operation).await)
+        let named = self.named(inbound).await.ok()?;
+        Some(security_domain::status_by_url(&self.core, named.hsm()?, inbound, row, asked, &operation).await)
     }
 
     async fn answer(&self, inbound: &Inbound, caller: Caller) -> Outbound {
@@ -136,7 +155,7 @@ impl DataPlane {
             Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound).await,
             other => other,
         };
-        headers::dress_for_caller(self.record(&request, row, result).await, inbound)
+        headers::dress_for_caller(self.record(inbound, &request, row, result).await, inbound)
     }
 
     fn find_operation(&self, inbound: &Inbound) -> Result<Asked, ApiError> {
@@ -144,6 +163,7 @@ impl DataPlane {
         let version: ApiVersion = version.parse().map_err(|_| ApiError::ApiVersionUnknown)?;
         let path = RequestPath::parse(&inbound.path).map_err(|_| ApiError::RouteNotFound)?;
         match operations::find(inbound.method.as_str(), &path) {
+            Match::Operation(row, _) if !Product::of(inbound).has(row.containers) => Err(ApiError::RouteNotFound),
             Match::Operation(row, captures) if row.since <= version => Ok(Asked { row, version, captures }),
             Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
             Match::MethodNotAllowed => Err(ApiError::MethodNotAllowed),
@@ -152,11 +172,13 @@ impl DataPlane {
     }
 
     async fn perform(&self, inbound: &Inbound, request: &Request, asked: &Asked) -> Result<Outbound, ApiError> {
-        let hsm = self.hsm(inbound).await?;
-        let canonical_url = format!("https://{}.{}", hsm.record().name.folded(), self.canonical_suffix);
+        let named = self.named(inbound).await?;
+        let product = Product::of(inbound);
+        let canonical_url = format!("https://{}.{}", named.keys().record().label, self.suffix(product));
         let Asked { row, version, captures } = asked;
         let (core, release) = (self.core.as_ref(), &self.release);
-        let call = Call { inbound, request, hsm: &hsm, version: *version, captures, canonical_url, core, release };
+        let (keys, hsm, version) = (named.keys(), named.hsm(), *version);
+        let call = Call { inbound, request, product, keys, hsm, version, captures, canonical_url, core, release };
         match row.id {
             OperationId::CreateKey => keys::create(&call).await,
             OperationId::ImportKey => keys::import(&call).await,
@@ -207,37 +229,56 @@ impl DataPlane {
     /// Records the event, and answers. An event that must be durable first is waited for.
     async fn record(
         &self,
+        inbound: &Inbound,
         request: &Request,
         row: Option<&'static Operation>,
         result: Result<Outbound, ApiError>,
     ) -> Outbound {
+        let product = Product::of(inbound);
         let (answer, ended) = match result {
             Ok(answer) => {
                 let status = answer.status().as_u16();
                 (answer, EventResult { status, code: "OK".to_owned(), message: String::new() })
             }
-            Err(error) => error.answer(request.id),
+            Err(error) => error.answer(request.id, product),
         };
         let audit = self.core.barrier().audit();
         if !request.is_recorded() {
             audit.submit(Event::of(request, ended, self.core.barrier().clock().now(), None));
         }
         if row.is_some_and(|row| row.audit == AuditDurability::BeforeAnswer) && audit.flush().await.is_err() {
-            return ApiError::Core(Error::AuditUnavailable).answer(request.id).0;
+            return ApiError::Core(Error::AuditUnavailable).answer(request.id, product).0;
         }
         answer
     }
 
-    async fn hsm(&self, inbound: &Inbound) -> Result<Hsm<'_>, ApiError> {
-        let Plane::ManagedHsm(label) = &inbound.host.plane else { return Err(ApiError::Core(Error::HsmNotFound)) };
-        let name: HsmName = label.parse().map_err(|_| ApiError::Core(Error::HsmNotFound))?;
-        Ok(self.core.hsm(&name).await?)
+    /// What the host names.
+    async fn named(&self, inbound: &Inbound) -> Result<Named<'_>, ApiError> {
+        let not_found = |_| ApiError::Core(Error::HsmNotFound);
+        match &inbound.host.plane {
+            Plane::ManagedHsm(label) => {
+                let name: HsmName = label.parse().map_err(not_found)?;
+                Ok(Named::ManagedHsm(Box::new(self.core.hsm(&name).await?)))
+            }
+            Plane::Vault(label) => {
+                let name: VaultName = label.parse().map_err(not_found)?;
+                Ok(Named::Vault(Box::new(self.core.vault(&name).await?)))
+            }
+            _ => Err(ApiError::Core(Error::HsmNotFound)),
+        }
+    }
+
+    fn suffix(&self, product: Product) -> &str {
+        match product {
+            Product::ManagedHsm => &self.suffixes.managed_hsm,
+            Product::Vault => &self.suffixes.vault,
+        }
     }
 
     async fn context(&self, inbound: &Inbound, row: Option<&'static Operation>) -> Context {
         let text = |name: &str| inbound.header(name).unwrap_or_default().chars().take(HEADER_TEXT_MAX).collect();
-        let resource_id = match self.hsm(inbound).await {
-            Ok(hsm) => hsm.record().resource_id(),
+        let resource_id = match self.named(inbound).await {
+            Ok(named) => named.keys().record().resource_id.clone(),
             Err(_) => inbound.host.authority.clone(),
         };
         let uri =
@@ -262,16 +303,17 @@ impl DataPlane {
             AuthenticationError::TooManyFailures { .. } => "TooManyFailures",
             AuthenticationError::Unavailable(_) => "DirectoryUnavailable",
         };
+        let product = Product::of(inbound);
         self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, reason, inbound.received);
         match error {
             AuthenticationError::Missing | AuthenticationError::Token(_) => self.challenge(inbound).await,
             AuthenticationError::TooManyFailures { retry_after_seconds } => {
-                let answer = ApiError::Core(Error::Throttled).answer(inbound.id).0;
+                let answer = ApiError::Core(Error::Throttled).answer(inbound.id, product).0;
                 with_header(answer, "retry-after", &retry_after_seconds.to_string())
             }
             AuthenticationError::Unavailable(cause) => {
                 tracing::error!(request_id = %inbound.id, %cause, "the directory cannot be read");
-                ApiError::DirectoryUnavailable.answer(inbound.id).0
+                ApiError::DirectoryUnavailable.answer(inbound.id, product).0
             }
         }
     }
@@ -279,12 +321,16 @@ impl DataPlane {
     /// 401 with the challenge that tells clients where to get a token (data-plane.md §4): the same whatever the path and
     /// the fault of the token. The resource is the parent domain of the request's own host, with its port.
     async fn challenge(&self, inbound: &Inbound) -> Outbound {
-        let tenant = self.hsm(inbound).await.map_or(self.tenant, |hsm| hsm.record().tenant);
-        let domain = &inbound.host.domain;
+        let tenant = self.named(inbound).await.map_or(self.tenant, |named| named.keys().record().tenant);
+        let (product, domain) = (Product::of(inbound), &inbound.host.domain);
         let challenge = format!(
-            "Bearer authorization=\"https://login.{domain}/{tenant}\", resource=\"https://managedhsm.{domain}\""
+            "Bearer authorization=\"https://login.{domain}/{tenant}\", resource=\"https://{}.{domain}\"",
+            product.label()
         );
-        headers::challenge(inbound, &challenge)
+        match product {
+            Product::ManagedHsm => headers::challenge(inbound, &challenge),
+            Product::Vault => with_header(product::unauthorized(), "www-authenticate", &challenge),
+        }
     }
 }
 

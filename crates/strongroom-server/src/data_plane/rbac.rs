@@ -18,38 +18,38 @@ type Answer = Result<Outbound, ApiError>;
 
 pub(super) async fn list_definitions(call: &Call<'_>) -> Answer {
     let filter = definition_filter(call.inbound.query_parameter("$filter").as_deref())?;
-    let definitions = call.hsm.role_definitions(call.request, &scope(call)?, &filter).await?;
+    let definitions = call.hsm()?.role_definitions(call.request, &scope(call)?, &filter).await?;
     let value = definitions.into_iter().map(show_definition).collect();
     Ok(json(StatusCode::OK, &api::List { value }))
 }
 
 pub(super) async fn get_definition(call: &Call<'_>) -> Answer {
-    let definition = call.hsm.role_definition(call.request, &scope(call)?, definition_name(call)?).await?;
+    let definition = call.hsm()?.role_definition(call.request, &scope(call)?, definition_name(call)?).await?;
     Ok(json(StatusCode::OK, &show_definition(definition)))
 }
 
 pub(super) async fn put_definition(call: &Call<'_>) -> Answer {
     let name = definition_name(call)?;
     let wanted = role_specification(wire::body(&call.inbound.body)?)?;
-    let written = call.hsm.put_role_definition(call.request, &scope(call)?, name, &wanted).await?;
+    let written = call.hsm()?.put_role_definition(call.request, &scope(call)?, name, &wanted).await?;
     Ok(json(StatusCode::CREATED, &show_definition(written)))
 }
 
 pub(super) async fn delete_definition(call: &Call<'_>) -> Answer {
-    let removed = call.hsm.delete_role_definition(call.request, &scope(call)?, definition_name(call)?).await?;
+    let removed = call.hsm()?.delete_role_definition(call.request, &scope(call)?, definition_name(call)?).await?;
     Ok(json(StatusCode::OK, &show_definition(removed)))
 }
 
 pub(super) async fn list_assignments(call: &Call<'_>) -> Answer {
     let filter = filter(call.inbound.query_parameter("$filter").as_deref())?;
-    let assignments = call.hsm.role_assignments(call.request, &scope(call)?, filter).await?;
+    let assignments = call.hsm()?.role_assignments(call.request, &scope(call)?, filter).await?;
     let value = assignments.iter().map(show_assignment).collect();
     Ok(json(StatusCode::OK, &api::List { value }))
 }
 
 pub(super) async fn get_assignment(call: &Call<'_>) -> Answer {
     let name = assignment_name(call)?;
-    let assignment = call.hsm.role_assignment(call.request, &scope(call)?, name).await?;
+    let assignment = call.hsm()?.role_assignment(call.request, &scope(call)?, name).await?;
     Ok(json(StatusCode::OK, &show_assignment(&assignment)))
 }
 
@@ -61,13 +61,13 @@ pub(super) async fn create_assignment(call: &Call<'_>) -> Answer {
     let role = role.parse().map_err(wire::bad("roleDefinitionId"))?;
     let principal = required("principalId", properties.principal_id)?;
     let principal = principal.parse().map_err(wire::bad("principalId"))?;
-    let made = call.hsm.create_role_assignment(call.request, &scope(call)?, name, role, principal).await?;
+    let made = call.hsm()?.create_role_assignment(call.request, &scope(call)?, name, role, principal).await?;
     Ok(json(StatusCode::CREATED, &show_assignment(&made)))
 }
 
 pub(super) async fn delete_assignment(call: &Call<'_>) -> Answer {
     let name = assignment_name(call)?;
-    let removed = call.hsm.delete_role_assignment(call.request, &scope(call)?, name).await?;
+    let removed = call.hsm()?.delete_role_assignment(call.request, &scope(call)?, name).await?;
     Ok(json(StatusCode::OK, &show_assignment(&removed)))
 }
 

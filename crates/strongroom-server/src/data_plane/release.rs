@@ -4,7 +4,7 @@ use http::StatusCode;
 use strongroom_api::keys as api;
 use strongroom_core::Error;
 use strongroom_core::keys::{Encrypted, ReleaseOrder, ReleasedKey};
-use strongroom_types::{Algorithm, KeyEncryptionAlgorithm, KeyType};
+use strongroom_types::{Algorithm, KeyEncryptionAlgorithm, Protection};
 
 use super::wire::{self, required, text};
 use super::{ApiError, Call};
@@ -25,7 +25,7 @@ pub(super) async fn release(call: &Call<'_>) -> Answer {
     // Before the key is opened: what cannot be signed is not released, and not recorded as released.
     let signer = call.release.statements.signer(call.request.received).await?;
     let reference = wire::key_reference(call)?;
-    let released = call.hsm.release_key(call.request, &reference, &order, &call.release.authorities).await?;
+    let released = call.keys.release_key(call.request, &reference, &order, &call.release.authorities).await?;
     let payload = payload(call, released, encryption, nonce)?;
     let value = call.core.sign_statement(&signer, "JWT", &payload).await?;
     Ok(json(StatusCode::OK, &api::KeyReleaseResult { value }))
@@ -34,7 +34,7 @@ pub(super) async fn release(call: &Call<'_>) -> Answer {
 pub(super) async fn secure_wrap(call: &Call<'_>) -> Answer {
     let api::SecureKeyOperationParameters { alg, .. } = wire::body(&call.inbound.body)?;
     let algorithm = wire::algorithm(call, alg)?;
-    let made = call.hsm.secure_wrap_key(call.request, &wire::key_reference(call)?, algorithm).await?;
+    let made = call.hsm()?.secure_wrap_key(call.request, &wire::key_reference(call)?, algorithm).await?;
     Ok(secure_result(call, algorithm, &made))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn secure_unwrap(call: &Call<'_>) -> Answer {
     let wrapped = wire::binary("value", &required("value", value)?)?;
     let target = required("target", target)?;
     let (key, authorities) = (wire::key_reference(call)?, &call.release.authorities);
-    let made = call.hsm.secure_unwrap_key(call.request, &key, algorithm, wrapped, &target, authorities).await?;
+    let made = call.hsm()?.secure_unwrap_key(call.request, &key, algorithm, wrapped, &target, authorities).await?;
     Ok(secure_result(call, algorithm, &made))
 }
 
@@ -68,7 +68,9 @@ fn payload(
         schema_version: "1.0",
     };
     let wrapped = serde_json::to_vec(&wrapped).map_err(|_| Error::Internal("a wrapped key does not encode"))?;
-    let public = api::JsonWebKey { kty: software_type(key.key_type()), ..wire::json_web_key(call, &key) };
+    // What has left is no key of hardware any more.
+    let kty = key.key_type().kty(Protection::Software);
+    let public = api::JsonWebKey { kty, ..wire::json_web_key(call, &key) };
     let kid = public.kid.clone();
     let api_version = call.inbound.query_parameter("api-version").unwrap_or_default();
     Ok(api::KeyReleasePayload {
@@ -82,15 +84,6 @@ fn payload(
             },
         },
     })
-}
-
-/// What has left is no key of hardware any more.
-fn software_type(key_type: KeyType) -> &'static str {
-    match key_type {
-        KeyType::RsaHsm => "RSA",
-        KeyType::EcHsm => "EC",
-        KeyType::OctHsm => "oct",
-    }
 }
 
 /// Bytes of the client's own value.

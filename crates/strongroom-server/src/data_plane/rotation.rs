@@ -13,20 +13,20 @@ use super::{ApiError, Call};
 use crate::http::exchange::{Outbound, json};
 
 pub(super) async fn rotate(call: &Call<'_>) -> Result<Outbound, ApiError> {
-    let key = call.hsm.rotate_key(call.request, &wire::key_name(call)?).await?;
+    let key = call.keys.rotate_key(call.request, &wire::key_name(call)?).await?;
     Ok(json(StatusCode::OK, &wire::key_bundle(call, &key)))
 }
 
 pub(super) async fn get_policy(call: &Call<'_>) -> Result<Outbound, ApiError> {
     let name = wire::key_name(call)?;
-    let policy = call.hsm.rotation_policy(call.request, &name).await?;
+    let policy = call.keys.rotation_policy(call.request, &name).await?;
     Ok(json(StatusCode::OK, &show(call, &name, policy)))
 }
 
 pub(super) async fn set_policy(call: &Call<'_>) -> Result<Outbound, ApiError> {
     let name = wire::key_name(call)?;
     let wanted = rules(wire::body(&call.inbound.body)?)?;
-    let policy = call.hsm.set_rotation_policy(call.request, &name, wanted).await?;
+    let policy = call.keys.set_rotation_policy(call.request, &name, wanted).await?;
     Ok(json(StatusCode::OK, &show(call, &name, policy)))
 }
 

@@ -14,7 +14,7 @@ use strongroom_security_domain::{CertificateJwk, Custodians};
 use uuid::Uuid;
 
 use super::wire::{self, required};
-use super::{ApiError, Call};
+use super::{ApiError, Call, Product};
 use crate::http::exchange::{Inbound, Outbound, json, with_header};
 
 /// The query parameter of a status URL that stands for a token.
@@ -55,30 +55,30 @@ pub(super) async fn download(call: &Call<'_>) -> Result<Outbound, ApiError> {
     let asked: DownloadRequest = wire::body(&call.inbound.body)?;
     let certificates = required("certificates", asked.certificates)?;
     let custodians = Custodians::parse(&certificates, required("required", asked.required)?).map_err(Error::from)?;
-    let download = call.hsm.download_security_domain(call.request, custodians).await?;
+    let download = call.hsm()?.download_security_domain(call.request, custodians).await?;
     let answer = json(StatusCode::ACCEPTED, &api::SecurityDomainObject { value: download.file });
     Ok(with_status_url(call, answer, "download", download.operation))
 }
 
 pub(super) async fn download_status(call: &Call<'_>) -> Result<Outbound, ApiError> {
-    Ok(show(of_download(call.hsm.download_status(call.request).await?)))
+    Ok(show(of_download(call.hsm()?.download_status(call.request).await?)))
 }
 
 pub(super) async fn transfer_key(call: &Call<'_>) -> Result<Outbound, ApiError> {
-    let transfer_key = call.hsm.transfer_key(call.request).await?;
+    let transfer_key = call.hsm()?.transfer_key(call.request).await?;
     Ok(json(StatusCode::OK, &api::TransferKey { key_format: "jwk", transfer_key }))
 }
 
 pub(super) async fn upload(call: &Call<'_>) -> Result<Outbound, ApiError> {
     let asked: UploadRequest = wire::body(&call.inbound.body)?;
-    let operation = call.hsm.upload_security_domain(call.request, required("value", asked.value)?).await?;
+    let operation = call.hsm()?.upload_security_domain(call.request, required("value", asked.value)?).await?;
     // It is done; but the answer that clients know says so at the first poll.
     let answer = json(StatusCode::ACCEPTED, &of_upload(UploadStatus::InProgress));
     Ok(with_status_url(call, answer, "upload", operation))
 }
 
 pub(super) async fn upload_status(call: &Call<'_>) -> Result<Outbound, ApiError> {
-    Ok(show(of_upload(call.hsm.upload_status(call.request).await?)))
+    Ok(show(of_upload(call.hsm()?.upload_status(call.request).await?)))
 }
 
 /// The answer to a status URL. It reveals a status and nothing else.
@@ -106,10 +106,10 @@ pub(super) async fn status_by_url(
             // Activation is on disk, and so is its event, before the client hears of it.
             match core.barrier().audit().flush().await {
                 Ok(()) => show(status),
-                Err(_) => ApiError::Core(Error::AuditUnavailable).answer(inbound.id).0,
+                Err(_) => ApiError::Core(Error::AuditUnavailable).answer(inbound.id, Product::ManagedHsm).0,
             }
         }
-        Err(error) => ApiError::Core(error).answer(inbound.id).0,
+        Err(error) => ApiError::Core(error).answer(inbound.id, Product::ManagedHsm).0,
     }
 }
 

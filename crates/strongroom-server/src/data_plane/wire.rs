@@ -13,10 +13,11 @@ use strongroom_core::keys::{
 };
 use strongroom_crypto::{KeySpecification, PublicKey};
 use strongroom_types::{
-    Algorithm, CurveName, KeyName, KeyOperation, KeyOperations, KeyType, ParseError, RsaSize, SymmetricSize, Timestamp,
+    Algorithm, CurveName, KeyName, KeyOperation, KeyOperations, KeyType, ParseError, Protection, RsaSize,
+    SymmetricSize, Timestamp,
 };
 
-use super::{ApiError, Call};
+use super::{ApiError, Call, Product};
 
 /// Parses a JSON body. What is missing or of the wrong type is named; the content is not repeated.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -84,12 +85,14 @@ pub(super) fn key_reference(call: &Call<'_>) -> Result<KeyReference, ApiError> {
 pub(super) fn create_key(call: &Call<'_>, parameters: api::KeyCreateParameters) -> Result<CreateKey, ApiError> {
     let api::KeyCreateParameters { kty, key_size, crv, public_exponent, key_ops, attributes, tags, release_policy } =
         parameters;
+    let kty = required("kty", kty)?;
     Ok(CreateKey {
-        specification: specification(kty, key_size, crv, public_exponent)?,
+        protection: Protection::from_wire(&kty),
+        specification: specification(&kty, key_size, crv, public_exponent)?,
         operations: key_ops.map(key_operations).transpose()?,
         release: release_terms(release_policy, attributes.as_ref())?,
         attributes: key_attributes(attributes)?,
-        tags: Tags::new(tags.unwrap_or_default(), call.hsm.limits())?,
+        tags: Tags::new(tags.unwrap_or_default(), call.keys.limits())?,
     })
 }
 
@@ -100,7 +103,7 @@ pub(super) fn update_key(call: &Call<'_>, parameters: api::KeyUpdateParameters) 
         operations: key_ops.map(key_operations).transpose()?,
         release: release_terms(release_policy, attributes.as_ref())?,
         attributes: key_attributes(attributes)?,
-        tags: tags.map(|tags| Tags::new(tags, call.hsm.limits())).transpose()?,
+        tags: tags.map(|tags| Tags::new(tags, call.keys.limits())).transpose()?,
     })
 }
 
@@ -122,12 +125,12 @@ pub(super) fn release_terms(
 
 /// Type and size of a new key.
 pub(crate) fn specification(
-    kty: Option<String>,
+    kty: &str,
     key_size: Option<u32>,
     crv: Option<String>,
     public_exponent: Option<u64>,
 ) -> Result<KeySpecification, ApiError> {
-    let key_type = KeyType::from_wire(&required("kty", kty)?).map_err(bad("kty"))?;
+    let key_type = KeyType::from_wire(kty).map_err(bad("kty"))?;
     // Clients send 0 for "not given".
     let (key_size, public_exponent) = (key_size.filter(|it| *it != 0), public_exponent.filter(|it| *it != 0));
     if let Some(exponent) = public_exponent.filter(|exponent| *exponent != u64::from(RSA_EXPONENT)) {
@@ -227,7 +230,8 @@ pub(super) fn page<T>(call: &Call<'_>, value: Vec<T>, next: Option<PageToken>, l
         let base = call.inbound.base_url();
         format!("{base}{path}?api-version={version}&$skiptoken={token}&maxresults={limit}")
     });
-    api::Page { next_link, value }
+    let last = (call.product == Product::Vault).then_some(api::NextLink::Null);
+    api::Page { next_link: next_link.map(api::NextLink::At).or(last), value }
 }
 
 fn recovery_id(call: &Call<'_>, key: &Key) -> String {
@@ -241,6 +245,7 @@ pub(super) fn attributes(call: &Call<'_>, key: &Key) -> api::KeyAttributes {
         enabled: key.enabled,
         exp: key.expires.map(Timestamp::seconds),
         exportable: key.release.is_exportable(),
+        hsm_platform: (call.product == Product::Vault).then_some(SOFTWARE_PLATFORM),
         key_size: (call.version >= ApiVersion::V2026_04_01).then(|| key.specification.bits()),
         nbf: key.not_before.map(Timestamp::seconds),
         recoverable_days: key.recoverable_days,
@@ -256,7 +261,7 @@ pub(super) fn json_web_key(call: &Call<'_>, key: &Key) -> api::JsonWebKey {
         e: None,
         key_ops: key.operations.iter().map(KeyOperation::as_str).collect(),
         kid: kid(call, &identifier),
-        kty: key.key_type().as_str(),
+        kty: key.kty(),
         n: None,
         x: None,
         y: None,
@@ -284,6 +289,8 @@ pub(super) fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, Strin
     (!tags.is_empty()).then(|| tags.clone())
 }
 
+/// `hsmPlatform` of keys that software protects: all of them here, whatever `kty` says.
+const SOFTWARE_PLATFORM: &str = "0";
 /// The only RSA exponent AWS-LC generates keys with.
 const RSA_EXPONENT: u32 = 65_537;
 
@@ -293,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_size_and_an_exponent_of_zero_are_not_given_and_another_exponent_is_refused() {
-        let wanted = |exponent| specification(Some("RSA-HSM".to_owned()), Some(0), None, Some(exponent));
+        let wanted = |exponent| specification("RSA-HSM", Some(0), None, Some(exponent));
         for exponent in [0, u64::from(RSA_EXPONENT)] {
             assert_eq!(wanted(exponent).ok(), Some(KeySpecification::Rsa(RsaSize::Bits2048)));
         }

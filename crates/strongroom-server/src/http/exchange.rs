@@ -63,6 +63,8 @@ pub enum Plane {
     Graph,
     /// `<hsm>.managedhsm.<domain>`; the label, lower case.
     ManagedHsm(String),
+    /// `<vault>.vault.<domain>`; the label, lower case.
+    Vault(String),
     /// The instance metadata service, on its own listener under whatever Host; it is never found by name.
     Metadata,
 }

@@ -17,6 +17,15 @@ pub struct Domain(String);
 #[error("a domain is labels of letters, digits and hyphens joined by dots, such as localhost or hsm.example.com")]
 pub struct NotADomain;
 
+/// `host[:port]` behind the names of managed HSMs and of vaults, in every URL that is made to last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suffixes {
+    /// Such as `managedhsm.localhost:8443`.
+    pub managed_hsm: String,
+    /// Such as `vault.localhost:8443`.
+    pub vault: String,
+}
+
 /// The names the server answers to.
 #[derive(Debug, Clone)]
 pub struct Hosts {
@@ -92,8 +101,12 @@ fn plane<'a>(name: &str, domain: &'a Domain) -> Option<(Plane, &'a Domain)> {
         MANAGEMENT => Plane::Management,
         GRAPH => Plane::Graph,
         _ => {
-            let label = labels.strip_suffix(MANAGED_HSM)?.strip_suffix('.')?;
-            is_label(label).then(|| Plane::ManagedHsm(label.to_owned()))?
+            let (label, product) = labels.split_once('.').filter(|(label, _)| is_label(label))?;
+            match product {
+                MANAGED_HSM => Plane::ManagedHsm(label.to_owned()),
+                VAULT => Plane::Vault(label.to_owned()),
+                _ => return None,
+            }
         }
     };
     Some((plane, domain))
@@ -154,6 +167,7 @@ mod tests {
         assert_eq!(found("management.localhost").plane, Plane::Management);
         assert_eq!(found("graph.localhost").plane, Plane::Graph);
         assert_eq!(found("contoso.managedhsm.localhost").plane, Plane::ManagedHsm("contoso".to_owned()));
+        assert_eq!(found("contoso.vault.localhost").plane, Plane::Vault("contoso".to_owned()));
     }
 
     #[test]
@@ -192,7 +206,9 @@ mod tests {
             "login.localhost:x",
             "login.localhost.",
             "login.localhost@evil.example",
-            "vault1.vault.localhost",
+            "vault.localhost",
+            "a.b.vault.localhost",
+            "vault1.vaults.localhost",
         ] {
             assert_eq!(hosts().find(name), None, "{name}");
         }

@@ -34,8 +34,8 @@ pub struct PublicPlanes {
     pub management: Arc<dyn Handle>,
     /// `graph.<domain>`.
     pub graph: Arc<dyn Handle>,
-    /// `<hsm>.managedhsm.<domain>`.
-    pub managed_hsm: Arc<dyn Handle>,
+    /// `<hsm>.managedhsm.<domain>` and `<vault>.vault.<domain>`.
+    pub keys: Arc<dyn Handle>,
 }
 
 impl std::fmt::Debug for Planes {
@@ -72,7 +72,7 @@ impl PublicPlanes {
             Plane::Management => &self.management,
             Plane::Graph => &self.graph,
             // The metadata service has a listener of its own and is never found by name.
-            Plane::ManagedHsm(_) | Plane::Metadata => &self.managed_hsm,
+            Plane::ManagedHsm(_) | Plane::Vault(_) | Plane::Metadata => &self.keys,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::authority::{Authority, Graph, Imds, ServedIdentities};
 use crate::config::Settings;
 use crate::data_plane::{DataPlane, ReleaseParts};
 use crate::http::exchange::{Inbound, Outbound};
-use crate::http::host::{Hosts, MANAGED_HSM};
+use crate::http::host::{Hosts, MANAGED_HSM, Suffixes, VAULT};
 use crate::http::planes::{Handle, Planes, PublicPlanes};
 use crate::serve::deployment::Opened;
 use crate::serve::error::StartError;
@@ -47,16 +47,25 @@ impl Parts<'_> {
         let (outside, strangers) = (Arc::new(outside), &opened.strangers);
         let authenticator =
             Arc::new(Authenticator::new(Arc::clone(&directory), Arc::clone(&names), Arc::clone(&outside)));
-        let suffix = host_and_port(names.canonical(), MANAGED_HSM);
-        let arm = Arc::new(Arm::new(pools, Arc::clone(&authenticator), suffix.clone()));
+        let suffixes = Suffixes {
+            managed_hsm: host_and_port(names.canonical(), MANAGED_HSM),
+            vault: host_and_port(names.canonical(), VAULT),
+        };
+        let arm = Arc::new(Arm::new(pools, Arc::clone(&authenticator), suffixes.clone()));
         let core = Arc::clone(&opened.core);
         let unlisted = if settings.is_local() { Unlisted::OnLoopback } else { Unlisted::Refused };
         let release = ReleaseParts {
             authorities: Authorities::new(&settings.attestations, unlisted, &roots)?,
             statements: Statements::new(Arc::clone(&core), settings.domains()),
         };
-        let data_plane =
-            DataPlane::new(core, Arc::clone(&authenticator), foundation.tenant, suffix, Arc::clone(strangers), release);
+        let data_plane = DataPlane::new(
+            core,
+            Arc::clone(&authenticator),
+            foundation.tenant,
+            suffixes,
+            Arc::clone(strangers),
+            release,
+        );
         let login = Authority::new(Arc::clone(&directory), Arc::clone(&names), outside, Arc::clone(strangers));
         let graph = Graph::new(Arc::clone(&directory), authenticator, Arc::clone(strangers));
         let served = if settings.is_local() {
@@ -69,7 +78,7 @@ impl Parts<'_> {
             authority: Arc::new(LoginPlane(login)),
             management: Arc::new(ManagementPlane(Arc::clone(&arm))),
             graph: Arc::new(GraphPlane(graph)),
-            managed_hsm: Arc::new(data_plane),
+            keys: Arc::new(data_plane),
         };
         let metadata = Arc::new(MetadataPlane(Imds::new(directory, names, identity_header, served)));
         Ok(Wired { public: Planes::Public(Box::new(public)), metadata: Planes::Metadata(metadata), arm })

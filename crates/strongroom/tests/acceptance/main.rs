@@ -29,6 +29,8 @@ mod az_sealed;
 #[cfg(test)]
 mod az_settings;
 #[cfg(test)]
+mod az_vaults;
+#[cfg(test)]
 mod ceremony;
 #[cfg(test)]
 mod clients;

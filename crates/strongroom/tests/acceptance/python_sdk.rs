@@ -3,11 +3,54 @@
 use std::path::Path;
 use std::process::Command;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::hsm::Hsm;
 use crate::{az, environment};
+
+/// What a script of the SDK prints, run with nothing but `client.env` sourced.
+fn run(deployment: &Deployment, script: &str, url: &str) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/acceptance/python").join(script);
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let mut python = Command::new("bash");
+    python.env_clear().env("PATH", environment::path()).env("HOME", home.path());
+    python.args(["-c", ". \"$1\" && shift && exec \"$@\"", "bash"]).arg(deployment.client_env());
+    let output = python.arg(environment::sdk_python()).arg(script).arg(url).output().expect("bash is installed");
+    assert!(output.status.success(), "{}", az::said(&output));
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+}
+
+#[test]
+fn a_bare_default_credential_uses_the_keys_of_a_vault() {
+    let mut deployment = Deployment::start();
+    let rest = deployment.rest();
+    let mut vault = rest.vault_to_create();
+    let everything = json!([{
+        "tenantId": rest.variable("STRONGROOM_TENANT_ID"),
+        "objectId": rest.variable("STRONGROOM_PRINCIPAL_ID"),
+        "permissions": {"keys": ["all"]},
+    }]);
+    vault["properties"]["accessPolicies"] = everything;
+    vault["properties"]["enableRbacAuthorization"] = json!(false);
+    rest.arm(&Method::PUT, &rest.vault_path("python-vault"), Some(&vault)).expect(200);
+    let url = rest.vault_url("python-vault");
+    let expected = json!({
+        "kid_host": url.trim_start_matches("https://"),
+        "types": ["EC", "RSA"],
+        "hsm_platform": "0",
+        "rsa_signs": true,
+        "ec_signs": true,
+        "rsa_wraps": true,
+        "names": ["python-ec", "python-rsa"],
+        "hsm_types": "refused",
+        "deleted": true,
+        "recovered": true,
+    });
+    assert_eq!(run(&deployment, "vault_keys.py", &url), expected);
+    deployment.stop();
+}
 
 #[test]
 fn a_bare_default_credential_creates_signs_verifies_wraps_and_unwraps() {
@@ -15,16 +58,7 @@ fn a_bare_default_credential_creates_signs_verifies_wraps_and_unwraps() {
     let rest = deployment.rest();
     Hsm::activated(&rest, "python-hsm");
     let url = rest.hsm_url("python-hsm");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/acceptance/python/keys.py");
-
-    let home = tempfile::tempdir().expect("a temporary folder");
-    let mut python = Command::new("bash");
-    python.env_clear().env("PATH", environment::path()).env("HOME", home.path());
-    python.args(["-c", ". \"$1\" && shift && exec \"$@\"", "bash"]).arg(deployment.client_env());
-    let output = python.arg(environment::sdk_python()).arg(script).arg(&url).output().expect("bash is installed");
-    assert!(output.status.success(), "{}", az::said(&output));
-
-    let result: Value = serde_json::from_slice(&output.stdout).expect("the script prints JSON");
+    let result = run(&deployment, "keys.py", &url);
     let expected = json!({
         "kid_host": url.trim_start_matches("https://"),
         "rsa_signs": true,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use strongroom_types::{InstanceId, PrincipalId};
+use strongroom_types::{InstanceId, PrincipalId, TenantId};
+use uuid::Uuid;
 
 use crate::managed_hsm::{ManagedHsm, Provisioning, PublicNetworkAccess, ResourceIdentity};
 use crate::pools::hsms::specification::{IDENTITIES_MAX, INITIAL_ADMINISTRATORS_MAX, network_acls};
@@ -48,15 +49,8 @@ impl Pools {
         id: &HsmId,
         specification: HsmSpecification,
     ) -> Result<ManagedHsm> {
-        let parent = self.read_subscription(id.subscription).await?;
-        let own_tenant = parent.ok_or(Error::SubscriptionNotFound(id.subscription))?.value.tenant;
-        let tenant = specification.tenant.unwrap_or(own_tenant);
+        let tenant = self.tenant_for(id.subscription, specification.tenant).await?;
         let location = specification.location.ok_or(Error::LocationRequired)?;
-        if tenant != own_tenant && !self.outside_tenants.contains(&tenant) {
-            let problem =
-                format!("only the tenant of the subscription, {own_tenant}, or one of a configured issuer can be used");
-            return Err(Error::bad_property("properties.tenantId", problem));
-        }
         if specification.soft_delete == Some(false) {
             return Err(Error::bad_property("properties.enableSoftDelete", "soft delete cannot be switched off"));
         }
@@ -87,6 +81,19 @@ impl Pools {
             updated: request.received,
             deletion: None,
         })
+    }
+
+    /// The tenant of a new HSM or vault: the subscription's own, or one of a configured issuer.
+    pub(in crate::pools) async fn tenant_for(&self, subscription: Uuid, asked: Option<TenantId>) -> Result<TenantId> {
+        let parent = self.read_subscription(subscription).await?;
+        let own_tenant = parent.ok_or(Error::SubscriptionNotFound(subscription))?.value.tenant;
+        let tenant = asked.unwrap_or(own_tenant);
+        if tenant != own_tenant && !self.outside_tenants.contains(&tenant) {
+            let problem =
+                format!("only the tenant of the subscription, {own_tenant}, or one of a configured issuer can be used");
+            return Err(Error::bad_property("properties.tenantId", problem));
+        }
+        Ok(tenant)
     }
 
     /// Checks the identities that an HSM is to have: each must exist, and the caller must be allowed to give it away.

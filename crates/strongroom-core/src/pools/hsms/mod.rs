@@ -4,7 +4,7 @@ mod change;
 mod create;
 mod delete;
 mod keys;
-mod specification;
+pub(super) mod specification;
 
 use serde::{Deserialize, Serialize};
 use strongroom_types::HsmName;

@@ -88,6 +88,16 @@ pub fn sku(family: &str, name: &str) -> Result<Sku> {
 /// # Errors
 /// [`Error::BadProperty`].
 pub fn network_acls(bypass: Option<&str>, default_action: Option<&str>, ip_rules: &[String]) -> Result<NetworkAcls> {
+    checked_acls(bypass, default_action, ip_rules, IP_RULES_MAX)
+}
+
+/// As [`network_acls`], with another limit on the number of rules.
+pub(in crate::pools) fn checked_acls(
+    bypass: Option<&str>,
+    default_action: Option<&str>,
+    ip_rules: &[String],
+    ip_rules_max: usize,
+) -> Result<NetworkAcls> {
     let choose = |property, text: Option<&str>, [first, second]: [&str; 2]| match text {
         None => Ok(first.to_owned()),
         Some(text) => [first, second]
@@ -96,8 +106,9 @@ pub fn network_acls(bypass: Option<&str>, default_action: Option<&str>, ip_rules
             .map(str::to_owned)
             .ok_or_else(|| Error::bad_property(property, format!("{first} or {second} is expected"))),
     };
-    if ip_rules.len() > IP_RULES_MAX {
-        return Err(Error::bad_property("properties.networkAcls.ipRules", "at most 10 rules are allowed"));
+    if ip_rules.len() > ip_rules_max {
+        let problem = format!("at most {ip_rules_max} rules are allowed");
+        return Err(Error::bad_property("properties.networkAcls.ipRules", problem));
     }
     Ok(NetworkAcls {
         bypass: choose("properties.networkAcls.bypass", bypass, ["AzureServices", "None"])?,

@@ -65,10 +65,22 @@ actions! {
     HsmOperationRead => "Microsoft.KeyVault/locations/managedHsmOperationResults/read",
     /// Ask whether a name for a managed HSM is free.
     HsmNameCheck => "Microsoft.KeyVault/checkMhsmNameAvailability/read",
-    /// Show vaults.
+    /// Show a vault.
     VaultRead => "Microsoft.KeyVault/vaults/read",
+    /// Make, change or recover a vault.
+    VaultWrite => "Microsoft.KeyVault/vaults/write",
+    /// Soft-delete a vault.
+    VaultDelete => "Microsoft.KeyVault/vaults/delete",
+    /// Change the access policies of a vault.
+    VaultPoliciesWrite => "Microsoft.KeyVault/vaults/accessPolicies/write",
+    /// Ask whether a name for a vault is free.
+    VaultNameCheck => "Microsoft.KeyVault/checkNameAvailability/read",
     /// List deleted vaults.
     DeletedVaultsRead => "Microsoft.KeyVault/deletedVaults/read",
+    /// Show a deleted vault.
+    DeletedVaultRead => "Microsoft.KeyVault/locations/deletedVaults/read",
+    /// Remove a deleted vault for good.
+    DeletedVaultPurge => "Microsoft.KeyVault/locations/deletedVaults/purge/action",
     /// Show a user-assigned identity.
     IdentityRead => "Microsoft.ManagedIdentity/userAssignedIdentities/read",
     /// Make or change a user-assigned identity.

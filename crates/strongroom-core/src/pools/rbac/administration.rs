@@ -4,6 +4,7 @@ use strongroom_types::PrincipalId;
 use uuid::Uuid;
 
 use crate::barrier::Stored;
+use crate::pools::groups::REMOVALS_MAX;
 use crate::pools::rbac::assignment::{CUSTOM_ROLES_MAX, DESCRIPTION_MAX, ROLE_ASSIGNMENTS_MAX};
 use crate::pools::rbac::definition::CustomRole;
 use crate::pools::rbac::{
@@ -54,6 +55,12 @@ impl Pools {
         }
         if assignments.len() >= ROLE_ASSIGNMENTS_MAX {
             return Err(Error::LimitReached { what: "role assignments", limit: ROLE_ASSIGNMENTS_MAX });
+        }
+        if let Some(key) = scope.vault_key()
+            && permit.guarded().assignments_below(&key).len() >= REMOVALS_MAX
+        {
+            // They go with the key, in one commit.
+            return Err(Error::LimitReached { what: "role assignments on a key of a vault", limit: REMOVALS_MAX });
         }
         let barrier = self.barrier();
         let mut transaction = barrier

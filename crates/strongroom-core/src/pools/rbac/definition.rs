@@ -111,6 +111,12 @@ impl RoleDefinition {
         self.permissions.iter().any(|permission| any(&permission.actions) && !any(&permission.not_actions))
     }
 
+    /// Whether the role alone allows a data action.
+    pub(crate) fn allows_data(&self, action: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+        self.permissions.iter().any(|permission| any(&permission.data_actions) && !any(&permission.not_data_actions))
+    }
+
     /// Whether the role can be assigned there.
     pub fn is_assignable_at(&self, scope: &ResourceScope) -> bool {
         self.kind == RoleKind::BuiltIn || self.assignable_scopes.iter().any(|assignable| assignable.covers(scope))

@@ -7,11 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::barrier::{Barrier, Record, Stored, Transaction};
 use crate::pools::rbac::assignment::RoleAssignment;
 use crate::pools::rbac::definition::CustomRole;
 use crate::pools::rbac::rights::Rights;
-use crate::pools::{ResourceScope, Result, layout};
+use crate::pools::{ResourceScope, layout};
 
 /// Version and digest of all Azure role assignments and custom roles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,15 +29,15 @@ impl Record for ManagementGuard {
 
 /// The rights as of a guard that was read, compiled once for each version.
 #[derive(Debug, Default)]
-pub(in crate::pools) struct CompiledRights {
+pub(crate) struct CompiledRights {
     cache: ArcSwapOption<Rights>,
 }
 
 /// A guard and the rights that belong to it.
 #[derive(Debug, Clone)]
-pub(in crate::pools) struct Guarded {
-    pub(in crate::pools) guard: Stored<ManagementGuard>,
-    pub(in crate::pools) rights: Arc<Rights>,
+pub(crate) struct Guarded {
+    guard: Stored<ManagementGuard>,
+    pub(crate) rights: Arc<Rights>,
 }
 
 impl CompiledRights {
@@ -44,7 +45,7 @@ impl CompiledRights {
     ///
     /// # Errors
     /// [`crate::Error::Tampered`] if guard and rights do not fit each other: a record was removed, added or put back.
-    pub(in crate::pools) async fn current(&self, barrier: &Barrier) -> Result<Guarded> {
+    pub(crate) async fn current(&self, barrier: &Barrier) -> Result<Guarded> {
         for _ in 0..LOADS_MAX {
             let guard = read(barrier).await?.ok_or(crate::Error::Internal("the deployment has no subscription"))?;
             if let Some(rights) = self.cache.load_full().filter(|known| known.version() == guard.value.rights_version) {
@@ -63,13 +64,13 @@ impl CompiledRights {
             }
         }
         let problem = "the role assignments are not the ones it was written for";
-        Err(crate::Error::Tampered { key: layout::GUARD.to_owned(), problem }.into())
+        Err(crate::Error::Tampered { key: layout::GUARD.to_owned(), problem })
     }
 }
 
 impl Guarded {
     /// Makes the commit depend on the rights being as they were.
-    pub(in crate::pools) fn bind(&self, transaction: &mut Transaction<'_>) {
+    pub(crate) fn bind(&self, transaction: &mut Transaction<'_>) {
         transaction.expect(&self.guard);
     }
 
@@ -83,14 +84,27 @@ impl Guarded {
     ) -> Result<()> {
         let version = self.guard.value.rights_version.checked_add(1).ok_or(crate::Error::Internal("rights version"))?;
         let guard = guard_of(&Rights::new(version, assignments, custom))?;
-        transaction.replace(barrier.deployment(), &self.guard, &guard)?;
-        Ok(())
+        transaction.replace(barrier.deployment(), &self.guard, &guard)
     }
 
     /// The assignments at a scope and below.
-    pub(in crate::pools) fn assignments_below(&self, scope: &ResourceScope) -> Vec<RoleAssignment> {
+    pub(crate) fn assignments_below(&self, scope: &ResourceScope) -> Vec<RoleAssignment> {
         let below = |assignment: &&RoleAssignment| scope.covers(&assignment.scope);
         self.rights.assignments().iter().filter(below).cloned().collect()
+    }
+
+    /// Binds a commit that also removes these assignments, if there are any.
+    pub(crate) fn bind_or_remove(
+        &self,
+        barrier: &Barrier,
+        transaction: &mut Transaction<'_>,
+        removed: &[RoleAssignment],
+    ) -> Result<()> {
+        if removed.is_empty() {
+            self.bind(transaction);
+            return Ok(());
+        }
+        self.stage_removal(barrier, transaction, removed)
     }
 
     /// Adds the removal of assignments to a commit, and the new guard. The guard is a precondition and holds their
@@ -117,7 +131,7 @@ pub(in crate::pools) fn guard_of(rights: &Rights) -> Result<ManagementGuard> {
 
 /// The guard, or `None` before the deployment was founded.
 pub(in crate::pools) async fn read(barrier: &Barrier) -> Result<Option<Stored<ManagementGuard>>> {
-    Ok(barrier.read(barrier.deployment(), layout::GUARD).await?)
+    barrier.read(barrier.deployment(), layout::GUARD).await
 }
 
 fn encoded_digest(rights: &Rights) -> Result<String> {

@@ -17,6 +17,7 @@ pub use administration::AssignmentSpecification;
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use builtin::{BUILT_IN_ROLES, BuiltInRole, OWNER, READER};
 pub use definition::{Changes, CustomRoleSpecification, Permission, RoleDefinition, RoleKind};
-pub(super) use guard::{CompiledRights, guard_of};
+pub(super) use guard::guard_of;
+pub(crate) use guard::{CompiledRights, Guarded};
 pub use permit::{Permit, Reach};
 pub use rights::Rights;

@@ -98,11 +98,7 @@ impl Permit {
         transaction: &mut Transaction<'_>,
         removed: &[RoleAssignment],
     ) -> Result<()> {
-        if removed.is_empty() {
-            self.bind(transaction);
-            return Ok(());
-        }
-        self.guarded.stage_removal(barrier, transaction, removed)
+        Ok(self.guarded.bind_or_remove(barrier, transaction, removed)?)
     }
 
     pub(in crate::pools) fn guarded(&self) -> &Guarded {
@@ -122,7 +118,7 @@ impl Pools {
         scope: &ResourceScope,
         reach: Reach,
     ) -> Result<Permit> {
-        let guarded = self.rights.current(self.barrier()).await?;
+        let guarded = self.core.azure_rights().current(self.barrier()).await?;
         let allowed = match reach {
             Reach::Scope => guarded.rights.allows(&request.caller, action, scope),
             Reach::ScopeOrBelow => guarded.rights.reaches(&request.caller, action, scope),

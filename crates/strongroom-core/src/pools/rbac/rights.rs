@@ -6,10 +6,11 @@ use strongroom_crypto::digest::sha256;
 use strongroom_types::PrincipalId;
 use uuid::Uuid;
 
+use crate::Result;
 use crate::pools::rbac::assignment::RoleAssignment;
 use crate::pools::rbac::builtin::BUILT_IN_ROLES;
 use crate::pools::rbac::definition::{CustomRole, RoleDefinition};
-use crate::pools::{Action, ResourceScope, Result};
+use crate::pools::{Action, ResourceScope};
 use crate::request::Caller;
 
 /// All assignments and roles, as of one version of the management guard.

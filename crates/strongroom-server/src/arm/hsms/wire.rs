@@ -9,11 +9,11 @@ use strongroom_core::guard::HsmState;
 use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess};
 use strongroom_core::pools::{
     CreateMode, Error, HsmId, HsmSpecification, HsmView, IdentityChange, Location, NameAvailability, Result,
-    RetentionDays, network_acls, sku,
+    network_acls, sku,
 };
 
 use crate::arm::error::ArmError;
-use crate::arm::wire::{TagsBody, location, tags};
+use crate::arm::wire::{NumberOrText, TagsBody, create_mode, guid, location, tags};
 
 /// The body of PUT and PATCH.
 #[derive(Debug, Default, Deserialize)]
@@ -53,14 +53,6 @@ struct Properties {
     network_acls: Option<AclsBody>,
     public_network_access: Option<String>,
     regions: Option<Vec<RegionBody>>,
-}
-
-/// A number that some clients send as text (az-cli.md §4).
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum NumberOrText {
-    Number(u64),
-    Text(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,17 +129,6 @@ impl IdentityBody {
     }
 }
 
-impl NumberOrText {
-    fn into_days(self) -> Result<RetentionDays> {
-        let days = match self {
-            Self::Number(days) => days,
-            // What is no number is no number of days either.
-            Self::Text(text) => text.trim().parse().unwrap_or(0),
-        };
-        RetentionDays::new(days)
-    }
-}
-
 impl AclsBody {
     fn into_acls(self) -> Result<NetworkAcls> {
         let Self { bypass, default_action, ip_rules, virtual_network_rules, service_tags } = self;
@@ -162,19 +143,6 @@ impl AclsBody {
         let rules: Vec<_> = ip_rules.unwrap_or_default().into_iter().map(|rule| rule.value).collect();
         network_acls(bypass.as_deref(), default_action.as_deref(), &rules)
     }
-}
-
-fn create_mode(text: Option<&str>) -> Result<CreateMode> {
-    match text {
-        None => Ok(CreateMode::Default),
-        Some(text) if text.eq_ignore_ascii_case("default") => Ok(CreateMode::Default),
-        Some(text) if text.eq_ignore_ascii_case("recover") => Ok(CreateMode::Recover),
-        Some(_) => Err(Error::bad_property("properties.createMode", "default or recover is expected")),
-    }
-}
-
-fn guid<T: std::str::FromStr>(property: &'static str, text: &str) -> Result<T> {
-    text.parse().map_err(|_| Error::bad_property(property, "a GUID is expected"))
 }
 
 fn administrators<T: std::str::FromStr>(ids: &[String]) -> Result<Vec<T>> {

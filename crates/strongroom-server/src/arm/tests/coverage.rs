@@ -19,6 +19,8 @@ fn target(world: &World, row: &Operation) -> String {
         .replace("{subscription}", &world.subscription.to_string())
         .replace("{group}", "strongroom")
         .replace("{hsm}", "covered")
+        .replace("{vault}", "covered")
+        .replace("{change}", "add")
         .replace("{identity}", "covered")
         .replace("{key}", "covered")
         .replace("{version}", "0123456789abcdef0123456789abcdef")
@@ -34,6 +36,10 @@ fn body(world: &World, id: OperationId) -> Value {
         OperationId::PutHsmKey => json!({"properties": {"kty": "EC-HSM"}}),
         OperationId::PatchHsm => json!({"tags": {"a": "b"}}),
         OperationId::CheckHsmName => json!({"name": "covered"}),
+        OperationId::PutVault => world.vault_body(),
+        OperationId::PatchVault => json!({"tags": {"a": "b"}}),
+        OperationId::PutVaultPolicies => json!({"properties": {"accessPolicies": []}}),
+        OperationId::CheckVaultName => json!({"name": "covered", "type": "Microsoft.KeyVault/vaults"}),
         OperationId::PutRoleDefinition => json!({"properties": {
             "roleName": "Covered", "permissions": [{"actions": ["*/read"]}], "assignableScopes": [world.root()],
         }}),

@@ -6,4 +6,5 @@ mod keys;
 mod plane;
 mod resources;
 mod roles;
+mod vaults;
 mod world;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::arm::Arm;
 use crate::authentication::{Authenticator, OutsideIssuers, PublicAddress, PublicNames};
 use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane};
+use crate::http::host::Suffixes;
 
 pub(super) struct World {
     pub(super) test: TestCore,
@@ -54,7 +55,9 @@ impl World {
         let names = Arc::new(PublicNames::new(address, Vec::new()));
         let outside = OutsideIssuers::new(Vec::new(), foundation.tenant, &rustls::RootCertStore::empty()).unwrap();
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory), names, Arc::new(outside)));
-        let arm = Arm::new(pools, authenticator, "managedhsm.localhost:8443".to_owned());
+        let suffixes =
+            Suffixes { managed_hsm: "managedhsm.localhost:8443".to_owned(), vault: "vault.localhost:8443".to_owned() };
+        let arm = Arm::new(pools, authenticator, suffixes);
         let stranger_id = directory.create_service_principal(&own(), "stranger").await.unwrap().object_id;
         let owner = token(&directory, foundation.administrator.object_id).await;
         let stranger = token(&directory, stranger_id).await;
@@ -130,6 +133,24 @@ impl World {
                 "softDeleteRetentionInDays": "7",
                 "initialAdminObjectIds": [self.foundation.administrator.object_id],
                 "networkAcls": {"bypass": "AzureServices", "defaultAction": "Allow", "ipRules": []},
+            },
+        })
+    }
+
+    pub(super) fn vault(&self, name: &str) -> String {
+        format!("{}/providers/Microsoft.KeyVault/vaults/{name}", self.group())
+    }
+
+    /// What `az keyvault create --name` sends.
+    pub(super) fn vault_body(&self) -> Value {
+        json!({
+            "location": "local",
+            "properties": {
+                "tenantId": self.foundation.tenant,
+                "sku": {"family": "A", "name": "standard"},
+                "accessPolicies": [],
+                "softDeleteRetentionInDays": 7,
+                "networkAcls": {"bypass": "AzureServices", "defaultAction": "Allow"},
             },
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use strongroom_core::attestation::AttestationProblem;
 use strongroom_core::error::DeploymentError;
 use strongroom_security_domain::SecurityDomainError;
-use strongroom_types::{DataAction, KeyOperation, PrincipalId, Scope};
+use strongroom_types::{DataAction, KeyOperation, Scope};
 
 use super::*;
 
@@ -31,6 +31,16 @@ fn domain() -> strongroom_types::DomainId {
 
 one_of_each!(core_errors: Error {
     Error::Forbidden { .. } => Error::Forbidden { action: DataAction::KeysSign, scope: Scope::Root };
+    Error::ForbiddenByRbac { .. } => Error::ForbiddenByRbac {
+        principal: PrincipalId::from_uuid(Uuid::nil()),
+        action: KeyPermission::Sign.data_action(),
+        resource: String::new(),
+    };
+    Error::ForbiddenByPolicy { .. } => Error::ForbiddenByPolicy {
+        principal: PrincipalId::from_uuid(Uuid::nil()),
+        permission: KeyPermission::Sign,
+        vault: String::new(),
+    };
     Error::ForeignTenant => Error::ForeignTenant;
     Error::NotActivated => Error::NotActivated;
     Error::ManagementNotAllowed => Error::ManagementNotAllowed;
@@ -127,7 +137,7 @@ fn the_page_of_errors_lists_every_code_and_no_other() {
 fn what_the_server_is_to_blame_for_is_not_explained_to_the_client() {
     for error in core_errors() {
         let told = error.to_string();
-        let (answer, event) = ApiError::Core(error).answer(Uuid::nil());
+        let (answer, event) = ApiError::Core(error).answer(Uuid::nil(), Product::ManagedHsm);
         if answer.status().is_server_error() {
             assert!(!event.message.contains(&told), "{}", event.message);
         }

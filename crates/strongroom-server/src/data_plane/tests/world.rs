@@ -27,7 +27,7 @@ use crate::data_plane::{DataPlane, ReleaseParts};
 use crate::http::edge::Edge;
 use crate::http::exchange::{Inbound, Outbound, Peer, empty};
 use crate::http::health::{Facts, Health};
-use crate::http::host::{Domain, Hosts};
+use crate::http::host::{Domain, Hosts, Suffixes};
 use crate::http::planes::{Handle, Planes, PublicPlanes};
 use crate::statements::Statements;
 use crate::tasks::TaskOwner;
@@ -70,13 +70,14 @@ impl World {
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory), names, outside));
         let folder = tempfile::tempdir().unwrap();
         let strangers = Arc::new(Strangers::open(folder.path()).unwrap());
-        let suffix = "managedhsm.localhost:8443".to_owned();
+        let suffixes =
+            Suffixes { managed_hsm: "managedhsm.localhost:8443".to_owned(), vault: "vault.localhost:8443".to_owned() };
         let authorities = Authorities::new(&[], Unlisted::Refused, &rustls::RootCertStore::empty()).unwrap();
         let statements = Statements::new(Arc::clone(&core), vec![Domain::localhost()]);
         // Made once, so that it is no event of a request.
         statements.signer(START).await.unwrap();
         let release = ReleaseParts { authorities, statements };
-        let plane = DataPlane::new(Arc::clone(&core), authenticator, tenant, suffix, strangers, release);
+        let plane = DataPlane::new(Arc::clone(&core), authenticator, tenant, suffixes, strangers, release);
         let (edge, tasks) = edge(Arc::new(plane), Arc::<strongroom_testkit::FakeClock>::clone(&test.clock));
         let world = Self { test, tenant, administrator, edge, directory, _tasks: tasks, _folder: folder };
         for name in [HSM, OTHER] {
@@ -194,7 +195,7 @@ fn edge(plane: Arc<dyn Handle>, clock: Arc<dyn Clock>) -> (Edge, TaskOwner) {
         authority: Arc::new(Elsewhere),
         management: Arc::new(Elsewhere),
         graph: Arc::new(Elsewhere),
-        managed_hsm: plane,
+        keys: plane,
     };
     let owner = TaskOwner::new();
     let health = Arc::new(Health::new(facts));

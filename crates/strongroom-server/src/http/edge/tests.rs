@@ -75,7 +75,7 @@ fn fixture() -> Fixture {
         authority: Arc::new(Nowhere),
         management: Arc::new(Nowhere),
         graph: Arc::new(Nowhere),
-        managed_hsm: Arc::clone(&plane) as Arc<dyn Handle>,
+        keys: Arc::clone(&plane) as Arc<dyn Handle>,
     }));
     let edge = Edge::new(planes, Arc::clone(&health), Arc::new(FixedClock), Arc::new(SystemEntropy), owner.tasks());
     Fixture { edge, plane, health, owner }
