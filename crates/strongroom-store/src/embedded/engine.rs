@@ -98,6 +98,11 @@ impl Engine {
         }
     }
 
+    /// Whether it was closed, which it stays.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(*self.state(), State::Closed)
+    }
+
     /// Whether what was written may have been lost on the way to the disk although it can be read.
     pub(super) fn sync_failed(&self) -> bool {
         self.health.sync_failed()

@@ -40,6 +40,8 @@ impl Watch for EmbeddedWatch {
             }
             let step = match self.engine.read(|snapshot| snapshot.step(&self.prefix, self.behind)) {
                 Ok(step) => step,
+                // Closed between the look above and the read.
+                Err(_) if self.engine.is_closed() => break,
                 Err(error) => {
                     self.over = true;
                     return Some(Err(error));

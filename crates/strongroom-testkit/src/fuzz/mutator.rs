@@ -158,6 +158,7 @@ mod tests {
         let mut made = inputs(1);
         made.sort();
         made.dedup();
-        assert!(made.len() > 700, "{}", made.len());
+        // An empty input and short ones come back now and then; most are new.
+        assert!(made.len() > 500, "{}", made.len());
     }
 }

@@ -88,9 +88,13 @@ fn ten_thousand_tags_and_a_name_of_128_characters_are_refused() {
     let refused = create(&"n".repeat(128));
     assert_eq!(refused.status, 400, "{refused:?}");
     create(&"n".repeat(127)).expect(200);
-    for name in ["under_score", "dot.dot", "a%2fb", "a%00b", "%F0%9F%94%91"] {
+    for name in ["under_score", "dot.dot", "%F0%9F%94%91"] {
         let refused = create(name);
         assert_eq!(refused.status, 400, "{name}: {refused:?}");
+    }
+    for no_path in ["a%2fb", "a%00b"] {
+        let refused = create(no_path);
+        assert!(matches!(refused.status, 400 | 404), "{no_path}: {refused:?}");
     }
     assert_eq!(hsm.list("/keys").len(), 1);
     deployment.stop();
