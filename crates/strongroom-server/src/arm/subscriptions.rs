@@ -139,29 +139,44 @@ fn rendered(call: &Call<'_>, provider: &Provider) -> Result<Value, ArmError> {
     }))
 }
 
-/// `GET /subscriptions/{id}/resources`, of one type if the filter says so.
+/// `GET /subscriptions/{id}/resources`, of one type or name if the filter says so.
 pub(super) async fn resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
-    let wanted = wanted_type(call)?;
-    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(name));
+    let wanted = Wanted::parse(call)?;
     let Resources { hsms, vaults, identities } = call.arm.pools.resources(permit, call.place.subscription()?).await?;
-    let mut resources = Vec::new();
-    if is_wanted(strongroom_core::pools::HsmId::RESOURCE_TYPE) {
-        resources.extend(hsms.iter().map(wire::hsm_resource));
-    }
-    if is_wanted(strongroom_core::pools::VaultId::RESOURCE_TYPE) {
-        resources.extend(vaults.iter().map(wire::vault_resource));
-    }
-    if is_wanted(strongroom_core::pools::UserAssignedIdentity::RESOURCE_TYPE) {
-        resources.extend(identities.iter().map(wire::identity_resource));
-    }
-    Ok(list_of(resources))
+    let hsms = hsms.iter().map(wire::hsm_resource);
+    let all = hsms.chain(vaults.iter().map(wire::vault_resource)).chain(identities.iter().map(wire::identity_resource));
+    Ok(list_of(all.filter(|resource| wanted.shows(resource)).collect()))
 }
 
-fn wanted_type(call: &Call<'_>) -> Result<Option<String>, ArmError> {
-    let conditions = filter::parse(call.inbound.query_parameter("$filter").as_deref())?;
-    match conditions.as_slice() {
-        [] => Ok(None),
-        [Condition::Equals(name, value)] if name == "resourcetype" => Ok(Some(value.clone())),
-        _ => Err(ArmError::FilterNotValid),
+/// Which resources a list shows; what is not said does not matter.
+#[derive(Default)]
+struct Wanted {
+    resource_type: Option<String>,
+    name: Option<String>,
+}
+
+impl Wanted {
+    fn parse(call: &Call<'_>) -> Result<Self, ArmError> {
+        let mut wanted = Self::default();
+        for condition in filter::parse(call.inbound.query_parameter("$filter").as_deref())? {
+            let (member, value) = match condition {
+                Condition::Equals(name, value) if name == "resourcetype" => (&mut wanted.resource_type, value),
+                Condition::Equals(name, value) if name == "name" => (&mut wanted.name, value),
+                _ => return Err(ArmError::FilterNotValid),
+            };
+            if member.replace(value).is_some() {
+                return Err(ArmError::FilterNotValid);
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn shows(&self, resource: &Value) -> bool {
+        let is = |member: &str, wanted: &Option<String>| match (wanted, resource.get(member).and_then(Value::as_str)) {
+            (None, _) => true,
+            (Some(wanted), Some(found)) => wanted.eq_ignore_ascii_case(found),
+            (Some(_), None) => false,
+        };
+        is("type", &self.resource_type) && is("name", &self.name)
     }
 }

@@ -108,5 +108,10 @@ async fn resources_are_listed_by_type() {
     assert_eq!(list(vaults).await.names(), ["vault1"]);
     assert_eq!(list("resourceType+eq+'microsoft.keyvault/managedhsms'").await.names(), ["listed"]);
     assert_eq!(list("").await.names(), ["listed", "vault1", "machine"]);
-    assert_eq!(list("name eq 'x'").await.code(), "InvalidFilterInQueryString");
+    assert_eq!(list("name%20eq%20'LISTED'").await.names(), ["listed"]);
+    assert_eq!(list(&format!("{vaults}%20and%20name%20eq%20'vault1'")).await.names(), ["vault1"]);
+    assert_eq!(list(&format!("{vaults}%20and%20name%20eq%20'listed'")).await.body, json!({"value": []}));
+    for filter in ["location eq 'x'", "name eq 'x' and name eq 'y'"] {
+        assert_eq!(list(filter).await.code(), "InvalidFilterInQueryString", "{filter}");
+    }
 }
