@@ -16,6 +16,8 @@ fn run(deployment: &Deployment, script: &str, url: &str) -> Value {
     let home = tempfile::tempdir().expect("a temporary folder");
     let mut python = Command::new("bash");
     python.env_clear().env("PATH", environment::path()).env("HOME", home.path());
+    // One script takes functions from another: nothing is to be left beside them.
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
     python.args(["-c", ". \"$1\" && shift && exec \"$@\"", "bash"]).arg(deployment.client_env());
     let output = python.arg(environment::sdk_python()).arg(script).arg(url).output().expect("bash is installed");
     assert!(output.status.success(), "{}", az::said(&output));
