@@ -147,12 +147,7 @@ fn tokens_and_rights_of_one_container_are_none_in_another() {
     assert_eq!(list(&rest.hsm_url("some-hsm"), &of_vault).status, 401);
     assert_eq!(list(&rest.vault_url("vault-one"), &of_hsm).status, 401);
 
-    let vault = rest.vault_id("vault-one");
-    let role = format!("{}/providers/Microsoft.Authorization/roleDefinitions/{CRYPTO_OFFICER}", rest.root());
-    let properties = json!({"roleDefinitionId": role, "principalId": rest.variable("STRONGROOM_PRINCIPAL_ID")});
-    let path = format!("{vault}/providers/Microsoft.Authorization/roleAssignments/{}", uuid::Uuid::new_v4());
-    let assignment = format!("{}?api-version=2022-04-01", path.trim_start_matches(&rest.root()));
-    rest.arm(&Method::PUT, &assignment, Some(&json!({"properties": properties}))).expect(201);
+    rest.grant_keys_of_vault("vault-one");
     let page = list(&rest.vault_url("vault-one"), &of_vault).expect(200);
     assert_eq!(page, json!({"value": [], "nextLink": null}));
     let refused = list(&rest.vault_url("vault-two"), &of_vault);
@@ -199,6 +194,16 @@ impl Rest {
                 "softDeleteRetentionInDays": 7,
             },
         })
+    }
+
+    /// Gives the bootstrap principal Key Vault Crypto Officer on a vault under Azure RBAC.
+    pub(crate) fn grant_keys_of_vault(&self, name: &str) {
+        let role = format!("{}/providers/Microsoft.Authorization/roleDefinitions/{CRYPTO_OFFICER}", self.root());
+        let properties = json!({"roleDefinitionId": role, "principalId": self.variable("STRONGROOM_PRINCIPAL_ID")});
+        let vault = self.vault_id(name);
+        let path = format!("{vault}/providers/Microsoft.Authorization/roleAssignments/{}", uuid::Uuid::new_v4());
+        let assignment = format!("{}?api-version=2022-04-01", path.trim_start_matches(&self.root()));
+        self.arm(&Method::PUT, &assignment, Some(&json!({"properties": properties}))).expect(201);
     }
 
     /// The resource id of the subscription.

@@ -3,13 +3,18 @@
 use super::language::Language::{Go, Java};
 use super::link_local;
 use super::readme::sign_as_shown;
-use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_vault};
 
 #[test]
 fn go_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(Go, "secret", EVERYTHING);
     scene.expect_operations(Go, &[WALKED, REMOTE_CRYPTOGRAPHY].concat());
+}
+
+#[test]
+fn go_walks_the_keys_of_a_vault() {
+    walk_vault(Go, &["KeyEncrypt", "KeyVerify", "KeyWrap"]);
 }
 
 #[test]
@@ -35,6 +40,11 @@ fn java_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(Java, "secret", EVERYTHING);
     scene.expect_operations(Java, &[WALKED, &["KeyWrap"]].concat());
+}
+
+#[test]
+fn java_walks_the_keys_of_a_vault() {
+    walk_vault(Java, &["KeyEncrypt", "KeyWrap"]);
 }
 
 #[test]

@@ -1,13 +1,18 @@
 //! JavaScript: `@azure/keyvault-keys`, `@azure/identity`.
 
 use super::language::Language::JavaScript;
-use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_vault};
 
 #[test]
 fn javascript_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(JavaScript, "secret", EVERYTHING);
     scene.expect_operations(JavaScript, &[WALKED, &["KeyWrap"]].concat());
+}
+
+#[test]
+fn javascript_walks_the_keys_of_a_vault() {
+    walk_vault(JavaScript, &["KeyEncrypt", "KeyWrap"]);
 }
 
 #[test]

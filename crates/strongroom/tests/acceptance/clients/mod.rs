@@ -1,5 +1,5 @@
 //! The official SDKs: programs of `tests/clients`, one folder a language, which walk the operations their packages
-//! offer against an activated HSM, with challenge verification on.
+//! offer against an activated HSM and a vault, with challenge verification on.
 //!
 //! A program prints a line for each operation that did what it should, and fails at the first that does not. That they
 //! reached the server is not left to them: the audit log says which operations it carried out for which client.

@@ -1,13 +1,18 @@
 //! Python: `azure-keyvault-keys`, `azure-keyvault-administration`, `azure-identity`.
 
 use super::language::Language::Python;
-use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_vault};
 
 #[test]
 fn python_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(Python, "secret", EVERYTHING);
     scene.expect_operations(Python, WALKED);
+}
+
+#[test]
+fn python_walks_the_keys_of_a_vault() {
+    walk_vault(Python, &[]);
 }
 
 #[test]

@@ -2,13 +2,18 @@
 
 use super::language::Language::Rust;
 use super::link_local;
-use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, Scene, WALKED};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, Scene, WALKED, walk_vault};
 
 #[test]
 fn rust_walks_every_operation_with_a_client_secret() {
     let scene = Scene::new();
     scene.walk(Rust, "secret", EVERYTHING);
     scene.expect_operations(Rust, &[WALKED, REMOTE_CRYPTOGRAPHY].concat());
+}
+
+#[test]
+fn rust_walks_the_keys_of_a_vault() {
+    walk_vault(Rust, &["KeyEncrypt", "KeyVerify", "KeyWrap"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An activated HSM, the programs that use it, and what the server says that they did.
+//! An activated HSM or a vault, the programs that use it, and what the server says that they did.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,8 +17,9 @@ use crate::environment;
 use crate::hsm::Hsm;
 use crate::identity_endpoint::machine_principal;
 use crate::issuer::Conduct;
+use crate::rest::Rest;
 
-/// A deployment with one HSM, in which the principal of `client.env` may do everything.
+/// A deployment with one HSM or one vault, in which the principal of `client.env` may do everything.
 pub(super) struct Scene {
     deployment: Deployment,
     url: String,
@@ -30,6 +31,25 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new() -> Self {
+        Self::with(|rest| {
+            Hsm::activated(rest, HSM);
+            rest.hsm_url(HSM)
+        })
+    }
+
+    /// With a Premium vault under Azure RBAC instead of an HSM.
+    pub(super) fn of_vault() -> Self {
+        Self::with(|rest| {
+            let mut vault = rest.vault_to_create();
+            vault["properties"]["sku"]["name"] = json!("premium");
+            rest.arm(&Method::PUT, &rest.vault_path(VAULT), Some(&vault)).expect(200);
+            rest.grant_keys_of_vault(VAULT);
+            rest.vault_url(VAULT)
+        })
+    }
+
+    /// `make` makes what is walked and returns its URL.
+    fn with(make: fn(&Rest) -> String) -> Self {
         let authority = Authority::start(Conduct::Proper);
         let mut claims = Environment::start().claims();
         claims["x-ms-attestation-type"] = json!("sevsnpvm");
@@ -38,9 +58,7 @@ impl Scene {
             ("ATTESTATION_TOKEN", authority.issuer.token(&claims)),
         ]);
         let deployment = Deployment::start_with(|_| format!("[tls]\nextra_ca_files = [{:?}]\n", authority.ca_file()));
-        let rest = deployment.rest();
-        Hsm::activated(&rest, HSM);
-        let url = rest.hsm_url(HSM);
+        let url = make(&deployment.rest());
         let scratch = tempfile::tempdir().expect("a temporary folder");
         Self { deployment, url, scratch, variables, _authority: authority }
     }
@@ -165,6 +183,17 @@ impl Scene {
     }
 }
 
+/// Lets a language's program walk the keys of a vault. The server must have done what needs the private key or the vault,
+/// and what this package does not do by itself with the public key.
+#[track_caller]
+pub(super) fn walk_vault(language: Language, left_to_service: &[&str]) {
+    let scene = Scene::of_vault();
+    scene.walk(language, "secret", CHAPTERS_OF_A_VAULT);
+    let on_a_vault = WALKED.iter().copied().filter(|name| !ONLY_ON_AN_HSM.contains(name));
+    let expected: Vec<_> = on_a_vault.chain(left_to_service.iter().copied()).collect();
+    scene.expect_operations(language, &expected);
+}
+
 /// The operations that requests of a client completed, as the audit log names them.
 fn operations(audit_log: &Path, user_agent: &str) -> BTreeSet<String> {
     let mut done = BTreeSet::new();
@@ -210,6 +239,12 @@ pub(super) const WALKED: &[&str] = &[
     "RandomBytesGet",
 ];
 
+/// The chapters whose operations a vault has.
+const CHAPTERS_OF_A_VAULT: &[&str] = &["keys", "cryptography", "import", "rotation", "backup"];
+
+/// What a vault cannot do; and encryption, for which a client needs the service with symmetric keys only.
+const ONLY_ON_AN_HSM: &[&str] = &["KeyEncrypt", "KeyGetAttestation", "KeyRelease", "RandomBytesGet"];
+
 /// What a client may do by itself with the public key, and some packages leave to the service.
 pub(super) const REMOTE_CRYPTOGRAPHY: &[&str] = &["KeyVerify", "KeyWrap"];
 
@@ -217,6 +252,8 @@ pub(super) const REMOTE_CRYPTOGRAPHY: &[&str] = &["KeyVerify", "KeyWrap"];
 pub(super) const SIGNATURE: &[&str] = &["KeyCreate", "KeySign"];
 
 const HSM: &str = "walked-hsm";
+
+const VAULT: &str = "walked-vault";
 
 const SOURCE_THEN: &str = ". \"$1\" && shift && exec \"$@\"";
 
