@@ -38,6 +38,10 @@ withstands! {
     any_bytes_are_the_secrets_of_a_domain_or_none: DomainSecrets,
     bytes_that_nobody_sealed_do_not_open: SealedRecord,
     any_content_under_a_true_seal_is_a_record_or_damage: RecordContent,
+    imported_parts_are_those_of_one_key_or_refused: ImportParameters,
+    an_altered_wrapped_key_does_not_open: KeyTransferBlob,
+    an_altered_key_backup_is_not_restored: KeyBackup,
+    any_content_of_a_key_backup_is_a_key_or_refused: KeyBackupContent,
 }
 
 #[test]

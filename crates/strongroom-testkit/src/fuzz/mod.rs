@@ -5,6 +5,8 @@
 //! points, same kept corpus. An entry point fails by a panic.
 
 mod corpus;
+mod import;
+mod key_backup;
 mod mutator;
 mod record;
 mod release_policy;
@@ -40,6 +42,14 @@ pub enum Target {
     SealedRecord,
     /// What lies inside of a sealed record.
     RecordContent,
+    /// The body of an import: a key in parts.
+    ImportParameters,
+    /// The content of a `.byok` file: a key that is wrapped for a key exchange key.
+    KeyTransferBlob,
+    /// The blob of a key backup.
+    KeyBackup,
+    /// What lies inside of a key backup.
+    KeyBackupContent,
 }
 
 impl Target {
@@ -56,6 +66,10 @@ impl Target {
         Self::DomainSecrets,
         Self::SealedRecord,
         Self::RecordContent,
+        Self::ImportParameters,
+        Self::KeyTransferBlob,
+        Self::KeyBackup,
+        Self::KeyBackupContent,
     ];
 
     /// Its name: that of its program in `fuzz/` and of its folder in `fuzz/corpus`.
@@ -72,6 +86,10 @@ impl Target {
             Self::DomainSecrets => "domain-secrets",
             Self::SealedRecord => "sealed-record",
             Self::RecordContent => "record-content",
+            Self::ImportParameters => "import-parameters",
+            Self::KeyTransferBlob => "key-transfer-blob",
+            Self::KeyBackup => "key-backup",
+            Self::KeyBackupContent => "key-backup-content",
         }
     }
 
@@ -80,7 +98,8 @@ impl Target {
         match self {
             // A private RSA operation each.
             Self::SecurityDomainUpload | Self::SecurityDomainFile => 400,
-            Self::DownloadRequest => 2000,
+            Self::KeyTransferBlob | Self::KeyBackup | Self::KeyBackupContent => 1000,
+            Self::DownloadRequest | Self::ImportParameters => 2000,
             _ => 20_000,
         }
     }
@@ -102,6 +121,10 @@ impl Target {
             Self::DomainSecrets => security_domain::domain_secrets(input),
             Self::SealedRecord => record::sealed(input),
             Self::RecordContent => record::content(input),
+            Self::ImportParameters => import::parameters(input),
+            Self::KeyTransferBlob => import::transfer_blob(input),
+            Self::KeyBackup => key_backup::blob(input),
+            Self::KeyBackupContent => key_backup::content(input),
         }
     }
 }

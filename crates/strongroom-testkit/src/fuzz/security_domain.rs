@@ -74,7 +74,8 @@ fn expected() -> &'static [(String, Vec<u8>)] {
     })
 }
 
-fn custodians() -> &'static [CustodianKey] {
+/// A quorum of the custodians that [`crate::custodians`] names.
+pub(super) fn custodians() -> &'static [CustodianKey] {
     static KEYS: OnceLock<[CustodianKey; 2]> = OnceLock::new();
     let key = |key, certificate| CustodianKey::from_pem(key, certificate, None).expect("the vector's key");
     KEYS.get_or_init(|| {

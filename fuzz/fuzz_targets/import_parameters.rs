@@ -1,0 +1,8 @@
+//! See `Target::ImportParameters`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use strongroom_testkit::fuzz::Target;
+
+fuzz_target!(|input: &[u8]| Target::ImportParameters.run(input));

@@ -1,0 +1,8 @@
+//! See `Target::KeyTransferBlob`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use strongroom_testkit::fuzz::Target;
+
+fuzz_target!(|input: &[u8]| Target::KeyTransferBlob.run(input));
