@@ -6,6 +6,7 @@ use strongroom_api::version::ApiVersion;
 use strongroom_core::Error;
 use strongroom_core::audit::Result as EventResult;
 use strongroom_crypto::CryptoError;
+use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
 use strongroom_types::{KeyPermission, PrincipalId};
 use uuid::Uuid;
@@ -109,6 +110,9 @@ fn core_shape(error: &Error) -> Shape {
     match error {
         Error::Crypto(problem) => crypto_shape(problem),
         Error::Store(problem) => store_shape(problem),
+        // Not the client's to mend, though it came up while its custodians were served.
+        Error::SecurityDomain(SecurityDomainError::Crypto(problem)) => crypto_shape(problem),
+        Error::SecurityDomain(SecurityDomainError::SelfCheck | SecurityDomainError::UnknownEpoch) => internal(),
         error => {
             let (status, code, inner) = core_code(error);
             Shape { status, code, inner, message: core_message(error) }
