@@ -84,6 +84,8 @@ impl Server {
     }
 
     pub(crate) fn start_with(folder: &Folder, command: &mut Command) -> Self {
+        // What a killed server left would look like readiness until the new one has removed it.
+        let _ = fs::remove_file(folder.file("client.env"));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut server = Self { child, data: folder.data() };
         for _ in 0..STEPS_MAX {
