@@ -12,6 +12,7 @@ pub mod activation;
 pub mod attestation;
 pub mod audit;
 pub mod barrier;
+pub mod blobs;
 pub mod container;
 mod core;
 pub mod deployment;
