@@ -74,6 +74,12 @@ pub enum Error {
     /// The name of a vault is held by a soft-deleted one.
     #[error("the name {0} is held by a deleted vault")]
     VaultNameDeleted(String),
+    /// The name of a storage account belongs to another one; names are global.
+    #[error("the name {0} is in use by another storage account")]
+    StorageAccountNameTaken(String),
+    /// No blob store is configured for a storage account of that name.
+    #[error("no blob store is configured for a storage account named {0}")]
+    StorageAccountNotConfigured(String),
     /// The body names no location.
     #[error("a location is required")]
     LocationRequired,

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::barrier::{Record, Stored, Transaction};
 use crate::managed_hsm::ManagedHsm;
 use crate::pools::{
-    Action, Error, GroupName, HsmView, Location, Permit, Pools, ResourceScope, Result, Subscription, Tags,
-    UserAssignedIdentity, Written, layout,
+    Action, Error, GroupName, HsmView, Location, Permit, Pools, ResourceScope, Result, StorageAccount,
+    StorageAccountView, Subscription, Tags, UserAssignedIdentity, Written, layout,
 };
 use crate::request::{Caller, Request};
 use crate::vault::Vault;
@@ -52,6 +52,8 @@ pub struct Resources {
     pub vaults: Vec<Vault>,
     /// User-assigned identities.
     pub identities: Vec<UserAssignedIdentity>,
+    /// Storage accounts.
+    pub storage_accounts: Vec<StorageAccountView>,
 }
 
 /// What a user says about a resource group. What is absent stays as it is.
@@ -99,13 +101,14 @@ impl Pools {
         Ok(all.into_iter().map(|stored| stored.value).filter(readable).collect())
     }
 
-    /// The resources of a subscription that the caller may read: HSMs, vaults and identities.
+    /// The resources of a subscription that the caller may read: HSMs, vaults, identities and storage accounts.
     pub async fn resources(&self, permit: &Permit, subscription: Uuid) -> Result<Resources> {
         permit.demand_list(Action::ResourcesRead, &ResourceScope::subscription(subscription))?;
         Ok(Resources {
             hsms: self.readable_hsms(permit, subscription, None).await?,
             vaults: self.readable_vaults(permit, subscription, None).await?,
             identities: self.readable_identities(permit, subscription, None).await?,
+            storage_accounts: self.readable_storage_accounts(permit, subscription, None).await?,
         })
     }
 
@@ -240,7 +243,12 @@ impl Pools {
                 && vault.resource_group.eq_ignore_ascii_case(name.as_str())
                 && vault.deletion.is_none()
         };
-        Ok(!hsms.iter().any(|stored| inside(&stored.value)) && !vaults.iter().any(holds))
+        let accounts = self.all_storage_accounts().await?;
+        let keeps = |account: &StorageAccount| {
+            account.subscription == subscription && account.resource_group.folded() == name.folded()
+        };
+        let has_hsm = hsms.iter().any(|stored| inside(&stored.value));
+        Ok(!has_hsm && !vaults.iter().any(holds) && !accounts.iter().any(keeps))
     }
 
     pub(super) async fn existing_group(&self, subscription: Uuid, name: &GroupName) -> Result<Stored<ResourceGroup>> {

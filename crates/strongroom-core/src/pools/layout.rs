@@ -5,6 +5,7 @@
 //! d/subscription/<guid>
 //! d/group/<subscription>/<name>                  resource groups
 //! d/user-assigned-identity/<subscription>/<group>/<name>
+//! d/storage-account/<name>                       names are global
 //! d/azure-role/assignment/<guid>
 //! d/azure-role/definition/<guid>                 custom roles; the built-in ones are a table
 //! d/purged-vault/<instance>                      purged vaults whose keys a job removes
@@ -49,6 +50,14 @@ pub(super) fn group_identities(subscription: Uuid, folded_group: &str) -> String
 /// A user-assigned identity.
 pub(super) fn identity(subscription: Uuid, folded_group: &str, folded_name: &str) -> String {
     format!("{}{folded_name}", group_identities(subscription, folded_group))
+}
+
+/// Prefix of storage accounts.
+pub(super) const STORAGE_ACCOUNTS: &str = "d/storage-account/";
+
+/// A storage account.
+pub(super) fn storage_account(name: &str) -> String {
+    format!("{STORAGE_ACCOUNTS}{name}")
 }
 
 /// Prefix of Azure role assignments.

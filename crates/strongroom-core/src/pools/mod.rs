@@ -1,4 +1,5 @@
-//! The management plane: subscriptions, resource groups, managed HSMs, vaults, identities, Azure RBAC (management-plane.md).
+//! The management plane: subscriptions, resource groups, managed HSMs, vaults, identities, storage accounts, Azure RBAC
+//! (management-plane.md).
 //!
 //! Every function here takes a [`Permit`], and only [`Pools::authorize`] makes one. It names the action and the scope
 //! that were allowed, and the management guard as of that moment: each write depends on it, so that nothing is written
@@ -20,6 +21,7 @@ mod layout;
 mod operations;
 mod rbac;
 mod scope;
+mod storage;
 mod tags;
 mod vaults;
 
@@ -47,7 +49,11 @@ pub use rbac::{
     Permit, PrincipalType, READER, Reach, Rights, RoleAssignment, RoleDefinition, RoleKind,
 };
 pub(crate) use rbac::{CompiledRights, Guarded};
-pub use scope::{GroupName, IdentityName, Location, ResourceScope};
+pub use scope::{GroupName, IdentityName, Location, ResourceScope, StorageAccountName};
+pub use storage::{
+    BlobAccess, BlobEndpoint, ContainerName, EndpointError, StorageAccount, StorageAccountId,
+    StorageAccountSpecification, StorageAccountView, StorageCredentialError, StorageEndpoint,
+};
 pub use tags::Tags;
 pub use vaults::{PolicyChange, VaultId, VaultPlan, VaultSpecification, VaultView, vault_network_acls, vault_sku};
 
@@ -57,6 +63,8 @@ pub struct Pools {
     directory: Arc<Directory>,
     /// Tenants of outside issuers: an HSM may be made for one of them, ARM itself knows only ours.
     outside_tenants: Vec<TenantId>,
+    /// Blob stores that storage accounts can be made over.
+    storage_endpoints: Vec<StorageEndpoint>,
 }
 
 impl std::fmt::Debug for Pools {
@@ -95,13 +103,19 @@ pub enum Removed {
 impl Pools {
     /// The management plane over a core and its directory.
     pub fn new(core: Arc<Core>, directory: Arc<Directory>) -> Self {
-        Self { core, directory, outside_tenants: Vec::new() }
+        Self { core, directory, outside_tenants: Vec::new(), storage_endpoints: Vec::new() }
     }
 
     /// Lets HSMs be made for tenants of outside issuers (protocols.md §8: assignments mean the HSM's own tenant).
     #[must_use]
     pub fn serving_tenants(self, outside_tenants: Vec<TenantId>) -> Self {
         Self { outside_tenants, ..self }
+    }
+
+    /// Lets storage accounts be made over these blob stores; no two of them have the same name.
+    #[must_use]
+    pub fn with_storage_endpoints(self, storage_endpoints: Vec<StorageEndpoint>) -> Self {
+        Self { storage_endpoints, ..self }
     }
 
     /// The core it works on.

@@ -215,6 +215,16 @@ resource_name!(
 );
 
 resource_name!(
+    /// The name of a storage account; names are global.
+    StorageAccountName,
+    "storage account name",
+    "3 to 24 small letters and digits",
+    |text| {
+        (3..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    }
+);
+
+resource_name!(
     /// The name of a region, as written. It means nothing here.
     Location,
     "location",

@@ -13,6 +13,8 @@ mod lifecycle;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod vault_keys;
 #[cfg(test)]
 mod vaults;

@@ -147,11 +147,14 @@ fn status_of_pools(error: &pools::Error) -> (StatusCode, &'static str) {
         | E::OperationNotFound(_) => (StatusCode::NOT_FOUND, "ResourceNotFound"),
         E::NameNotValid { what: "managed HSM", .. } => (StatusCode::BAD_REQUEST, "ManagedHsmNameNotValid"),
         E::NameNotValid { what: "vault", .. } => (StatusCode::BAD_REQUEST, "VaultNameNotValid"),
+        E::NameNotValid { what: "storage account", .. } => (StatusCode::BAD_REQUEST, "AccountNameInvalid"),
         E::NameNotValid { .. } => (StatusCode::BAD_REQUEST, "InvalidResourceName"),
         E::NameTaken(_) | E::NameDeleted(_) | E::VaultNameDeleted(_) | E::OperationInProgress(_) => {
             (StatusCode::CONFLICT, "ConflictError")
         }
         E::VaultNameTaken(_) => (StatusCode::CONFLICT, "VaultAlreadyExists"),
+        E::StorageAccountNameTaken(_) => (StatusCode::CONFLICT, "StorageAccountAlreadyTaken"),
+        E::StorageAccountNotConfigured(_) => (StatusCode::BAD_REQUEST, "StorageAccountNotConfigured"),
         E::LocationRequired => (StatusCode::BAD_REQUEST, "LocationRequired"),
         E::LocationDiffers { .. } => (StatusCode::CONFLICT, "InvalidResourceLocation"),
         E::SkuNotSupported { .. } => (StatusCode::BAD_REQUEST, "SkuNotSupported"),
@@ -205,6 +208,10 @@ fn message_of_pools(error: &pools::Error) -> String {
             "A vault with the name '{name}' exists in deleted state. Recover it (createMode 'recover'), or purge it to reuse \
              the name."
         ),
+        E::StorageAccountNameTaken(name) => {
+            format!("The storage account named '{name}' is already taken. The names of storage accounts are global.")
+        }
+        E::StorageAccountNotConfigured(name) => not_configured(name),
         E::LocationRequired => "The location property is required for this definition.".to_owned(),
         E::LocationDiffers { name, group, existing, asked } => format!(
             "The resource '{name}' already exists in location '{existing}' in resource group '{group}'. It cannot be made \
@@ -235,6 +242,13 @@ fn message_of_pools(error: &pools::Error) -> String {
         | E::LastRoleAdministrator => sentence(&error.to_string()),
         E::Directory(error) => message_of_directory(error),
     }
+}
+
+fn not_configured(name: &str) -> String {
+    format!(
+        "There is no blob store for a storage account named '{name}'. The operator binds a name to a blob store in the \
+         configuration: [[storage_account]] with name = \"{name}\", blob_endpoint and key_file, and a restart."
+    )
 }
 
 fn status_of_directory(error: &IdentityError) -> (StatusCode, &'static str) {

@@ -142,9 +142,13 @@ fn rendered(call: &Call<'_>, provider: &Provider) -> Result<Value, ArmError> {
 /// `GET /subscriptions/{id}/resources`, of one type or name if the filter says so.
 pub(super) async fn resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let wanted = Wanted::parse(call)?;
-    let Resources { hsms, vaults, identities } = call.arm.pools.resources(permit, call.place.subscription()?).await?;
+    let Resources { hsms, vaults, identities, storage_accounts } =
+        call.arm.pools.resources(permit, call.place.subscription()?).await?;
     let hsms = hsms.iter().map(wire::hsm_resource);
-    let all = hsms.chain(vaults.iter().map(wire::vault_resource)).chain(identities.iter().map(wire::identity_resource));
+    let all = hsms
+        .chain(vaults.iter().map(wire::vault_resource))
+        .chain(identities.iter().map(wire::identity_resource))
+        .chain(storage_accounts.iter().map(wire::storage_account_resource));
     Ok(list_of(all.filter(|resource| wanted.shows(resource)).collect()))
 }
 

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_core::pools::{
-    self, CreateMode, HsmId, HsmView, Location, RetentionDays, Tags, UserAssignedIdentity, VaultId,
+    self, CreateMode, HsmId, HsmView, Location, RetentionDays, StorageAccount, StorageAccountView, Tags,
+    UserAssignedIdentity, VaultId,
 };
 use strongroom_core::vault::Vault;
 
@@ -150,6 +151,25 @@ pub(super) fn identity_resource(identity: &UserAssignedIdentity) -> Value {
         "location": identity.location,
         "tags": identity.tags,
     })
+}
+
+/// A storage account in a list of resources of any type.
+pub(super) fn storage_account_resource(view: &StorageAccountView) -> Value {
+    let account = &view.account;
+    json!({
+        "id": account.id().scope().as_str(),
+        "name": account.name,
+        "type": StorageAccount::RESOURCE_TYPE,
+        "kind": account.kind,
+        "location": account.location,
+        "sku": {"name": account.sku, "tier": tier(&account.sku)},
+        "tags": account.tags,
+    })
+}
+
+/// `sku.tier` follows from the name: `Standard_LRS`, `Premium_LRS`.
+pub(super) fn tier(sku: &str) -> &'static str {
+    if sku.to_ascii_lowercase().starts_with("premium") { "Premium" } else { "Standard" }
 }
 
 /// Characters of a parser's complaint that an error repeats.

@@ -89,6 +89,18 @@ actions! {
     IdentityDelete => "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
     /// Give a user-assigned identity to a resource.
     IdentityAssign => "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+    /// Register the Storage provider.
+    StorageRegister => "Microsoft.Storage/register/action",
+    /// Show a storage account.
+    StorageAccountRead => "Microsoft.Storage/storageAccounts/read",
+    /// Make or change a storage account.
+    StorageAccountWrite => "Microsoft.Storage/storageAccounts/write",
+    /// Remove a storage account.
+    StorageAccountDelete => "Microsoft.Storage/storageAccounts/delete",
+    /// Show the shared key of a storage account.
+    StorageAccountListKeys => "Microsoft.Storage/storageAccounts/listKeys/action",
+    /// Ask whether a name for a storage account is free.
+    StorageNameCheck => "Microsoft.Storage/checkNameAvailability/read",
     /// Show role definitions.
     RoleDefinitionRead => "Microsoft.Authorization/roleDefinitions/read",
     /// Make or change a custom role.

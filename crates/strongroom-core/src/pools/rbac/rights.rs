@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_crypto::digest::sha256;
-use strongroom_types::PrincipalId;
+use strongroom_types::{PrincipalId, TenantId};
 use uuid::Uuid;
 
 use crate::Result;
@@ -63,6 +63,22 @@ impl Rights {
     /// Whether the caller may do this there.
     pub fn allows(&self, caller: &Caller, action: Action, scope: &ResourceScope) -> bool {
         self.granting(caller, action).any(|(assignment, _)| assignment.scope.covers(scope))
+    }
+
+    /// Whether a principal that is also a member of groups may do something with data there; all of them are `bearers`.
+    pub(in crate::pools) fn allows_data(
+        &self,
+        tenant: TenantId,
+        bearers: &[PrincipalId],
+        data_action: &str,
+        scope: &ResourceScope,
+    ) -> bool {
+        self.assignments
+            .iter()
+            .filter(|assignment| assignment.tenant == tenant && bearers.contains(&assignment.principal))
+            .filter(|assignment| assignment.scope.covers(scope))
+            .filter_map(|assignment| self.definitions.get(&assignment.role))
+            .any(|role| role.allows_data(data_action))
     }
 
     /// Whether the caller may do this there, or on something below: what lists ask before they show a part.
