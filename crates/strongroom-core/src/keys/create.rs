@@ -45,6 +45,18 @@ pub struct KeyAttributes {
     pub expires: Option<Timestamp>,
 }
 
+impl KeyAttributes {
+    /// Refuses dates before 1970: nobody means them, and a client that counts in 32 bits sends them for dates after 2038.
+    pub(super) fn check(&self) -> Result<()> {
+        for (name, date) in [("nbf", self.not_before), ("exp", self.expires)] {
+            if date.is_some_and(|date| date.millis() < 0) {
+                return Err(Error::bad_parameter(name, "the date is before 1970"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl KeyContainer<'_> {
     /// Makes a key, or a new version if the name is in use.
     ///
@@ -70,6 +82,7 @@ impl KeyContainer<'_> {
         self.check_release(&wanted.release)?;
         let operations = wanted.operations.unwrap_or(default_operations(key_type));
         check_operations(key_type, operations)?;
+        wanted.attributes.check()?;
         check_validity(wanted.attributes.not_before, wanted.attributes.expires)?;
         let material = self.generate(wanted.specification).await?;
         let record = VersionRecord {

@@ -74,6 +74,7 @@ impl KeyContainer<'_> {
             // Whoever made it elsewhere could open everything that is wrapped for it.
             return Err(Error::bad_parameter("key_ops", "a key exchange key is made here, never imported"));
         }
+        attributes.check()?;
         check_validity(attributes.not_before, attributes.expires)?;
         let material = match source {
             ImportSource::Parts(parts) => {

@@ -43,6 +43,7 @@ impl KeyContainer<'_> {
             // What was wrapped for a key exchange key must never come out by another operation.
             return Err(Error::bad_parameter("key_ops", "import is given at creation and stays"));
         }
+        change.attributes.check()?;
         let not_before = change.attributes.not_before.or(current.not_before);
         let expires = change.attributes.expires.or(current.expires);
         check_validity(not_before, expires)?;

@@ -15,6 +15,7 @@ use strongroom_store::{Kv, MemoryStore};
 use strongroom_testkit::{CommitFault, FaultyStore};
 use strongroom_types::{Algorithm, RsaSize, SymmetricSize, Timestamp};
 
+use crate::recovery::blob as upload;
 use crate::support::{CRYPTO_OFFICER, CRYPTO_USER, World, ec, stranger};
 
 const DIGEST: [u8; 32] = [7; 32];
@@ -172,6 +173,37 @@ async fn truncated_altered_and_foreign_blobs_are_refused_and_change_nothing() {
     assert!(refused(foreign).await);
     assert_eq!(world.store_keys().await, before);
     restore(&world, &blob).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_opens_in_an_hsm_that_was_recovered_with_the_same_security_domain() {
+    let mut world = World::new().await;
+    let file = world.activate().await;
+    world.grant_keys().await;
+    let key = world.ec_key("k").await;
+    let (blob, request) = (back_up(&world, &key).await, world.administration());
+    let signed = world.hsm().await.sign(&request, &key, Algorithm::Es256, DIGEST.to_vec()).await.unwrap();
+    let first = std::mem::replace(&mut world.name, "hsm2".parse().unwrap());
+
+    world.add_hsm("hsm2", |_| {}).await;
+    world.activate().await;
+    world.grant_keys().await;
+    assert!(matches!(restore(&world, &blob).await, Err(Error::BackupRefused)), "it has a domain of its own");
+
+    world.add_hsm("hsm3", |_| {}).await;
+    world.name = "hsm3".parse().unwrap();
+    let hsm = world.hsm().await;
+    let transfer_key = hsm.transfer_key(&world.administration()).await.unwrap();
+    hsm.upload_security_domain(&world.administration(), upload(&file, &transfer_key)).await.unwrap();
+    world.grant_keys().await;
+    let restored = restore(&world, &blob).await.unwrap();
+    assert_eq!(restored, key);
+    assert!(hsm.verify(&world.administration(), &key, Algorithm::Es256, DIGEST.to_vec(), signed.value).await.unwrap());
+    // And back.
+    let blob = back_up(&world, &restored).await;
+    world.name = first;
+    destroy(&world, &key).await;
+    assert_eq!(restore(&world, &blob).await.unwrap(), key);
 }
 
 #[tokio::test]

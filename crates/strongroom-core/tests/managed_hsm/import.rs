@@ -16,6 +16,11 @@ fn parts() -> ImportSource {
     ImportSource::Parts(KeyParts::Oct { k: Secret::new(vec![7; 32]) })
 }
 
+/// What is asked of an AES key in the clear.
+pub(crate) fn aes() -> ImportKey {
+    of(parts())
+}
+
 fn of(source: ImportSource) -> ImportKey {
     ImportKey {
         protection: Protection::Hsm,

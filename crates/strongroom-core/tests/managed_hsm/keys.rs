@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
 use strongroom_core::guard::Swept;
-use strongroom_core::keys::{CipherInput, CreateKey, KeyAttributes, KeyReference, PageRequest, Tags, UpdateKey};
+use strongroom_core::keys::{CipherInput, CreateKey, ImportKey, KeyAttributes, KeyReference, PageRequest, Tags, UpdateKey};
 use strongroom_core::ports::Clock;
 use strongroom_core::{Error, Limits};
 use strongroom_crypto::KeySpecification;
 use strongroom_types::{Algorithm, KeyOperation, SymmetricSize, Timestamp};
 
+use crate::import::aes;
 use crate::support::{CRYPTO_USER, World, ec, stranger};
 
 const DIGEST: [u8; 32] = [7; 32];
@@ -132,6 +133,30 @@ async fn a_disabled_key_does_nothing_and_an_expired_one_still_verifies() {
     let refused = hsm.sign(&request(), &key, Algorithm::Es256, DIGEST.to_vec()).await;
     assert!(matches!(refused, Err(Error::KeyOutsideValidity { problem: "expired", .. })));
     assert!(hsm.verify(&request(), &key, Algorithm::Es256, DIGEST.to_vec(), signed.value).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_date_before_1970_is_refused_wherever_one_is_given() {
+    let world = World::active().await;
+    let key = world.ec_key("k").await;
+    let (hsm, day) = (world.hsm().await, |seconds| Some(Timestamp::from_seconds(seconds)));
+    let none = KeyAttributes::default();
+    for (parameter, attributes) in [
+        ("nbf", KeyAttributes { not_before: day(-1), ..none }),
+        ("exp", KeyAttributes { expires: day(-1), ..none }),
+        ("exp", KeyAttributes { expires: day(i64::MIN), ..none }),
+    ] {
+        let is_refused =
+            |result| matches!(result, Err(Error::BadParameter { parameter: named, .. }) if named == parameter);
+        let wanted = CreateKey { attributes, ..ec() };
+        assert!(is_refused(hsm.create_key(&world.administration(), &"new".parse().unwrap(), wanted).await));
+        let wanted = ImportKey { attributes, ..aes() };
+        assert!(is_refused(hsm.import_key(&world.administration(), &"new".parse().unwrap(), wanted).await));
+        let change = UpdateKey { attributes, ..UpdateKey::default() };
+        assert!(is_refused(hsm.update_key(&world.administration(), &key, &change).await));
+    }
+    let change = UpdateKey { attributes: KeyAttributes { not_before: day(0), ..none }, ..UpdateKey::default() };
+    hsm.update_key(&world.administration(), &key, &change).await.unwrap();
 }
 
 #[tokio::test]

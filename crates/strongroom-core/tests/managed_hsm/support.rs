@@ -118,6 +118,11 @@ impl World {
 
     async fn make_usable(&self) {
         self.activate().await;
+        self.grant_keys().await;
+    }
+
+    /// Gives the administrator Crypto User and Crypto Officer.
+    pub(crate) async fn grant_keys(&self) {
         for role in [CRYPTO_USER, CRYPTO_OFFICER] {
             self.assign(self.administrator, role, "/").await;
         }

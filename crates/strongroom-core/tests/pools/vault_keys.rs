@@ -4,11 +4,13 @@ use strongroom_core::Error;
 use strongroom_core::container::KeyContainer;
 use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, PageRequest, ReleaseTerms, Tags};
 use strongroom_core::pools::{ResourceScope, VaultSpecification};
+use strongroom_core::rbac::RoleDefinitionId;
 use strongroom_core::request::Caller;
 use strongroom_core::vault::{AccessPolicy, AuthorizationModel, VaultSku};
 use strongroom_crypto::KeySpecification;
 use strongroom_store::{Kv, MemoryStore};
-use strongroom_types::{Algorithm, CurveName, KeyPermission, Protection, SymmetricSize};
+use strongroom_testkit::{custodians, draw_uuid};
+use strongroom_types::{Algorithm, CurveName, KeyPermission, Protection, Scope, SymmetricSize};
 use uuid::{Uuid, uuid};
 
 use crate::deployment::Deployment;
@@ -16,6 +18,9 @@ use crate::vaults::policy;
 
 const CRYPTO_OFFICER: Uuid = uuid!("14b46e9e-c2b7-41b4-b07b-48a6ebf60603");
 const CRYPTO_USER: Uuid = uuid!("12338af0-0e69-4776-bea7-57ae8d297424");
+/// Managed HSM Crypto User and Crypto Officer.
+const HSM_CRYPTO_ROLES: [Uuid; 2] =
+    [uuid!("21dbd100-6940-42c2-9190-5d6cb909625b"), uuid!("515eb02d-2335-4d2d-92f2-b1cbdf9c3778")];
 const DIGEST: [u8; 32] = [7; 32];
 
 fn ec() -> CreateKey {
@@ -172,7 +177,7 @@ async fn roles_mean_nothing_under_access_policies_and_the_other_way_round() {
 async fn a_caller_of_another_tenant_is_as_good_as_none() {
     let (deployment, officer) = under_rbac().await;
     let made = key(&deployment, &officer, "k").await.unwrap();
-    let tenant = strongroom_types::TenantId::from_uuid(strongroom_testkit::draw_uuid().unwrap());
+    let tenant = strongroom_types::TenantId::from_uuid(draw_uuid().unwrap());
     let foreigner = Caller { tenant, ..officer };
     assert!(matches!(sign(&deployment, &foreigner, &made).await, Err(Error::ForeignTenant)));
 }
@@ -229,6 +234,33 @@ async fn a_backup_opens_in_another_vault_that_takes_the_type_of_key() {
 }
 
 #[tokio::test]
+async fn a_backup_goes_neither_from_a_vault_into_an_hsm_nor_back() {
+    let (deployment, officer) = under_rbac().await;
+    let premium = VaultSpecification { sku: Some(VaultSku::Premium), ..VaultSpecification::default() };
+    deployment.update_vault(&deployment.administrator(), "vault-1", premium).await.unwrap();
+    deployment.hsm("hsm-1").await;
+    let administrator = deployment.administrator();
+    let hsm = deployment.test.core.hsm(&"hsm-1".parse().unwrap()).await.unwrap();
+    let request = || deployment.request(&administrator);
+    let download = hsm.download_security_domain(&request(), custodians().unwrap()).await.unwrap();
+    hsm.confirm_download(&request(), download.operation).await.unwrap();
+    for role in HSM_CRYPTO_ROLES {
+        let (name, role) = (draw_uuid().unwrap(), RoleDefinitionId(role));
+        hsm.create_role_assignment(&request(), &Scope::Root, name, role, administrator.principal).await.unwrap();
+    }
+    let vault = vault(&deployment, "vault-1").await;
+    let hard = || CreateKey { protection: Protection::Hsm, ..ec() };
+    let (of_vault, of_hsm) = ("of-vault".parse().unwrap(), "of-hsm".parse().unwrap());
+    vault.create_key(&deployment.request(&officer), &of_vault, hard()).await.unwrap();
+    hsm.create_key(&request(), &of_hsm, hard()).await.unwrap();
+
+    let blob = vault.back_up_key(&deployment.request(&officer), &of_vault).await.unwrap();
+    assert!(matches!(hsm.restore_key(&request(), &blob).await, Err(Error::BackupRefused)));
+    let blob = hsm.back_up_key(&request(), &of_hsm).await.unwrap();
+    assert!(matches!(vault.restore_key(&deployment.request(&officer), &blob).await, Err(Error::BackupRefused)));
+}
+
+#[tokio::test]
 async fn nothing_is_left_of_the_keys_of_a_purged_vault() {
     let store = std::sync::Arc::new(MemoryStore::new());
     let kv: std::sync::Arc<dyn Kv> = std::sync::Arc::<MemoryStore>::clone(&store);
@@ -250,7 +282,7 @@ async fn nothing_is_left_of_the_keys_of_a_purged_vault() {
 
 #[tokio::test]
 async fn random_bytes_and_whatever_else_only_hsms_do_is_refused() {
-    use strongroom_types::{DataAction, Scope};
+    use strongroom_types::DataAction;
     let (deployment, officer) = under_rbac().await;
     let vault = vault(&deployment, "vault-1").await;
     for action in [DataAction::Rng, DataAction::SecurityDomainDownload, DataAction::RoleAssignmentsWrite] {
