@@ -356,3 +356,6 @@ fn sentence(text: &str) -> String {
 }
 
 const INTERNAL: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError");
+
+#[cfg(test)]
+mod tests;

@@ -298,4 +298,4 @@ const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by do
                              security-domain download), or recover another one's (az keyvault security-domain init-recovery)";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@
 //! Handlers convert; they do not decide. Only the core authorizes.
 
 mod attestation;
-mod error;
+pub(crate) mod error;
 mod headers;
 mod import;
 mod keys;

@@ -12,7 +12,7 @@ use super::*;
 /// Lists one error of each variant; a variant that is not listed does not compile.
 macro_rules! one_of_each {
     ($name:ident: $error:ty { $($variant:pat => $($sample:expr),+;)+ }) => {
-        fn $name() -> Vec<$error> {
+        pub(crate) fn $name() -> Vec<$error> {
             let listed = |error: &$error| match error { $($variant => (),)+ };
             let samples = vec![$($($sample),+),+];
             samples.iter().for_each(listed);
@@ -20,6 +20,8 @@ macro_rules! one_of_each {
         }
     };
 }
+
+pub(crate) use one_of_each;
 
 fn name() -> strongroom_types::KeyName {
     "k".parse().unwrap()
@@ -95,7 +97,8 @@ one_of_each!(api_errors: ApiError {
     ApiError::Core(_) => ApiError::Core(Error::Conflict);
 });
 
-type Line = (u16, String);
+/// A status and a code, as the page has them.
+pub(crate) type Line = (u16, String);
 
 /// `code` or `code (inner code)` of every error, with its status.
 fn shapes() -> BTreeSet<Line> {
@@ -109,10 +112,10 @@ fn shapes() -> BTreeSet<Line> {
     errors.filter(|error| !matches!(error, ApiError::Core(Error::ForeignTenant))).map(line).collect()
 }
 
-/// What the page's table for the data plane lists. Codes in brackets alone stand for answers without a code of ours.
-fn page() -> BTreeSet<Line> {
+/// What the page's table for a plane lists. Codes in brackets alone stand for answers without a code of ours.
+fn page(plane: &str) -> BTreeSet<Line> {
     let page = include_str!("../../../../../docs/errors.md");
-    let (_, section) = page.split_once("\n## Data plane").unwrap();
+    let (_, section) = page.split_once(&format!("\n## {plane}")).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let mut lines = BTreeSet::new();
     for row in section.lines().filter(|line| line.starts_with("| ")).skip(1) {
@@ -125,12 +128,18 @@ fn page() -> BTreeSet<Line> {
     lines
 }
 
+/// Asserts that the page lists for a plane what there is, and nothing else.
+#[track_caller]
+pub(crate) fn assert_page_lists(plane: &str, codes: &BTreeSet<Line>) {
+    let page = page(plane);
+    let missing: Vec<_> = codes.difference(&page).collect();
+    let unknown: Vec<_> = page.difference(codes).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "docs/errors.md misses {missing:?} and invents {unknown:?}");
+}
+
 #[test]
 fn the_page_of_errors_lists_every_code_and_no_other() {
-    let (shapes, page) = (shapes(), page());
-    let missing: Vec<_> = shapes.difference(&page).collect();
-    let unknown: Vec<_> = page.difference(&shapes).collect();
-    assert!(missing.is_empty() && unknown.is_empty(), "docs/errors.md misses {missing:?} and invents {unknown:?}");
+    assert_page_lists("Data plane", &shapes());
 }
 
 #[test]
