@@ -20,11 +20,9 @@ pub(crate) enum Extent {
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, extent: Extent) -> Result<(), Failure> {
     steps.run("formatting", || program::run(workspace.cargo().args(["fmt", "--all", "--check"]), "cargo fmt --all"))?;
-    steps.run("clippy", || {
-        let mut clippy = workspace.cargo();
-        clippy.args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
-        program::run(&mut clippy, "mend what clippy names above")
-    })?;
+    steps.run("clippy", || clippy(workspace, &["--all-targets"]))?;
+    // `--all-targets` leaves out what plain `cargo test` leaves out.
+    steps.run("clippy of the acceptance tests", || clippy(workspace, &["--test", "acceptance"]))?;
     steps.run("rustdoc", || {
         let mut doc = workspace.cargo();
         doc.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "--deny warnings");
@@ -35,6 +33,12 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, extent: Extent) -> R
     }
     steps.run("dependencies", || dependencies(workspace))?;
     steps.run("tidy", || tidy::run(workspace))
+}
+
+fn clippy(workspace: &Workspace, targets: &[&str]) -> Result<(), Failure> {
+    let mut clippy = workspace.cargo();
+    clippy.args(["clippy", "--workspace", "--quiet"]).args(targets).args(["--", "--deny", "warnings"]);
+    program::run(&mut clippy, "mend what clippy names above")
 }
 
 /// Licences, banned crates and sources, as `deny.toml` has them.

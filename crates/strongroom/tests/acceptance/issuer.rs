@@ -49,7 +49,7 @@ impl Issuer {
                 let connection = ServerConnection::new(configuration.clone()).expect("the configuration is good");
                 let pages = pages.clone();
                 // A client that goes away early is its own affair.
-                thread::spawn(move || answer(StreamOwned::new(connection, stream), &*pages).ok());
+                thread::spawn(move || answer(StreamOwned::new(connection, stream), &pages).ok());
             }
         });
         Self { url, authority, signing_key }
