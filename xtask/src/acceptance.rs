@@ -65,7 +65,10 @@ pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, fi
         let mut compare = Command::new(clients::install_reader(workspace)?);
         compare.current_dir(&workspace.root).arg(COMPARISON).arg("vectors/openapi").arg(&exchanges);
         if filter.is_empty() && part == Part::Usual {
-            compare.args(["--complete", "docs/compatibility/proofs.json"]);
+            compare.args(["--complete", PROOFS]);
+        }
+        if proofs_are_to_be_kept() {
+            compare.args(["--keep", PROOFS]);
         }
         program::run(&mut compare, "mend the server, or list the deviation with its reason in vectors/openapi")
     })
@@ -92,6 +95,11 @@ fn tests_kills_are_set() -> bool {
     std::env::var_os(KILLS_VARIABLE).is_some()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a build task has no configuration of its own")]
+fn proofs_are_to_be_kept() -> bool {
+    std::env::var_os(KEEP_VARIABLE).is_some()
+}
+
 /// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest).
 const TESTS: [&str; 5] = ["test", "--package", "strongroom", "--test", "acceptance"];
 
@@ -104,6 +112,12 @@ const NAMESPACES: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
 const LOOPBACK_THEN: &str = "ip link set lo up && exec \"$@\"";
 
 const COMPARISON: &str = "crates/strongroom/tests/acceptance/python/exchanges.py";
+
+/// The record of proofs, from which the page of compatibility is made.
+const PROOFS: &str = "docs/compatibility/proofs.json";
+
+/// Asks for generated files to be written anew, here as in the tests that write pages.
+const KEEP_VARIABLE: &str = "STRONGROOM_BLESS";
 
 const KILLS_VARIABLE: &str = "STRONGROOM_TEST_KILLS";
 

@@ -105,6 +105,8 @@ Tasks:
 
 Environment:
   STRONGROOM_TEST_KILLS  how often the crash test kills the server (default here: 200)
+  STRONGROOM_BLESS       with acceptance and conformance: put the proofs of this run into
+                         docs/compatibility/proofs.json
 
 Exit code: 0 done, 1 a step failed, 2 wrong command line.
 
@@ -113,6 +115,8 @@ Examples:
   cargo xtask test                       what the continuous integration runs, then conformance
   cargo xtask acceptance role            the acceptance tests about roles
   STRONGROOM_TEST_KILLS=5 cargo xtask acceptance kill
+  STRONGROOM_BLESS=1 cargo xtask acceptance versions
+                                         the proofs of a new operation
   cargo xtask fuzz --seconds 600 token   ten minutes of tokens
 ";
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.keyvault.keys import (
     JsonWebKey,
     KeyClient,
@@ -44,9 +44,18 @@ def is_vault(url):
     return ".vault." in url
 
 
+def is_hardware(url):
+    """Whether the types of keys are those that end in -HSM. A vault has others too, and takes those unless it is told."""
+    return not is_vault(url) or os.environ.get("KEY_TYPES") == "HSM"
+
+
+def shown_type(url, kind):
+    return f"{kind}-HSM" if is_hardware(url) else kind
+
+
 def create(client, name, kind, about, **attributes):
     makers = {"RSA": client.create_rsa_key, "EC": client.create_ec_key, "oct": client.create_oct_key}
-    return makers[kind](name, hardware_protected=not is_vault(client.vault_url), **about, **attributes)
+    return makers[kind](name, hardware_protected=is_hardware(client.vault_url), **about, **attributes)
 
 
 def walk(url, credential):
@@ -58,10 +67,10 @@ def walk(url, credential):
 
 
 def create_each_type(client):
-    vault = is_vault(client.vault_url)
-    for name, kind, about in ASYMMETRIC + ([] if vault else SYMMETRIC):
+    url = client.vault_url
+    for name, kind, about in ASYMMETRIC + ([] if is_vault(url) else SYMMETRIC):
         key = create(client, name, kind, about)
-        check(key.key_type.value == (kind if vault else f"{kind}-HSM"), key.key_type)
+        check(key.key_type.value == shown_type(url, kind), key.key_type)
         passed("create", kind, *about.values())
 
 
@@ -170,11 +179,10 @@ def rotate(url, credential):
 
 def import_each_type(url, credential):
     client = KeyClient(url, credential)
-    vault = is_vault(url)
-    made = [("RSA", rsa_jwk()), ("EC", ec_jwk())] + ([] if vault else [("oct", oct_jwk())])
+    made = [("RSA", rsa_jwk()), ("EC", ec_jwk())] + ([] if is_vault(url) else [("oct", oct_jwk())])
     for kind, jwk in made:
-        key = client.import_key(f"walk-imported-{kind.lower()}", jwk, hardware_protected=not vault)
-        check(key.key_type.value == (kind if vault else f"{kind}-HSM"), key.key_type)
+        key = client.import_key(f"walk-imported-{kind.lower()}", jwk, hardware_protected=is_hardware(url))
+        check(key.key_type.value == shown_type(url, kind), key.key_type)
         check(key.key.n == jwk.n and key.key.x == jwk.x and key.key.d is None, "the public part, and no other")
         passed("import", kind)
 
@@ -248,6 +256,31 @@ def attest_and_release(url, credential):
             released = client.release_key(name, os.environ["ATTESTATION_TOKEN"], algorithm=algorithm, nonce="n-1")
             check_released(released.value, key, algorithm.value)
             passed("release", kind, algorithm.value)
+
+
+def be_refused_by_a_vault(url, credential):
+    client = KeyClient(url, credential)
+    create(client, "walk-refused", "RSA", {"size": 2048})
+    claims = [{"claim": "x-ms-attestation-type", "equals": "sevsnpvm"}]
+    grammar = {"version": "1.0.0", "anyOf": [{"authority": os.environ["ATTESTATION_AUTHORITY"], "allOf": claims}]}
+    exportable = {"exportable": True, "release_policy": KeyReleasePolicy(json.dumps(grammar).encode())}
+    name, token = "walk-refused", os.environ["ATTESTATION_TOKEN"]
+    for what, status, call in (
+        ("create oct", 400, lambda: client.create_oct_key("walk-oct", size=256, hardware_protected=True)),
+        ("import oct", 400, lambda: client.import_key("walk-oct", oct_jwk(), hardware_protected=True)),
+        ("create exportable", 400, lambda: create(client, "walk-exportable", "RSA", {"size": 2048}, **exportable)),
+        ("release", 404, lambda: client.release_key(name, token)),
+        ("get attestation", 404, lambda: client.get_key_attestation(name)),
+        ("random bytes", 404, lambda: client.get_random_bytes(8)),
+    ):
+        try:
+            call()
+            raise AssertionError(f"{what}: a vault does not do that")
+        except HttpResponseError as error:
+            check(error.status_code == status, f"{what}: {error}")
+        passed(what, "refused")
+    names = {about.name for about in client.list_properties_of_keys()}
+    check(not names & {"walk-oct", "walk-exportable"}, names)
 
 
 def check_released(jws, key, algorithm):

@@ -20,6 +20,7 @@ CHAPTERS = {
     "import": keys.import_each_type,
     "keys": keys.walk,
     "random": keys.draw_random_bytes,
+    "refusals": keys.be_refused_by_a_vault,
     "release": keys.attest_and_release,
     "rotation": keys.rotate,
     "signature": cryptography_client.sign_in_and_sign,

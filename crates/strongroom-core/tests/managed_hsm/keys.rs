@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use strongroom_core::guard::Swept;
-use strongroom_core::keys::{CipherInput, CreateKey, ImportKey, KeyAttributes, KeyReference, PageRequest, Tags, UpdateKey};
+use strongroom_core::keys::{
+    CipherInput, CreateKey, ImportKey, KeyAttributes, KeyReference, PageRequest, Tags, UpdateKey,
+};
 use strongroom_core::ports::Clock;
 use strongroom_core::{Error, Limits};
 use strongroom_crypto::KeySpecification;

@@ -45,7 +45,7 @@ fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
 
 #[test]
 fn a_deleted_hsm_is_listed_recovered_with_its_keys_and_purged() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let az = Az::signed_in(&deployment);
     create(&az, &deployment);
     let keys = WrappingKeys::make(3);
@@ -53,6 +53,10 @@ fn a_deleted_hsm_is_listed_recovered_with_its_keys_and_purged() {
     Hsm::existing(&deployment.rest(), HSM).grant_key_roles();
     let key = ["--hsm-name", HSM, "--name", "survivor"];
     let made = az.ok(&[&["keyvault", "key", "create", "--kty", "EC-HSM"], &key[..]].concat());
+
+    let free = |name: &str| az.ok(&["keyvault", "check-name", "--name", name, "--resource-type", "hsm"]);
+    assert_eq!((&free(HSM)["nameAvailable"], &free(HSM)["reason"]), (&false.into(), &"AlreadyExists".into()));
+    assert_eq!(free("SomeOtherMHSM")["nameAvailable"], true);
 
     az.ok(&["keyvault", "delete", "--hsm-name", HSM]);
     assert!(names(&az.ok(&["keyvault", "list", "--resource-type", "hsm"])).is_empty());

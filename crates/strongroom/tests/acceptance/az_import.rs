@@ -16,7 +16,7 @@ const HSM: &str = "import-hsm";
 
 /// An activated HSM and a signed-in CLI.
 fn scene() -> (Deployment, Az) {
-    let deployment = Deployment::start();
+    let deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     Hsm::activated(&rest, HSM);
     let az = Az::signed_in(&deployment);

@@ -22,7 +22,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let deployment = Deployment::start();
+        let deployment = Deployment::start_recorded();
         let (rest, keys) = (deployment.rest(), WrappingKeys::make(3));
         let file = Hsm::created(&rest, FIRST).activate(&keys);
         std::fs::write(keys.beside("ContosoMHSM-SD.json"), file).expect("the file is kept");
@@ -116,11 +116,39 @@ fn a_restore_blob_made_offline_is_uploaded_and_an_upload_for_an_older_transfer_k
     scene.deployment.stop();
 }
 
+#[test]
+fn a_key_backup_of_the_first_hsm_opens_in_the_second_once_that_has_its_domain_and_in_no_other() {
+    let mut scene = Scene::new();
+    let rest = scene.deployment.rest();
+    let stranger = "StrangerMHSM";
+    Hsm::activated(&rest, stranger);
+    scene.init_recovery(&scene.path("exchange.cer"));
+    scene.az.ok(&words(&scene.upload_with(&[1, 2])));
+    for name in [FIRST, SECOND] {
+        Hsm::existing(&rest, name).grant_key_roles();
+    }
+    let line = |verb: &'static str, hsm: &'static str| ["keyvault", "key", verb, "--hsm-name", hsm];
+    let key = |verb, hsm, more: &[&str]| scene.az.ok(&[&line(verb, hsm)[..], more].concat());
+    let file = scene.path("moved.backup");
+    let made = key("create", FIRST, &["--name", "moved", "--kty", "EC-HSM"]);
+    key("backup", FIRST, &["--name", "moved", "--file", &file]);
+    scene.az.refused(&[&line("restore", stranger)[..], &["--file", &file]].concat(), "no whole and unaltered backup");
+    let restored = key("restore", SECOND, &["--file", &file]);
+    assert_eq!((&restored["key"]["x"], &restored["key"]["y"]), (&made["key"]["x"], &made["key"]["y"]));
+
+    let digest = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+    let sign = ["--name", "moved", "--algorithm", "ES256", "--digest", digest];
+    let signature = key("sign", SECOND, &sign)["signature"].as_str().expect("a signature").to_owned();
+    let verified = key("verify", FIRST, &[&sign[..], &["--signature", &signature]].concat());
+    assert_eq!(verified["isValid"], true);
+    scene.deployment.stop();
+}
+
 /// The negative vectors, made with a prototype: all are refused over the wire as the client's to fix, and the HSM is as it
 /// was.
 #[test]
 fn every_negative_vector_is_refused_by_the_server() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     let hsm = Hsm::created(&rest, "vectors");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/security-domain");

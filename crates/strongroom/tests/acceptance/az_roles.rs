@@ -10,7 +10,7 @@ const HSM: &str = "roles-hsm";
 
 /// An activated HSM, a CLI signed in as its administrator, and a user-assigned identity without roles.
 fn scene() -> (Deployment, Az, Value) {
-    let deployment = Deployment::start();
+    let deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     Hsm::activated(&rest, HSM);
     let az = Az::signed_in(&deployment);

@@ -16,7 +16,7 @@ const HSM: &str = "SealedMHSM";
 
 #[test]
 fn before_a_quorum_opens_it_the_root_of_an_hsm_is_neither_on_the_disk_nor_in_the_process() {
-    let mut deployment = Deployment::start_with(|_| "[root]\nprovider = \"quorum\"\n".to_owned());
+    let mut deployment = Deployment::start_recorded_with(&[], "[root]\nprovider = \"quorum\"\n");
     let keys = WrappingKeys::make(3);
     let file = {
         let rest = deployment.rest();

@@ -15,7 +15,7 @@ fn setting(az: &Az, verb: &str, arguments: &[&str]) -> Value {
 
 #[test]
 fn a_setting_is_listed_shown_and_updated() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     Hsm::activated(&rest, HSM);
     let az = Az::signed_in(&deployment);

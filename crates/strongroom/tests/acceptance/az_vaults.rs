@@ -15,7 +15,7 @@ const VAULT: &str = "ContosoVault";
 
 /// A running deployment and a CLI signed in as its administrator.
 fn scene() -> (Deployment, Az) {
-    let deployment = Deployment::start();
+    let deployment = Deployment::start_recorded();
     let az = Az::signed_in(&deployment);
     (deployment, az)
 }
@@ -135,7 +135,7 @@ fn the_keys_of_a_vault_live_as_those_of_an_hsm_do() {
 
 #[test]
 fn tokens_and_rights_of_one_container_are_none_in_another() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     Hsm::activated(&rest, "some-hsm");
     for name in ["vault-one", "vault-two"] {
@@ -162,7 +162,7 @@ fn tokens_and_rights_of_one_container_are_none_in_another() {
 
 #[test]
 fn a_vault_challenges_for_its_own_audience_and_says_why() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     rest.arm(&Method::PUT, &rest.vault_path("vault-one"), Some(&rest.vault_to_create())).expect(200);
     let answer = rest.send(&Method::GET, &keys(&rest.vault_url("vault-one")), None, None);
@@ -198,8 +198,13 @@ impl Rest {
 
     /// Gives the bootstrap principal Key Vault Crypto Officer on a vault under Azure RBAC.
     pub(crate) fn grant_keys_of_vault(&self, name: &str) {
+        self.grant_keys_of_vault_to(name, self.variable("STRONGROOM_PRINCIPAL_ID"));
+    }
+
+    /// Gives it to any principal.
+    pub(crate) fn grant_keys_of_vault_to(&self, name: &str, principal: &str) {
         let role = format!("{}/providers/Microsoft.Authorization/roleDefinitions/{CRYPTO_OFFICER}", self.root());
-        let properties = json!({"roleDefinitionId": role, "principalId": self.variable("STRONGROOM_PRINCIPAL_ID")});
+        let properties = json!({"roleDefinitionId": role, "principalId": principal});
         let vault = self.vault_id(name);
         let path = format!("{vault}/providers/Microsoft.Authorization/roleAssignments/{}", uuid::Uuid::new_v4());
         let assignment = format!("{}?api-version=2022-04-01", path.trim_start_matches(&self.root()));

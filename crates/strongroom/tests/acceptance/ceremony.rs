@@ -39,7 +39,7 @@ fn text(path: PathBuf) -> String {
 
 #[test]
 fn custodians_made_by_the_ceremony_activate_with_az_and_recover_without_it() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     let az = Az::signed_in(&deployment);
     let folder = tempfile::tempdir().expect("a temporary folder");

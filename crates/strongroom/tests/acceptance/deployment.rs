@@ -19,7 +19,7 @@ use crate::rest::Rest;
 /// A deployment; dropping it kills the server and, when the test failed, prints the server's log.
 pub(crate) struct Deployment {
     // Before the server in the order of dropping: what it passes on ends first.
-    _relay: Option<Relay>,
+    relay: Option<Relay>,
     folder: TempDir,
     ports: Ports,
     server: Option<Child>,
@@ -33,11 +33,18 @@ impl Deployment {
 
     /// First start behind a relay that keeps what official clients say, for the comparison with the reference.
     pub(crate) fn start_recorded() -> Self {
+        Self::start_recorded_with(&[], "")
+    }
+
+    /// The same, where the server's outgoing TLS trusts more CA files, and with more of a configuration file, which has
+    /// neither `[public]` nor `[tls]`.
+    pub(crate) fn start_recorded_with(ca_files: &[PathBuf], configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { behind: free_port(), ..Ports::free() };
         let certificate = Certificate::make(folder.path());
         let relay = Relay::start(ports.https, ports.behind, &certificate);
-        Self::begin(folder, ports, Some(relay), &certificate.configuration(ports.https))
+        let text = format!("{}\n{configuration}", certificate.configuration(ports.https, ca_files));
+        Self::begin(folder, ports, Some(relay), &text)
     }
 
     /// First start with a configuration file; `configuration` gets the port of the listener.
@@ -50,7 +57,7 @@ impl Deployment {
         if !text.is_empty() {
             fs::write(folder.path().join("strongroom.toml"), text).expect("the configuration is written");
         }
-        let mut deployment = Self { _relay: relay, folder, ports, server: None };
+        let mut deployment = Self { relay, folder, ports, server: None };
         let started = now();
         deployment.run();
         println!("first start to first answer: {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
@@ -109,6 +116,11 @@ impl Deployment {
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let text = fs::read_to_string(self.client_env()).expect("client.env is written");
         text.lines().filter_map(exported).collect()
+    }
+
+    /// The one certificate that a client has to trust, PEM.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.relay.as_ref().map_or_else(|| self.data().join("ca.pem"), Relay::ca_file)
     }
 
     pub(crate) fn client_env(&self) -> PathBuf {

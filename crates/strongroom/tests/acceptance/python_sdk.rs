@@ -26,7 +26,7 @@ fn run(deployment: &Deployment, script: &str, url: &str) -> Value {
 
 #[test]
 fn a_bare_default_credential_uses_the_keys_of_a_vault() {
-    let mut deployment = Deployment::start();
+    let mut deployment = Deployment::start_recorded();
     let rest = deployment.rest();
     let mut vault = rest.vault_to_create();
     let everything = json!([{

@@ -28,6 +28,7 @@ use crate::rest::Loopback;
 
 /// A relay on loopback; it ends when it is dropped.
 pub(crate) struct Relay {
+    certificate: Certificate,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,13 +62,13 @@ impl Certificate {
         made
     }
 
-    /// The configuration of a server behind a relay on this port.
-    pub(crate) fn configuration(&self, port: u16) -> String {
+    /// The configuration of a server behind a relay on this port, whose outgoing TLS trusts these files as well.
+    pub(crate) fn configuration(&self, port: u16, ca_files: &[PathBuf]) -> String {
+        let trusted = [&[self.authority()], ca_files].concat();
         format!(
-            "[public]\nport = {port}\n\n[tls]\ncertificate_file = '{}'\nprivate_key_file = '{}'\nextra_ca_files = ['{}']\n",
-            self.chain().display(),
-            self.key().display(),
-            self.authority().display()
+            "[public]\nport = {port}\n\n[tls]\ncertificate_file = {:?}\nprivate_key_file = {:?}\nextra_ca_files = {trusted:?}\n",
+            self.chain(),
+            self.key(),
         )
     }
 
@@ -108,7 +109,12 @@ impl Relay {
                 }
             });
         });
-        Self { end: Some(end), thread: Some(thread) }
+        Self { certificate: certificate.clone(), end: Some(end), thread: Some(thread) }
+    }
+
+    /// The CA of its certificate.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.certificate.authority()
     }
 }
 

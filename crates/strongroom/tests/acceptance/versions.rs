@@ -1,10 +1,18 @@
 //! Every operation under every api-version that has it, over plain HTTP: what no single client covers.
 
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::attestation_authority::{Authority, Environment};
+use crate::az::said;
 use crate::deployment::Deployment;
+use crate::environment;
 use crate::hsm::Hsm;
+use crate::issuer::Conduct;
 use crate::rest::{Answer, Rest};
 use crate::wrapping_keys::WrappingKeys;
 
@@ -28,20 +36,44 @@ const VERSIONS: [&str; 14] = [
 
 #[test]
 fn every_operation_answers_under_every_api_version_that_has_it() {
-    let mut deployment = Deployment::start();
+    let attested = Attested { authority: Authority::start(Conduct::Proper), environment: Environment::start() };
+    let trusted = format!("[tls]\nextra_ca_files = [{:?}]\n", attested.authority.ca_file());
+    let mut deployment = Deployment::start_with(|_| trusted);
     let rest = deployment.rest();
     let custodians = WrappingKeys::make(3);
     for (number, version) in VERSIONS.into_iter().enumerate() {
         let walk = Walk { rest: &rest, name: format!("walk-{number}"), version };
-        walk.activate(&custodians);
+        let domain = walk.activate(&custodians);
         walk.keys();
         walk.deleted_keys();
         walk.key_operations();
         walk.rotation();
+        walk.release(&attested);
+        walk.secure_wrapping(&attested);
         walk.roles();
         walk.settings();
+        let recovered = Walk { name: format!("recovered-{number}"), ..walk };
+        recovered.recover(&custodians, &domain);
     }
     deployment.stop();
+}
+
+/// An environment that may be sent keys, and who says so.
+struct Attested {
+    authority: Authority,
+    environment: Environment,
+}
+
+impl Attested {
+    /// The `target` of a release.
+    fn target(&self) -> String {
+        self.authority.issuer.token(&self.environment.claims())
+    }
+
+    /// The `release_policy` of a key.
+    fn policy(&self) -> Value {
+        json!({"data": URL_SAFE_NO_PAD.encode(self.authority.policy().to_string())})
+    }
 }
 
 /// One api-version, on an HSM of its own.
@@ -73,17 +105,28 @@ impl Walk<'_> {
         place(self.version) >= place(since)
     }
 
-    fn activate(&self, custodians: &WrappingKeys) {
+    /// Makes an HSM that is ready for keys; answers with its security domain.
+    fn activate(&self, custodians: &WrappingKeys) -> String {
         let hsm = Hsm::created(self.rest, &self.name);
-        if !self.has(LOCAL_RBAC) {
-            hsm.activate(custodians);
-            hsm.grant_key_roles();
-            return;
-        }
         let body = json!({"certificates": custodians.jwks(), "required": 2});
-        self.ask(LOCAL_RBAC, &Method::POST, "/securitydomain/download", Some(&body), 202);
+        let downloaded = self.ask(LOCAL_RBAC, &Method::POST, "/securitydomain/download", Some(&body), 202);
         self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain/download/pending", None, 200);
+        let domain = match downloaded {
+            Some(answer) => answer.json()["value"].as_str().expect("the security domain is text").to_owned(),
+            None => hsm.activate(custodians),
+        };
         hsm.grant_key_roles();
+        domain
+    }
+
+    /// Brings a security domain into another HSM.
+    fn recover(&self, custodians: &WrappingKeys, domain: &str) {
+        Hsm::created(self.rest, &self.name);
+        let Some(key) = self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain/upload", None, 200) else { return };
+        let upload = opened_for(&key.json(), custodians, domain);
+        self.ask(LOCAL_RBAC, &Method::POST, "/securitydomain/upload", Some(&upload), 202);
+        let status = self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain/upload/pending", None, 200);
+        assert_eq!(status.expect("it has a status").json()["status"], "Success");
     }
 
     fn keys(&self) {
@@ -149,6 +192,24 @@ impl Walk<'_> {
         self.ask(RANDOM, &Method::POST, "/rng", Some(&json!({"count": 32})), 200);
     }
 
+    fn release(&self, attested: &Attested) {
+        let body = json!({"kty": "EC-HSM", "attributes": {"exportable": true}, "release_policy": attested.policy()});
+        Hsm::existing(self.rest, &self.name).post("/keys/released/create", &body).expect(200);
+        let body = json!({"target": attested.target()});
+        self.ask(RELEASE, &Method::POST, "/keys/released/release", Some(&body), 200);
+    }
+
+    fn secure_wrapping(&self, attested: &Attested) {
+        let operations = ["secureWrapKey", "secureUnwrapKey"];
+        let body = json!({"kty": "oct-HSM", "key_ops": operations, "release_policy": attested.policy()});
+        Hsm::existing(self.rest, &self.name).post("/keys/secure/create", &body).expect(200);
+        let body = json!({"alg": "A256KW"});
+        let wrapped = self.ask(SECURE_WRAPPING, &Method::POST, "/keys/secure/securewrapkey", Some(&body), 200);
+        let value = wrapped.map_or(json!("AAAA"), |answer| answer.json()["value"].clone());
+        let body = json!({"alg": "A256KW", "value": value, "target": attested.target()});
+        self.ask(SECURE_WRAPPING, &Method::POST, "/keys/secure/secureunwrapkey", Some(&body), 200);
+    }
+
     fn roles(&self) {
         let ask = |method: Method, path: &str, body: Option<&Value>, status| {
             let path = format!("/providers/Microsoft.Authorization/{path}");
@@ -183,9 +244,30 @@ impl Walk<'_> {
     }
 }
 
+/// What two custodians make of their HSM's security domain for the transfer key of another HSM.
+fn opened_for(transfer_key: &Value, custodians: &WrappingKeys, domain: &str) -> Value {
+    let jwk = transfer_key["transfer_key"].as_str().expect("the transfer key is text");
+    let jwk: Value = serde_json::from_str(jwk).expect("the text is a JWK");
+    let certificate = jwk["x5c"][0].as_str().expect("it has a certificate");
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("exchange.cer"), pem).expect("written");
+    std::fs::write(at("domain.json"), domain).expect("written");
+    let mut open = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    open.env_clear().env("PATH", environment::path()).args(["ceremony", "open", "--file"]).arg(at("domain.json"));
+    open.arg("--transfer-key").arg(at("exchange.cer")).arg("--out").arg(at("upload.json"));
+    open.arg("--key").args([custodians.private_key(0), custodians.private_key(2)]);
+    let output = open.output().expect("the built binary starts");
+    assert!(output.status.success(), "{}", said(&output));
+    json!({"value": std::fs::read_to_string(at("upload.json")).expect("it was written")})
+}
+
 const FIRST: &str = "7.0";
 const LOCAL_RBAC: &str = "7.2-preview";
 const RANDOM: &str = "7.3";
 const ROTATION: &str = "7.3";
 const SETTINGS: &str = "7.4";
+const RELEASE: &str = "7.3";
+const SECURE_WRAPPING: &str = "2026-01-01-preview";
 const ATTESTATION: &str = "7.6-preview.2";

@@ -1,7 +1,7 @@
 //! JavaScript: `@azure/keyvault-keys`, `@azure/identity`.
 
 use super::language::Language::JavaScript;
-use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_vault};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_hsm_keys_of_vault, walk_vault};
 
 #[test]
 fn javascript_walks_every_operation_with_a_client_secret() {
@@ -13,6 +13,19 @@ fn javascript_walks_every_operation_with_a_client_secret() {
 #[test]
 fn javascript_walks_the_keys_of_a_vault() {
     walk_vault(JavaScript, &["KeyEncrypt", "KeyWrap"]);
+}
+
+#[test]
+fn javascript_walks_the_hsm_keys_of_a_premium_vault() {
+    walk_hsm_keys_of_vault(JavaScript);
+}
+
+#[test]
+fn javascript_signs_in_to_a_vault_with_a_managed_identity() {
+    let scene = Scene::of_vault();
+    scene.admit_machine_to_vault();
+    scene.walk(JavaScript, "managed", &["signature"]);
+    scene.expect_operations(JavaScript, SIGNATURE);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Python: `azure-keyvault-keys`, `azure-keyvault-administration`, `azure-identity`.
 
 use super::language::Language::Python;
-use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_vault};
+use super::scene::{EVERYTHING, REMOTE_CRYPTOGRAPHY, SIGNATURE, Scene, WALKED, walk_hsm_keys_of_vault, walk_vault};
 
 #[test]
 fn python_walks_every_operation_with_a_client_secret() {
@@ -13,6 +13,26 @@ fn python_walks_every_operation_with_a_client_secret() {
 #[test]
 fn python_walks_the_keys_of_a_vault() {
     walk_vault(Python, &[]);
+}
+
+#[test]
+fn python_walks_the_hsm_keys_of_a_premium_vault() {
+    walk_hsm_keys_of_vault(Python);
+}
+
+#[test]
+fn python_is_refused_what_vaults_do_not_have() {
+    let scene = Scene::of_vault();
+    scene.walk(Python, "secret", &["refusals"]);
+    scene.expect_operations(Python, &["KeyCreate", "KeyList"]);
+}
+
+#[test]
+fn python_signs_in_to_a_vault_with_a_managed_identity() {
+    let scene = Scene::of_vault();
+    scene.admit_machine_to_vault();
+    scene.walk(Python, "managed", &["signature"]);
+    scene.expect_operations(Python, SIGNATURE);
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Scene {
             ("ATTESTATION_AUTHORITY", authority.issuer.url.clone()),
             ("ATTESTATION_TOKEN", authority.issuer.token(&claims)),
         ]);
-        let deployment = Deployment::start_with(|_| format!("[tls]\nextra_ca_files = [{:?}]\n", authority.ca_file()));
+        let deployment = Deployment::start_recorded_with(&[authority.ca_file().to_owned()], "");
         let url = make(&deployment.rest());
         let scratch = tempfile::tempdir().expect("a temporary folder");
         Self { deployment, url, scratch, variables, _authority: authority }
@@ -67,6 +67,12 @@ impl Scene {
     pub(super) fn admit_machine(&self) {
         let rest = self.deployment.rest();
         Hsm::existing(&rest, HSM).grant_key_roles_to(&machine_principal(&rest));
+    }
+
+    /// The same on a vault.
+    pub(super) fn admit_machine_to_vault(&self) {
+        let rest = self.deployment.rest();
+        rest.grant_keys_of_vault_to(VAULT, &machine_principal(&rest));
     }
 
     /// Lets the metadata service's identity use keys without reading them, by a role made for it, and names the keys
@@ -138,7 +144,7 @@ impl Scene {
         command.env_clear().env("PATH", environment::path()).env("HOME", self.scratch.path()).env("LANG", "C.UTF-8");
         command.env("CLIENT_ENV", self.deployment.client_env()).env("SERVER_LOG", self.deployment.log_path());
         command.envs(&self.variables).arg(WALK_SECONDS_MAX).arg(start.get_program()).args(start.get_args());
-        command.args(language.command(program, self.scratch.path(), &self.deployment.data().join("ca.pem")));
+        command.args(language.command(program, self.scratch.path(), &self.deployment.ca_file()));
         let output = command.args(arguments).output().expect("timeout is installed");
         assert!(output.status.success(), "{language:?} {program:?}: {}", said(&output));
         output
@@ -191,6 +197,16 @@ pub(super) fn walk_vault(language: Language, left_to_service: &[&str]) {
     scene.walk(language, "secret", CHAPTERS_OF_A_VAULT);
     let on_a_vault = WALKED.iter().copied().filter(|name| !ONLY_ON_AN_HSM.contains(name));
     let expected: Vec<_> = on_a_vault.chain(left_to_service.iter().copied()).collect();
+    scene.expect_operations(language, &expected);
+}
+
+/// Lets a language's program walk the keys that a Premium vault takes besides, those whose types end in `-HSM`.
+#[track_caller]
+pub(super) fn walk_hsm_keys_of_vault(language: Language) {
+    let mut scene = Scene::of_vault();
+    scene.variables.insert("KEY_TYPES", "HSM".to_owned());
+    scene.walk(language, "secret", CHAPTERS_OF_A_VAULT);
+    let expected: Vec<_> = WALKED.iter().copied().filter(|name| !ONLY_ON_AN_HSM.contains(name)).collect();
     scene.expect_operations(language, &expected);
 }
 

@@ -9,7 +9,8 @@ with its reason. With --complete every deviation must have been met, and every p
 grow.
 
 Prints one line for each finding. Writes `proofs.json` beside the exchanges: which test used which operation through which client
-under which api-version, with success. Exit code: 0 all fits, 1 something does not.
+under which api-version, with success. With --keep RECORD, and if there is nothing to find, these proofs are put into the record; together
+with --complete, what the record has of the clients that took part gives way to them. Exit code: 0 all fits, 1 something does not.
 """
 
 import json
@@ -266,12 +267,44 @@ class Deviations:
         return [row for number, row in enumerate(self.rows) if number not in self.met]
 
 
+MEMBERS = ("plane", "method", "path", "client", "api_version", "test")
+
+
+def read_record(path):
+    """The proofs that are kept: the test of each."""
+    rows = [[row[name] for name in MEMBERS] for row in json.loads(path.read_text())]
+    return {tuple(key): test for *key, test in rows}
+
+
+def write_record(path, proofs):
+    rows = [dict(zip(MEMBERS, (*key, test))) for key, test in sorted(proofs.items())]
+    path.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+
+
 def lost_proofs(record, proofs):
     """Proofs of the record that this run does not have; clients that did not take part are left out."""
     took_part = {key[3] for key in proofs}
-    keys = [(row["plane"], row["method"], row["path"], row["client"], row["api_version"])
-            for row in json.loads(record.read_text())]
-    return [key for key in keys if key[3] in took_part and key not in proofs]
+    return [key for key in read_record(record) if key[3] in took_part and key not in proofs]
+
+
+def keep(record, proofs, is_complete):
+    """Puts the proofs of a run into the record. A test that proves already stays, so that a run of some tests changes little."""
+    took_part = {key[3] for key in proofs} if is_complete else set()
+    kept = {key: test for key, test in read_record(record).items() if key[3] not in took_part and exists(test)}
+    write_record(record, {**proofs, **kept})
+
+
+def exists(test):
+    """Whether `module::function` is still a test of this folder."""
+    module, function = test.rsplit("::", 1)
+    source = Path(__file__).parent.parent.joinpath(*module.split("::")).with_suffix(".rs")
+    return source.exists() and f"fn {function}(" in source.read_text()
+
+
+def options(arguments):
+    """`--complete RECORD` and `--keep RECORD`."""
+    pairs = dict(zip(arguments[::2], arguments[1::2]))
+    return [Path(pairs[name]) if name in pairs else None for name in ("--complete", "--keep")]
 
 
 def client(user_agent):
@@ -284,7 +317,7 @@ def client(user_agent):
 
 def main():
     reference, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    record = Path(sys.argv[4]) if sys.argv[3:4] == ["--complete"] else None
+    record, kept_record = options(sys.argv[3:])
     checker, deviations = Checker(reference), Deviations(reference / "deviations.toml")
     findings, proofs, count = {}, {}, 0
     for path in sorted(folder.glob("*.jsonl")):
@@ -308,15 +341,20 @@ def main():
     unmet = deviations.unmet() if record else []
     for row in unmet:
         print(f"deviations.toml: nothing deviates like this any more, remove it: {row['operation']}: {row['problem']}")
-    names = ("plane", "method", "path", "client", "api_version", "test")
-    rows = [dict(zip(names, (*key, min(tests)))) for key, tests in sorted(proofs.items())]
-    (folder / "proofs.json").write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
-    lost = lost_proofs(record, proofs) if record else []
+    proofs = {key: min(tests) for key, tests in proofs.items()}
+    write_record(folder / "proofs.json", proofs)
+    # Who keeps a complete run says which proofs there are.
+    lost = lost_proofs(record, proofs) if record and not kept_record else []
     for key in lost:
         print(f"{record}: no test proves this any more: {' '.join(key)}")
-    print(f"{count} exchanges, {len(rows)} proofs, {len(deviations.met)} of {len(deviations.rows)} deviations met, "
+    print(f"{count} exchanges, {len(proofs)} proofs, {len(deviations.met)} of {len(deviations.rows)} deviations met, "
           f"{len(findings) + len(unmet) + len(lost)} findings")
-    return 1 if findings or unmet or lost or not count else 0
+    if findings or unmet or lost or not count:
+        return 1
+    if kept_record:
+        keep(kept_record, proofs, record is not None)
+        print(f"{kept_record}: has them now")
+    return 0
 
 
 if __name__ == "__main__":
