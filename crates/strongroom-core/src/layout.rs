@@ -21,6 +21,8 @@
 use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, Timestamp};
 use uuid::Uuid;
 
+use crate::pools::MANAGEMENT_GUARD;
+
 /// The deployment record.
 pub const DEPLOYMENT: &str = "deployment";
 /// Prefix of everything sealed under the deployment key that belongs to no HSM.
@@ -57,6 +59,12 @@ pub fn access(instance: InstanceId) -> String {
 /// The guard of an HSM or a vault.
 pub fn guard(instance: InstanceId) -> String {
     format!("hsm/{instance}/guard")
+}
+
+/// Whether a store key is that of a guard: of an HSM, a vault, or the management plane.
+pub fn is_guard(key: &str) -> bool {
+    let of_instance = || key.strip_prefix("hsm/")?.strip_suffix("/guard").map(|instance| !instance.contains('/'));
+    key == MANAGEMENT_GUARD || of_instance() == Some(true)
 }
 
 /// The wrapped roots of an HSM.

@@ -5,8 +5,10 @@
 //! moments) and never runs ahead of it, so it refuses only what was really rolled back. It does not notice a rollback
 //! of the store *and* of the folder; the threat model says so.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::layout;
 
 /// Where the witness keeps what it has seen. The server writes it to `DIR/witness`; tests keep it in memory.
 pub trait WitnessLog: Send + Sync {
@@ -16,8 +18,43 @@ pub trait WitnessLog: Send + Sync {
 
 /// The highest change numbers seen.
 pub struct Witness {
-    seen: Mutex<HashMap<String, u64>>,
+    seen: Mutex<Seen>,
     log: Box<dyn WitnessLog>,
+}
+
+#[derive(Default)]
+struct Seen {
+    changes: HashMap<String, u64>,
+    highest: Highest,
+}
+
+/// What was seen, in short: for checkpoints of the audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Highest {
+    /// How many records.
+    pub records: usize,
+    /// The highest change number among them.
+    pub change: u64,
+    /// The change number of each guard, by its store key: it rises with each change of rights or state.
+    pub guards: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    fn of(changes: HashMap<String, u64>) -> Self {
+        let mut seen = Self::default();
+        for (key, change) in changes {
+            seen.set(key, change);
+        }
+        seen
+    }
+
+    fn set(&mut self, key: String, change: u64) {
+        self.highest.change = self.highest.change.max(change);
+        if layout::is_guard(&key) {
+            self.highest.guards.insert(key.clone(), change);
+        }
+        self.changes.insert(key, change);
+    }
 }
 
 impl std::fmt::Debug for Witness {
@@ -36,25 +73,22 @@ pub struct Older {
 impl Witness {
     /// A witness that starts from what was remembered.
     pub fn new(remembered: HashMap<String, u64>, log: Box<dyn WitnessLog>) -> Self {
-        Self { seen: Mutex::new(remembered), log }
+        Self { seen: Mutex::new(Seen::of(remembered)), log }
     }
 
     /// The highest change number seen of a record, 0 if none was. Taken before a read begins, it is what the read must
     /// show at least: what is seen while it is under way may be newer, because writes go on.
     pub fn highest(&self, key: &str) -> u64 {
-        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).copied().unwrap_or_default()
+        self.seen().changes.get(key).copied().unwrap_or_default()
     }
 
     /// Looks at a record's change number: refuses it if it is lower than the highest seen, remembers it if higher.
     pub fn look(&self, key: &str, change: u64) -> Result<(), Older> {
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match seen.get_mut(key) {
+        let mut seen = self.seen();
+        match seen.changes.get(key) {
             Some(highest) if change < *highest => return Err(Older { seen: *highest }),
             Some(highest) if change == *highest => return Ok(()),
-            Some(highest) => *highest = change,
-            None => {
-                seen.insert(key.to_owned(), change);
-            }
+            Some(_) | None => seen.set(key.to_owned(), change),
         }
         self.log.remember(key, change);
         Ok(())
@@ -62,18 +96,27 @@ impl Witness {
 
     /// The change number a new write of this record must have at least.
     pub fn next(&self, key: &str) -> u64 {
-        let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        seen.get(key).map_or(1, |highest| highest.saturating_add(1))
+        self.seen().changes.get(key).map_or(1, |highest| highest.saturating_add(1))
     }
 
     /// Everything seen, for the check at start.
     pub fn all(&self) -> HashMap<String, u64> {
-        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.seen().changes.clone()
+    }
+
+    /// Everything seen, in short.
+    pub fn summary(&self) -> Highest {
+        let seen = self.seen();
+        Highest { records: seen.changes.len(), ..seen.highest.clone() }
     }
 
     /// Forgets what was seen below a prefix: the operator accepted a rollback.
     pub fn forget_all(&self) {
-        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        *self.seen() = Seen::default();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,4 +126,20 @@ pub struct NoLog;
 
 impl WitnessLog for NoLog {
     fn remember(&self, _key: &str, _change: u64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_the_guards_and_the_highest_change() {
+        let remembered = HashMap::from([("hsm/a/guard".to_owned(), 3), ("hsm/a/1/name/k".to_owned(), 8)]);
+        let witness = Witness::new(remembered, Box::new(NoLog));
+        witness.look("d/guard", 2).unwrap();
+        witness.look("hsm/a/guard", 5).unwrap();
+        witness.look("hsm/a/guard", 4).unwrap_err();
+        let guards = BTreeMap::from([("d/guard".to_owned(), 2), ("hsm/a/guard".to_owned(), 5)]);
+        assert_eq!(witness.summary(), Highest { records: 3, change: 8, guards });
+    }
 }

@@ -17,7 +17,7 @@ use strongroom_types::InstanceId;
 use uuid::Uuid;
 
 /// The management guard.
-pub(super) const GUARD: &str = "d/guard";
+pub(crate) const GUARD: &str = "d/guard";
 
 /// Prefix of subscriptions.
 pub(super) const SUBSCRIPTIONS: &str = "d/subscription/";

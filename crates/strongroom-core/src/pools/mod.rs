@@ -43,6 +43,7 @@ pub use hsms::{
     network_acls, sku,
 };
 pub use identities::{IdentitySpecification, UserAssignedIdentity};
+pub(crate) use layout::GUARD as MANAGEMENT_GUARD;
 pub use operations::{Operation, OperationKind, OperationState, Progress};
 pub use rbac::{
     Action, AssignmentSpecification, BUILT_IN_ROLES, BuiltInRole, Changes, CustomRoleSpecification, OWNER, Permission,
