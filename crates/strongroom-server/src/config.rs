@@ -3,6 +3,7 @@
 //! Unknown keys are refused. Secrets are never in the file, only the names of files that hold them. Every key is
 //! documented in `docs/operating/strongroom.sample.toml`, which a test reads.
 
+mod audit;
 mod file;
 mod settings;
 
@@ -12,10 +13,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use strongroom_core::Limits;
 
-use crate::audit_log::OnFull;
 use crate::authentication::{Attestation, OutsideIssuer};
 use crate::http::host::Domain;
 
+pub use audit::Audit;
 pub use file::{FileError, FileProblem};
 pub use settings::{Flags, MetadataListener, Settings, SettingsError};
 
@@ -121,14 +122,6 @@ pub struct Metadata {
     pub listen: Option<String>,
     /// Resource ids of the user-assigned identities it serves outside the local profile.
     pub identities: Vec<String>,
-}
-
-/// `[audit]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Audit {
-    /// What to do when the log cannot be written (protocols.md §7).
-    pub on_full: OnFull,
 }
 
 /// `[log]`.

@@ -126,11 +126,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`]; the file is then as it was.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), DataDirError> {
-        let path = self.join(name);
-        let new = self.join(&format!(".{name}.new"));
-        let written =
-            write_durably(&new, content).and_then(|()| fs::rename(&new, &path)).and_then(|()| sync(&self.path));
-        written.map_err(at(&path))
+        write_file(&self.join(name), content)
     }
 
     /// Removes a file; one that is not there is fine.
@@ -145,6 +141,19 @@ impl DataDir {
             Err(error) => Err(at(&path)(error)),
         }
     }
+}
+
+/// Writes a file with mode 600 by way of `.NAME.new` beside it: when this returns it is on disk, and nobody ever sees half
+/// of it.
+///
+/// # Errors
+/// [`DataDirError::Io`]; the file is then as it was.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let new = path.with_file_name(format!(".{name}.new"));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = write_durably(&new, content).and_then(|()| fs::rename(&new, path)).and_then(|()| sync(folder));
+    written.map_err(at(path))
 }
 
 /// Makes sure that there is a folder that only its owner can look into.

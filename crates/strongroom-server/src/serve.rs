@@ -26,13 +26,14 @@ use strongroom_core::pools::{Pools, RESOURCE_GROUP, Subscription, machine_identi
 use strongroom_core::ports::AuditSink;
 use tokio::net::TcpListener;
 
+use crate::audit_log::{AuditLog, CheckpointKeeper};
 use crate::authentication::{PublicAddress, PublicNames};
 use crate::client_env::{self, ClientEnvironment};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::hardening::{Hardening, harden};
 use crate::http::edge::Edge;
-use crate::http::health::{Facts, Health, Phase};
+use crate::http::health::{Condition, Facts, Health, Phase};
 use crate::http::limits::Connections;
 use crate::http::listener::Listener;
 use crate::http::planes::Planes;
@@ -58,6 +59,7 @@ pub struct Server {
     owner: TaskOwner,
     signals: Signals,
     ready: Ready,
+    keeper: Arc<CheckpointKeeper>,
     /// Unlocked when everything else is closed.
     folder: DataDir,
 }
@@ -97,7 +99,9 @@ impl Server {
             identity_header: node::identity_header(&folder, opened.entropy.as_ref())?,
         };
         let wired = parts.wire()?;
-        let health = Arc::new(Health::new(facts(&opened, &hardening, version)));
+        let keeper = Arc::new(keeper(&folder, &settings, &opened, &trust)?);
+        let facts = facts(&opened, &hardening, version);
+        let health = Arc::new(Health::new(facts, condition(&opened.audit, &keeper)));
         let ready = Ready {
             version,
             address: names.canonical().clone(),
@@ -109,7 +113,8 @@ impl Server {
             memory_not_locked: hardening.memory_not_locked,
         };
         warn_about(&ready, &trust);
-        let server = Self { opened, health, owner: TaskOwner::new(), signals, ready, folder };
+        let server = Self { opened, health, owner: TaskOwner::new(), signals, ready, keeper, folder };
+        server.keeper.begin(&server.owner.tasks());
         server.serve(sockets, wired, founded.directory, trust)?;
         server.health.set(Phase::Ready);
         server.folder.write(client_env::FILE, client.to_shell().expose().as_bytes())?;
@@ -141,7 +146,7 @@ impl Server {
     /// [`StopError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
     pub async fn stop(self) -> Result<(), StopError> {
         // The folder stays locked until this returns.
-        let Self { opened, health, owner, signals: _, ready: _, folder } = self;
+        let Self { opened, health, owner, signals: _, ready: _, keeper, folder } = self;
         let Opened { audit, store, .. } = opened;
         tracing::info!("stopping");
         health.set(Phase::Stopping);
@@ -157,6 +162,9 @@ impl Server {
         let closing = tokio::task::spawn_blocking(move || audit.close());
         if closing.await.is_err() {
             tracing::warn!("the audit log was not closed cleanly");
+        }
+        if tokio::time::timeout(LAST_CHECKPOINT_MAX, keeper.finish()).await.is_err() {
+            tracing::warn!("the last audit checkpoint was not kept everywhere");
         }
         Ok(store.close().await?)
     }
@@ -265,7 +273,36 @@ fn facts(opened: &Opened, hardening: &Hardening, version: &'static str) -> Facts
         root_provider: opened.root_provider,
         locked_memory: hardening.memory_not_locked.is_none(),
         core_dumps_disabled: hardening.core_dumps_disabled,
+        audit_key: opened.audit_key.clone(),
     }
+}
+
+/// How the node is, whenever somebody asks.
+fn condition(audit: &Arc<AuditLog>, keeper: &Arc<CheckpointKeeper>) -> impl Fn() -> Condition + Send + Sync + 'static {
+    let (audit, keeper) = (Arc::clone(audit), Arc::clone(keeper));
+    move || Condition {
+        audit_writable: !audit.status().is_failing,
+        cryptography: audit.accepts(),
+        audit_checkpoints_failing: keeper.failing(),
+    }
+}
+
+/// What keeps checkpoints apart from the log.
+fn keeper(
+    folder: &DataDir,
+    settings: &Settings,
+    opened: &Opened,
+    trust: &Trust,
+) -> Result<CheckpointKeeper, StartError> {
+    let mut keeper = CheckpointKeeper::new(opened.audit.checkpoints(), folder.join(NEWEST_CHECKPOINT));
+    if let Some(file) = &settings.audit_checkpoint_file {
+        keeper = keeper.in_file(file.clone());
+    }
+    if let Some(url) = &settings.audit_checkpoint_url {
+        let roots = trust.roots.store(&trust.ca);
+        keeper = keeper.at_url(url.clone(), &roots)?;
+    }
+    Ok(keeper)
 }
 
 /// That a rollback was accepted is for auditors to know (protocols.md §2).
@@ -287,5 +324,9 @@ fn warn_about(ready: &Ready, trust: &Trust) {
     }
 }
 
+/// The newest checkpoint of the audit log, in the data folder.
+const NEWEST_CHECKPOINT: &str = "audit-checkpoint";
+/// Longest time that the last checkpoint is given to reach the places where it is kept.
+const LAST_CHECKPOINT_MAX: Duration = Duration::from_secs(10);
 /// Longest time that requests in flight are given at a stop.
 const IN_FLIGHT_MAX: Duration = Duration::from_secs(10);

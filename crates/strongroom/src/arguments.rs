@@ -30,9 +30,45 @@ pub(crate) enum Command {
     /// Handle a security domain offline: custodians' keys, checks, opening, new custodians.
     #[command(subcommand, after_help = CEREMONY_EXAMPLES)]
     Ceremony(strongroom_cli::ceremony::Ceremony),
+    /// Look at the audit log of a data folder; the server may be running.
+    #[command(subcommand, after_help = AUDIT_EXAMPLES)]
+    Audit(AuditCommand),
     /// Manage the built-in directory of a running server.
     #[command(subcommand, after_help = DIRECTORY_EXAMPLE)]
     Directory(DirectoryCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Say whether the log is as it was written; exit code 1 and the place if not.
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Verify(VerifyArguments),
+}
+
+/// Where an audit log lies.
+#[derive(Debug, Args)]
+pub(crate) struct AuditPlace {
+    /// Configuration file (TOML) of the server, for its folder and its `[audit] checkpoint_file`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The server's folder [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) place: AuditPlace,
+    /// Your own copy of the key that signs checkpoints (DIR/audit-key.json), kept where the log's owner cannot change it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// A file with checkpoints that were kept elsewhere, one a line; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -171,6 +207,12 @@ Examples:
   strongroom ceremony open --file ContosoMHSM-SD.json --key alice.key bob.key --transfer-key exchange.cer --out upload.json
 
 No step opens a connection. Each prints its protocol with the hashes of all files: for people, or with --json.";
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  strongroom audit verify
+  strongroom audit verify --data-dir /var/lib/strongroom --public-key audit-key.json --checkpoints /mnt/worm/checkpoints
+  strongroom audit verify --config /etc/strongroom/strongroom.toml --json";
 
 const DIRECTORY_EXAMPLE: &str = "\
 Example:

@@ -3,6 +3,7 @@
 //! It is *not* the place for what a command does. It fails with exit code 1, or 2 for a wrong command line (docs/errors.md).
 
 mod arguments;
+mod audit;
 mod check_config;
 mod directory;
 mod quickstart;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Quickstart(arguments) => run(quickstart::run(arguments)),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::Ceremony(step) => strongroom_cli::ceremony::run(step).map_err(Failure::from),
+        Command::Audit(command) => audit::run(command),
         Command::Directory(command) => run(directory::run(command)),
     };
     match done {

@@ -1,15 +1,26 @@
 //! The audit log on disk: `DIR/audit/audit-<first sequence>.jsonl`, one JSON object a line (architecture.md §3.6).
 //!
 //! One thread writes. It collects what arrives within a moment, writes it, makes it durable, and only then removes the
-//! outbox records of the changes among it and answers who waits. Events are numbered in the order they are written.
+//! outbox records of the changes among it and answers who waits. Events are numbered in the order they are written, and
+//! each line carries a hash over itself and the line before ([`format`]); now and then the end of that chain is signed
+//! ([`checkpoint`]). [`verify`] reads it all back.
 //! While the log cannot be written nothing is dropped: events wait, [`AuditSink::accepts`] says no, and cryptography
 //! stops unless `[audit] on_full = "serve"`.
+//!
+//! It is *not* where events are made: that is the core's. Read first: [`AuditLog`], `docs/audit-log-format.md`.
 
+pub mod checkpoint;
+mod checkpoint_key;
+mod format;
+mod keeper;
+mod scan;
 mod segment;
 mod strangers;
+pub mod verify;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,12 +29,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strongroom_core::Core;
 use strongroom_core::audit::Event;
-use strongroom_core::ports::{AuditSink, AuditUnavailable};
+use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock};
+use strongroom_core::witness::Witness;
 use strongroom_store::{Commit, Kv, Write};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
 
-use segment::Segments;
+use checkpoint::{CheckpointKey, Reason, Signed};
+pub use checkpoint_key::open_or_create as open_or_create_key;
+pub use format::{Gap, GapReason, LineHash};
+pub use keeper::CheckpointKeeper;
+pub use segment::SegmentTerms;
+use segment::{Batch as SegmentBatch, Found, Segments, Signing};
 pub use strangers::Strangers;
 
 /// What to do when the log cannot be written (`[audit] on_full`).
@@ -37,31 +56,80 @@ pub enum OnFull {
     Serve,
 }
 
-/// The audit log of a node.
+/// How the log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditTerms {
+    /// What to do when it cannot be written.
+    pub on_full: OnFull,
+    /// When segments end, and how long they are kept.
+    pub segments: SegmentTerms,
+    /// How often the end of the chain is signed, if there were events.
+    pub checkpoint_every: Duration,
+}
+
+impl Default for AuditTerms {
+    fn default() -> Self {
+        Self {
+            on_full: OnFull::default(),
+            segments: SegmentTerms::default(),
+            checkpoint_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The audit log of a node. What is submitted waits until [`AuditLog::start`].
 pub struct AuditLog {
     queue: Sender<Message>,
     state: Arc<State>,
-    on_full: OnFull,
+    terms: AuditTerms,
+    unstarted: Mutex<Option<Unstarted>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    newest: watch::Sender<Option<Arc<Signed>>>,
+}
+
+/// What the thread will work on.
+struct Unstarted {
+    found: Found,
+    messages: Receiver<Message>,
+    store: Arc<dyn Kv>,
+}
+
+/// What the log is started with.
+pub struct Starting {
+    /// Signs checkpoints.
+    pub key: CheckpointKey,
+    /// What checkpoints say about the store.
+    pub witness: Arc<Witness>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The log's id, if it begins now.
+    pub new_log: Uuid,
 }
 
 /// Why the outbox could not be taken over.
 #[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// The newest segment cannot be read.
-    #[error("the audit log cannot be read")]
-    Log(#[source] std::io::Error),
-    /// The outbox cannot be read.
-    #[error("the outbox of audit events cannot be read")]
-    Outbox(#[source] strongroom_core::Error),
-}
+#[error("the outbox of audit events cannot be read")]
+pub struct RecoverError(#[source] strongroom_core::Error);
 
 /// What the writer and those who submit share.
 #[derive(Default)]
 struct State {
     waiting: AtomicUsize,
     failing: AtomicBool,
-    dropped: AtomicUsize,
+    dropped: AtomicU64,
+    closing: AtomicBool,
+    written: AtomicU64,
+}
+
+/// How the log is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditStatus {
+    /// Events that wait to be written.
+    pub waiting: usize,
+    /// Whether the last attempt to write failed.
+    pub is_failing: bool,
+    /// The number of the last line.
+    pub written: u64,
 }
 
 enum Message {
@@ -72,27 +140,34 @@ enum Message {
 }
 
 impl AuditLog {
-    /// Opens the log in a folder, repairs a line that a crash cut short, and starts its thread.
+    /// Opens the log in a folder, and changes nothing yet but for segments that were never begun.
     ///
     /// # Errors
-    /// What the system says if the folder cannot be made, read or written.
-    pub fn open(folder: &Path, store: Arc<dyn Kv>, on_full: OnFull) -> std::io::Result<Self> {
-        let segments = Segments::open(folder)?;
+    /// What the system says if the folder cannot be made or read; [`std::io::ErrorKind::InvalidData`] if a line that a
+    /// checkpoint covers is not as it was written.
+    pub fn open(folder: &Path, store: Arc<dyn Kv>, terms: AuditTerms) -> std::io::Result<Self> {
+        let found = Found::open(folder, terms.segments)?;
         let (queue, messages) = channel();
-        let state = Arc::new(State::default());
-        let writer = Writer { segments, store, state: Arc::clone(&state), runtime: Handle::current() };
-        let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&messages))?;
-        Ok(Self { queue, state, on_full, thread: Mutex::new(Some(thread)) })
+        let newest = watch::Sender::new(None);
+        let unstarted = Mutex::new(Some(Unstarted { found, messages, store }));
+        Ok(Self { queue, state: Arc::default(), terms, unstarted, thread: Mutex::default(), newest })
     }
 
-    /// Takes over what a crash left in the outbox: events whose line was not written yet are written now, the records of
-    /// the others are removed. Call it once, before anything else is submitted.
+    /// The change numbers of guards that the last checkpoint named; none after the start.
+    pub fn seen(&self) -> Vec<(String, u64)> {
+        let unstarted = self.unstarted.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpoint = unstarted.as_ref().and_then(|unstarted| unstarted.found.checkpoint.as_ref());
+        checkpoint.map(|checkpoint| checkpoint.guards.clone().into_iter().collect()).unwrap_or_default()
+    }
+
+    /// Takes over what a crash left in the outbox: events whose line was not written yet are written at the start, the
+    /// records of the others are removed. Call it once, before anything else is submitted.
     ///
     /// # Errors
-    /// If the newest segment or the outbox cannot be read.
-    pub async fn recover(&self, folder: &Path, core: &Core) -> Result<(), RecoverError> {
-        let recorded = segment::recorded(folder).map_err(RecoverError::Log)?;
-        for (key, event) in core.barrier().outbox().await.map_err(RecoverError::Outbox)? {
+    /// If the outbox cannot be read.
+    pub async fn recover(&self, core: &Core) -> Result<(), RecoverError> {
+        let recorded = self.recorded();
+        for (key, event) in core.barrier().outbox().await.map_err(RecoverError)? {
             if recorded.contains(&event.event_id) {
                 let _ = self.queue.send(Message::Recorded { outbox_key: key });
             } else {
@@ -102,13 +177,64 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Writes what is waiting and ends the thread.
+    /// Repairs what a crash left, says so in the log, and begins to write.
+    ///
+    /// # Errors
+    /// What the system says if the log cannot be written or the thread not be started.
+    pub fn start(&self, starting: Starting) -> std::io::Result<()> {
+        let unstarted = self.unstarted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Unstarted { found, messages, store }) = unstarted else { return Ok(()) };
+        let Starting { key, witness, clock, new_log } = starting;
+        let highest = || witness.summary();
+        let signing = Signing { key: &key, now: clock.now(), highest: &highest };
+        let (segments, checkpoint) = found.start(&signing, new_log)?;
+        self.state.written.store(segments.last(), Ordering::Release);
+        self.newest.send_replace(Some(Arc::new(checkpoint)));
+        let writer = Writer {
+            segments,
+            store,
+            state: Arc::clone(&self.state),
+            runtime: Handle::current(),
+            key,
+            witness,
+            clock,
+            newest: self.newest.clone(),
+            every: self.terms.checkpoint_every,
+            due: None,
+        };
+        let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&messages))?;
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// The newest checkpoint, and word of each newer one.
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.newest.subscribe()
+    }
+
+    /// How the log is doing.
+    pub fn status(&self) -> AuditStatus {
+        AuditStatus {
+            waiting: self.state.waiting.load(Ordering::Acquire),
+            is_failing: self.state.failing.load(Ordering::Acquire),
+            written: self.state.written.load(Ordering::Acquire),
+        }
+    }
+
+    /// Writes what is waiting and a last checkpoint, and ends the thread. A log that cannot be written is given up after
+    /// a few attempts; events of changes are then still in the store.
     pub fn close(&self) {
+        self.state.closing.store(true, Ordering::Release);
         let _ = self.queue.send(Message::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+    }
+
+    fn recorded(&self) -> HashSet<Uuid> {
+        let mut unstarted = self.unstarted.lock().unwrap_or_else(PoisonError::into_inner);
+        unstarted.as_mut().map(|unstarted| std::mem::take(&mut unstarted.found.events)).unwrap_or_default()
     }
 
     fn send(&self, event: Event, outbox_key: Option<String>) {
@@ -144,7 +270,7 @@ impl AuditSink for AuditLog {
     fn accepts(&self) -> bool {
         let troubled =
             self.state.failing.load(Ordering::Acquire) || self.state.waiting.load(Ordering::Acquire) >= WAITING_MAX;
-        self.on_full == OnFull::Serve || !troubled
+        self.terms.on_full == OnFull::Serve || !troubled
     }
 }
 
@@ -153,6 +279,13 @@ struct Writer {
     store: Arc<dyn Kv>,
     state: Arc<State>,
     runtime: Handle,
+    key: CheckpointKey,
+    witness: Arc<Witness>,
+    clock: Arc<dyn Clock>,
+    newest: watch::Sender<Option<Arc<Signed>>>,
+    every: Duration,
+    /// When the next checkpoint is due; none while the last line is covered by one.
+    due: Option<Instant>,
 }
 
 /// What is written and made durable together.
@@ -164,11 +297,16 @@ struct Batch {
     close: bool,
 }
 
+/// Events were not written: the log is being closed and cannot be written.
+struct GaveUp;
+
 impl Writer {
     fn run(mut self, messages: &Receiver<Message>) {
         loop {
-            let batch = Batch::collect(messages);
-            self.write(&batch.events);
+            let batch = Batch::collect(messages, self.due);
+            if self.write(&batch).is_err() {
+                return;
+            }
             self.state.waiting.fetch_sub(batch.events.len(), Ordering::AcqRel);
             self.remove_from_outbox(batch.outbox_keys);
             for waiter in batch.waiters {
@@ -181,21 +319,68 @@ impl Writer {
         }
     }
 
-    /// Tries until it succeeds: an event is never given up.
-    fn write(&mut self, events: &[Event]) {
-        while let Err(error) = self.segments.append(events) {
-            if !self.state.failing.swap(true, Ordering::AcqRel) {
-                tracing::error!(%error, "the audit log cannot be written; cryptography stops until it can");
+    /// Tries until it succeeds: an event is never given up, unless the server stops.
+    fn write(&mut self, batch: &Batch) -> Result<(), GaveUp> {
+        let checkpoint = match self.due {
+            _ if batch.close => Some(Reason::Stop),
+            Some(due) if Instant::now() >= due => Some(Reason::Interval),
+            Some(_) | None => None,
+        };
+        let mut last_attempts = LAST_ATTEMPTS;
+        loop {
+            match self.try_write(&batch.events, checkpoint) {
+                Ok(()) => break,
+                Err(error) => {
+                    if !self.state.failing.swap(true, Ordering::AcqRel) {
+                        tracing::error!(%error, "the audit log cannot be written; cryptography stops until it can");
+                    }
+                }
+            }
+            if self.state.closing.load(Ordering::Acquire) {
+                last_attempts -= 1;
+            }
+            if last_attempts == 0 {
+                let events = batch.events.len();
+                tracing::error!(events, "audit events are given up: the log cannot be written and the server stops");
+                return Err(GaveUp);
             }
             std::thread::sleep(RETRY_PAUSE);
         }
         if self.state.failing.swap(false, Ordering::AcqRel) {
             tracing::info!("the audit log can be written again");
         }
-        let dropped = self.state.dropped.swap(0, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn try_write(&mut self, events: &[Event], checkpoint: Option<Reason>) -> std::io::Result<()> {
+        let dropped = self.state.dropped.load(Ordering::Acquire);
+        let gap = (dropped > 0).then_some(Gap {
+            reason: GapReason::LogNotWritable,
+            cut_bytes: None,
+            cut_file: None,
+            dropped_events: Some(dropped),
+        });
+        let has_news = gap.is_some() || !events.is_empty();
+        let (key, now, witness) = (&self.key, self.clock.now(), &self.witness);
+        let signing = Signing { key, now, highest: &|| witness.summary() };
+        let signed = self.segments.append(&SegmentBatch { gap, events, checkpoint }, &signing)?;
+        self.state.written.store(self.segments.last(), Ordering::Release);
         if dropped > 0 {
             tracing::error!(dropped, "audit events were dropped while the log could not be written");
+            self.state.dropped.fetch_sub(dropped, Ordering::AcqRel);
         }
+        // A checkpoint at the end of a segment does not cover the lines behind it.
+        self.due = if checkpoint.is_some() {
+            None
+        } else if has_news {
+            self.due.or_else(|| Instant::now().checked_add(self.every))
+        } else {
+            self.due
+        };
+        if let Some(signed) = signed {
+            self.newest.send_replace(Some(Arc::new(signed)));
+        }
+        Ok(())
     }
 
     /// The lines are durable, so the records have done their work. One that stays is recognised at the next start.
@@ -211,12 +396,15 @@ impl Writer {
 }
 
 impl Batch {
-    /// Waits for the first message, then takes what follows within a moment; someone who waits ends the moment.
-    fn collect(messages: &Receiver<Message>) -> Self {
+    /// Waits for the first message, then takes what follows within a moment; someone who waits ends the moment. Empty when
+    /// a checkpoint is due and nothing has come.
+    fn collect(messages: &Receiver<Message>, due: Option<Instant>) -> Self {
         let mut batch = Self::default();
-        match messages.recv() {
+        let patience = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+        match messages.recv_timeout(patience) {
             Ok(message) => batch.take(message),
-            Err(_) => batch.close = true,
+            Err(RecvTimeoutError::Timeout) => return batch,
+            Err(RecvTimeoutError::Disconnected) => batch.close = true,
         }
         while !batch.is_urgent() && batch.events.len() < BATCH_EVENTS {
             match messages.recv_timeout(COLLECT) {
@@ -255,5 +443,10 @@ const OUTBOX_KEYS: usize = 60;
 const WAITING_MAX: usize = 100_000;
 /// How long a request waits for its event to be durable.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// Attempts to write once the server stops.
+const LAST_ATTEMPTS: u32 = 3;
 /// Pause between attempts to write.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

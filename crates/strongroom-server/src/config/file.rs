@@ -65,8 +65,14 @@ impl Configuration {
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
-        let Self { data_dir, tls, root, issuer, attestation, .. } = self;
-        let files = [&mut tls.certificate_file, &mut tls.private_key_file, &mut root.file, data_dir];
+        let Self { data_dir, tls, root, issuer, attestation, audit, .. } = self;
+        let files = [
+            &mut tls.certificate_file,
+            &mut tls.private_key_file,
+            &mut root.file,
+            data_dir,
+            &mut audit.checkpoint_file,
+        ];
         let of_issuers = issuer.iter_mut().filter_map(|issuer| issuer.ca_file.as_mut());
         let of_attestations =
             attestation.iter_mut().flat_map(|it| [it.ca_file.as_mut(), it.jwks_file.as_mut()]).flatten();
@@ -117,7 +123,7 @@ fn allowed(key: &str) -> Option<&'static str> {
     ALLOWED.iter().find(|(name, _)| *name == key).map(|(_, allowed)| *allowed)
 }
 
-const ALLOWED: [(&str, &str); 14] = [
+const ALLOWED: [(&str, &str); 20] = [
     ("data_dir", "a folder, such as \"/var/lib/strongroom\""),
     ("domain", "a domain, such as \"hsm.example.com\""),
     ("listen", "a list of ADDRESS:PORT, such as [\"0.0.0.0:443\", \"[::]:443\"]"),
@@ -131,5 +137,11 @@ const ALLOWED: [(&str, &str); 14] = [
     ("metadata.listen", "\"off\", or ADDRESS:PORT on loopback or link-local, such as \"127.0.0.1:8480\""),
     ("metadata.identities", "a list of resource ids of user-assigned identities"),
     ("audit.on_full", "\"stop\" or \"serve\""),
+    ("audit.segment_mib", "MiB from 1 to 4096"),
+    ("audit.segment_hours", "hours from 1 to 8784"),
+    ("audit.retention_days", "days from 1 to 36600"),
+    ("audit.checkpoint_seconds", "seconds from 1 to 3600"),
+    ("audit.checkpoint_file", "a file, best on another disk"),
+    ("audit.checkpoint_url", "an https URL"),
     ("log.format", "\"text\" or \"json\""),
 ];

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use reqwest::Url;
 use strongroom_core::Limits;
 use strongroom_core::limits::LimitOutOfRange;
 
-use crate::audit_log::OnFull;
+use crate::audit_log::AuditTerms;
 use crate::authentication::{Attestation, OutsideIssuer};
 use crate::config::{Configuration, Log, LogFormat, RootProviderKind, Tls};
 use crate::http::host::Domain;
@@ -63,8 +64,12 @@ pub struct Settings {
     pub require_locked_memory: bool,
     /// How much there may be of what clients make.
     pub limits: Limits,
-    /// What to do when the audit log cannot be written.
-    pub on_full: OnFull,
+    /// How the audit log is kept.
+    pub audit: AuditTerms,
+    /// Where its checkpoints are appended as well.
+    pub audit_checkpoint_file: Option<PathBuf>,
+    /// Where its checkpoints are posted as well.
+    pub audit_checkpoint_url: Option<Url>,
     /// The server's own log.
     pub log: Log,
     /// Serve a store that is older than this node has seen.
@@ -100,6 +105,19 @@ pub enum SettingsError {
     /// A limit that cannot be kept.
     #[error(transparent)]
     Limit(#[from] LimitOutOfRange),
+    /// A value of `[audit]` that cannot be kept.
+    #[error("audit.{name} must be {lowest} to {highest}")]
+    AuditOutOfRange {
+        /// Which one.
+        name: &'static str,
+        /// The lowest value it takes.
+        lowest: u64,
+        /// The highest value it takes.
+        highest: u64,
+    },
+    /// Checkpoints would travel in the clear, or nowhere.
+    #[error("audit.checkpoint_url `{0}` is no https URL without a user name")]
+    CheckpointUrl(String),
     /// `listen = []`.
     #[error("listen is empty")]
     NoListener,
@@ -114,7 +132,8 @@ impl SettingsError {
                 "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
             }
             Self::NoDataDir => "use --data-dir DIR",
-            Self::Limit(_) => "correct the value, or leave it out for the default",
+            Self::Limit(_) | Self::AuditOutOfRange { .. } => "correct the value, or leave it out for the default",
+            Self::CheckpointUrl(_) => "name an https URL, such as https://collector.example.com/checkpoints",
             Self::NoListener => "name at least one ADDRESS:PORT, or leave listen out",
         }
     }
@@ -185,7 +204,9 @@ impl Settings {
             data_dir,
             require_locked_memory: root.require_locked_memory,
             limits,
-            on_full: audit.on_full,
+            audit: audit.terms()?,
+            audit_checkpoint_url: audit.url()?,
+            audit_checkpoint_file: audit.checkpoint_file,
             log,
             accept_rollback: flags.accept_rollback,
             init: flags.init,

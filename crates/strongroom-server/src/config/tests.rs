@@ -29,7 +29,7 @@ fn the_documented_sample_says_every_key() {
         attestation,
         metadata,
         limits,
-        audit: _,
+        audit,
         log: _,
     } = sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
@@ -39,6 +39,12 @@ fn the_documented_sample_says_every_key() {
     assert!(issuer.len() == 1 && issuer[0].ca_file.is_some());
     assert!(attestation.len() == 2 && attestation[0].ca_file.is_some() && attestation[1].jwks_file.is_some());
     assert_eq!(limits, strongroom_core::Limits::default(), "the sample shows the defaults");
+    assert!(audit.retention_days.is_some() && audit.checkpoint_file.is_some() && audit.checkpoint_url.is_some());
+    let defaults = Audit::default();
+    assert_eq!(
+        (audit.segment_mib, audit.segment_hours, audit.checkpoint_seconds),
+        (defaults.segment_mib, defaults.segment_hours, defaults.checkpoint_seconds)
+    );
     assert!(metadata.listen.is_some() && !metadata.identities.is_empty());
     let limits = SAMPLE.split("\n[limits]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
     assert_eq!(limits.lines().filter(|line| line.contains(" = ")).count(), 8, "each limit is shown");
@@ -179,4 +185,23 @@ fn limits_are_those_of_the_file_and_must_be_possible() {
     let refused = settings("[limits]\npage_entries = 0").unwrap_err();
     assert_eq!(refused.to_string(), "limits.page_entries must be 1 to 250");
     assert!(line("[limits]\nkeys = 1").starts_with("line 2: limits.keys: unknown field"));
+}
+
+#[test]
+fn the_audit_log_is_kept_as_the_file_says() {
+    let settings = |text: &str| settings(text, Flags::default());
+    let text = "[audit]\nsegment_mib = 2\nsegment_hours = 3\nretention_days = 30\ncheckpoint_seconds = 5";
+    let terms = settings(text).unwrap().audit;
+    assert_eq!((terms.segments.bytes, terms.segments.age.as_secs()), (2 * 1024 * 1024, 3 * 3600));
+    assert_eq!((terms.segments.retention_days, terms.checkpoint_every.as_secs()), (Some(30), 5));
+    for (text, problem) in [
+        ("segment_mib = 0", "audit.segment_mib must be 1 to 4096"),
+        ("retention_days = 0", "audit.retention_days must be 1 to 36600"),
+        ("checkpoint_seconds = 3601", "audit.checkpoint_seconds must be 1 to 3600"),
+        ("checkpoint_url = \"http://a.example\"", "audit.checkpoint_url `http://a.example` is no https URL"),
+        ("checkpoint_url = \"https://u:p@a.example\"", "is no https URL without a user name"),
+    ] {
+        let said = settings(&format!("[audit]\n{text}")).unwrap_err().to_string();
+        assert!(said.contains(problem), "{text}: {said}");
+    }
 }

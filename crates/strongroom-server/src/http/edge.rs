@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json};
-use crate::http::health::Health;
+use crate::http::health::{Health, Question};
 use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX, REQUESTS_MAX};
 use crate::http::planes::{Handle, Planes};
 use crate::tasks::Tasks;
@@ -92,8 +92,10 @@ impl Edge {
         }
         let authority = authority(&request)?;
         let (host, plane) = self.planes.find(&authority).ok_or(MISDIRECTED)?;
-        if host.plane == Plane::Management && request.uri().path() == HEALTH_PATH {
-            return Ok(self.health.answer(request.method()));
+        // Scripts wait for it (architecture.md §4), and it must answer while everything else is too busy.
+        let asked = Question::of(request.uri().path()).filter(|_| host.plane == Plane::Management);
+        if let Some(question) = asked {
+            return Ok(self.health.answer(request.method(), question));
         }
         let permit = Arc::clone(&self.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
         let inbound = self.receive(request, host, peer, id).await?;
@@ -329,9 +331,6 @@ const COMMON_HEADERS: [(header::HeaderName, HeaderValue); 4] = [
 ];
 
 const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-ms-request-id");
-
-/// Below the management host; scripts wait for it (architecture.md §4).
-const HEALTH_PATH: &str = "/health";
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! `GET https://management.<domain>/health`: whether this node serves, and what protects its keys.
+//! `GET https://management.<domain>/health`: whether this node serves, and what protects its keys. Below it, `/health/live`
+//! for who restarts processes and `/health/ready` for who sends requests; the latter says why not.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -6,13 +7,14 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use strongroom_api::error::ErrorBody;
 
+use crate::audit_log::checkpoint::PublicJwk;
 use crate::http::exchange::{Outbound, json, with_header};
 
 /// What this node says about itself, to anybody who asks.
-#[derive(Debug)]
 pub struct Health {
     phase: AtomicU8,
     facts: Facts,
+    condition: Box<dyn Fn() -> Condition + Send + Sync>,
 }
 
 /// What does not change while the node runs.
@@ -29,6 +31,21 @@ pub struct Facts {
     pub locked_memory: bool,
     /// Whether the kernel was told never to write this process's memory to a core file.
     pub core_dumps_disabled: bool,
+    /// What checkpoints of the audit log are verified with.
+    pub audit_key: PublicJwk,
+}
+
+/// How the node is at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Whether the audit log can be written.
+    pub audit_writable: bool,
+    /// Whether cryptography goes on: not while the audit log cannot be written, unless `[audit] on_full = "serve"`.
+    #[serde(skip)]
+    pub cryptography: bool,
+    /// The places that did not take the last checkpoint of the audit log, by the name of their setting.
+    pub audit_checkpoints_failing: Vec<&'static str>,
 }
 
 /// How far a node is.
@@ -42,17 +59,56 @@ pub enum Phase {
     Stopping,
 }
 
+/// Which question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// `/health`.
+    Health,
+    /// `/health/live`.
+    Live,
+    /// `/health/ready`.
+    Ready,
+}
+
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Body<'a> {
     status: &'static str,
     #[serde(flatten)]
     facts: &'a Facts,
+    #[serde(flatten)]
+    condition: Condition,
+}
+
+#[derive(Serialize)]
+struct Short {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
+}
+
+impl Question {
+    /// The question that a path on the management host asks.
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            "/health" => Some(Self::Health),
+            "/health/live" => Some(Self::Live),
+            "/health/ready" => Some(Self::Ready),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("phase", &self.phase).field("facts", &self.facts).finish_non_exhaustive()
+    }
 }
 
 impl Health {
-    /// A node that is starting.
-    pub fn new(facts: Facts) -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), facts }
+    /// A node that is starting; `condition` is asked at each question.
+    pub fn new(facts: Facts, condition: impl Fn() -> Condition + Send + Sync + 'static) -> Self {
+        Self { phase: AtomicU8::new(Phase::Starting as u8), facts, condition: Box::new(condition) }
     }
 
     /// Notes how far the node is.
@@ -60,18 +116,33 @@ impl Health {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// 200 once the node serves, 503 before and after.
-    pub fn answer(&self, method: &Method) -> Outbound {
+    /// `/health`: 200 once the node serves, 503 before and after. `/health/live`: 200 while the process answers at all.
+    /// `/health/ready`: 200 while every kind of request can be served, else 503 with the reasons.
+    pub fn answer(&self, method: &Method, question: Question) -> Outbound {
         if method != Method::GET && method != Method::HEAD {
             let body = ErrorBody::new("MethodNotAllowed", "Only GET and HEAD are allowed here.");
             return with_header(json(StatusCode::METHOD_NOT_ALLOWED, &body), "allow", "GET, HEAD");
         }
+        let condition = (self.condition)();
         let (code, status) = match self.phase() {
             Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             Phase::Ready => (StatusCode::OK, "ready"),
             Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
-        json(code, &Body { status, facts: &self.facts })
+        match question {
+            Question::Health => json(code, &Body { status, facts: &self.facts, condition }),
+            Question::Live => json(StatusCode::OK, &Short { status: "live", reasons: Vec::new() }),
+            Question::Ready => {
+                let mut reasons = if code == StatusCode::OK { Vec::new() } else { vec![status] };
+                if !condition.cryptography {
+                    reasons.push("auditLogNotWritable");
+                }
+                if reasons.is_empty() {
+                    return json(StatusCode::OK, &Short { status: "ready", reasons });
+                }
+                json(StatusCode::SERVICE_UNAVAILABLE, &Short { status: "notReady", reasons })
+            }
+        }
     }
 
     fn phase(&self) -> Phase {
@@ -80,5 +151,70 @@ impl Health {
             phase if phase == Phase::Ready as u8 => Phase::Ready,
             _ => Phase::Stopping,
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+    use strongroom_crypto::{KeyMaterial, KeySpecification, SystemEntropy};
+    use strongroom_types::CurveName;
+
+    use super::*;
+    use crate::audit_log::checkpoint::CheckpointKey;
+
+    /// A node that is starting and well.
+    pub(crate) fn starting_health() -> Health {
+        Health::new(facts(), well)
+    }
+
+    fn facts() -> Facts {
+        let key = KeyMaterial::generate(KeySpecification::Ec(CurveName::P256), &SystemEntropy).unwrap();
+        Facts {
+            deployment: "d".to_owned(),
+            version: "0",
+            root_provider: "file",
+            locked_memory: false,
+            core_dumps_disabled: true,
+            audit_key: CheckpointKey::new(key, String::new()).unwrap().public().clone(),
+        }
+    }
+
+    fn well() -> Condition {
+        Condition { audit_writable: true, cryptography: true, audit_checkpoints_failing: Vec::new() }
+    }
+
+    async fn ask(health: &Health, path: &str) -> (u16, Value) {
+        let answer = health.answer(&Method::GET, Question::of(path).unwrap());
+        let (status, body) = (answer.status().as_u16(), answer.into_body().collect().await.unwrap().to_bytes());
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_says_why_not() {
+        let health = Health::new(facts(), || Condition { audit_writable: false, cryptography: false, ..well() });
+        assert_eq!(
+            ask(&health, "/health/ready").await,
+            (503, json!({"status": "notReady", "reasons": ["starting", "auditLogNotWritable"]}))
+        );
+        health.set(Phase::Ready);
+        assert_eq!(
+            ask(&health, "/health/ready").await,
+            (503, json!({"status": "notReady", "reasons": ["auditLogNotWritable"]}))
+        );
+        let (status, body) = ask(&health, "/health").await;
+        assert_eq!((status, &body["status"], &body["auditWritable"]), (200, &json!("ready"), &json!(false)));
+        assert_eq!(ask(&health, "/health/live").await, (200, json!({"status": "live"})));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_serves_all_is_ready_and_one_that_stops_is_not() {
+        let health = Health::new(facts(), well);
+        health.set(Phase::Ready);
+        assert_eq!(ask(&health, "/health/ready").await, (200, json!({"status": "ready"})));
+        health.set(Phase::Stopping);
+        assert_eq!(ask(&health, "/health/ready").await.1["reasons"], json!(["stopping"]));
+        assert_eq!(ask(&health, "/health/live").await.0, 200);
     }
 }

@@ -12,11 +12,12 @@ use strongroom_crypto::{CryptoError, Entropy, SystemEntropy};
 use strongroom_store::{EmbeddedStore, Kv};
 use uuid::Uuid;
 
-use crate::audit_log::{AuditLog, Strangers};
+use crate::audit_log::checkpoint::PublicJwk;
+use crate::audit_log::{AuditLog, Starting, Strangers, open_or_create_key};
 use crate::clock::SystemClock;
 use crate::config::{RootProviderKind, Settings};
 use crate::crypto_pool::ThreadPool;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError};
 use crate::serve::error::StartError;
 use crate::serve::node;
 use crate::witness_file::WitnessFile;
@@ -30,6 +31,8 @@ pub(super) struct Opened {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) root_provider: &'static str,
+    /// What checkpoints of the audit log are verified with.
+    pub(super) audit_key: PublicJwk,
 }
 
 impl Opened {
@@ -44,32 +47,50 @@ impl Opened {
         };
         let root_provider = root.name();
         let deployment = Deployment::open(store.as_ref(), root.as_ref(), entropy.as_ref(), expectation).await?;
-        let witness = open_witness(folder, settings, store.as_ref()).await?;
-        node::remember(folder, deployment.id)?;
         let audit_folder = folder.join(AUDIT);
         let of_audit = |source| StartError::AuditLog { folder: audit_folder.clone(), source };
-        let audit = AuditLog::open(&audit_folder, Arc::clone(&store), settings.on_full).map_err(of_audit)?;
+        let audit = AuditLog::open(&audit_folder, Arc::clone(&store), settings.audit).map_err(of_audit)?;
+        let witness = Arc::new(open_witness(folder, settings, store.as_ref(), &audit).await?);
+        node::remember(folder, deployment.id)?;
         let (audit, strangers) = (Arc::new(audit), Strangers::open(&audit_folder).map_err(of_audit)?);
         let foundations = Foundations {
             store: Arc::clone(&store),
             entropy: Arc::clone(&entropy),
             clock: Arc::clone(&clock),
             audit: Arc::clone(&audit) as Arc<dyn strongroom_core::ports::AuditSink>,
-            witness: Arc::new(witness),
+            witness: Arc::clone(&witness),
             root,
             pool: Arc::new(ThreadPool::start().map_err(StartError::Thread)?),
         };
         let core = Arc::new(Core::new(deployment, foundations).with_limits(settings.limits));
-        let recovered = audit.recover(&audit_folder, &core).await;
-        recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder, source })?;
-        Ok(Self { core, store, audit, strangers: Arc::new(strangers), entropy, clock, root_provider })
+        let recovered = audit.recover(&core).await;
+        recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder.clone(), source })?;
+        let request = internal(random_id(entropy.as_ref())?, clock.as_ref(), "AuditKeyCreate");
+        let key = open_or_create_key(&core, &request).await?;
+        let audit_key = key.public().clone();
+        publish(folder, &audit_key)?;
+        let new_log = random_id(entropy.as_ref())?;
+        let starting = Starting { key, witness, clock: Arc::clone(&clock), new_log };
+        audit.start(starting).map_err(|source| StartError::AuditLog { folder: audit_folder, source })?;
+        let strangers = Arc::new(strangers);
+        Ok(Self { core, store, audit, strangers, entropy, clock, root_provider, audit_key })
     }
 
     /// Work of the server itself; every commit needs a request of its own.
     pub(super) fn request(&self, operation: &'static str) -> Result<Request, CryptoError> {
-        let id = uuid::Builder::from_random_bytes(self.entropy.sixteen()?).into_uuid();
-        Ok(internal(id, self.clock.as_ref(), operation))
+        Ok(internal(random_id(self.entropy.as_ref())?, self.clock.as_ref(), operation))
     }
+}
+
+fn random_id(entropy: &dyn Entropy) -> Result<Uuid, CryptoError> {
+    Ok(uuid::Builder::from_random_bytes(entropy.sixteen()?).into_uuid())
+}
+
+/// Leaves the key of audit checkpoints where its users find it.
+fn publish(folder: &DataDir, key: &PublicJwk) -> Result<(), StartError> {
+    let path = folder.join(AUDIT_KEY);
+    let text = serde_json::to_vec(key).map_err(|error| DataDirError::Io { path, source: error.into() })?;
+    Ok(folder.write(AUDIT_KEY, &text)?)
 }
 
 fn internal(id: Uuid, clock: &dyn Clock, operation: &'static str) -> Request {
@@ -77,11 +98,21 @@ fn internal(id: Uuid, clock: &dyn Clock, operation: &'static str) -> Request {
 }
 
 /// Compares the store with what this node has seen, unless the operator accepts that it is older.
-async fn open_witness(folder: &DataDir, settings: &Settings, store: &dyn Kv) -> Result<Witness, StartError> {
+async fn open_witness(
+    folder: &DataDir,
+    settings: &Settings,
+    store: &dyn Kv,
+    audit: &AuditLog,
+) -> Result<Witness, StartError> {
     if settings.accept_rollback {
         return Ok(Witness::new(Default::default(), Box::new(WitnessFile::reset(folder)?)));
     }
-    let (seen, file) = WitnessFile::open(folder)?;
+    let (mut seen, file) = WitnessFile::open(folder)?;
+    // A witness that was put back, or lost, does not hide what the audit log still knows.
+    for (key, change) in audit.seen() {
+        let highest = seen.entry(key).or_insert(change);
+        *highest = change.max(*highest);
+    }
     let witness = Witness::new(seen, Box::new(file));
     check_not_rolled_back(store, &witness).await?;
     Ok(witness)
@@ -90,4 +121,6 @@ async fn open_witness(folder: &DataDir, settings: &Settings, store: &dyn Kv) -> 
 /// The embedded store's file.
 const STORE: &str = "store.redb";
 /// The audit log's folder.
-const AUDIT: &str = "audit";
+pub(super) const AUDIT: &str = "audit";
+/// The public key of its checkpoints, a JWK.
+const AUDIT_KEY: &str = "audit-key.json";

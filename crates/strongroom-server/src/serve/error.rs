@@ -187,6 +187,10 @@ impl StartError {
             }
             Self::Root(error) => root(error),
             Self::Store(error) | Self::Core(CoreError::Store(error)) => store(error),
+            Self::AuditLog { folder, source } if source.kind() == io::ErrorKind::InvalidData => format!(
+                "somebody changed the log: keep a copy, see `strongroom audit verify`, then move {} away to begin a new log",
+                folder.display()
+            ),
             Self::AuditLog { source, .. } => of_system(source.kind()),
             Self::AuditRecovery { folder, .. } => {
                 format!("make sure that {} is readable and there is space left, and start again", folder.display())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, files_below};
 use crate::environment;
 use crate::hsm::Hsm;
 use crate::rest::{Answer, Rest};
@@ -40,8 +40,11 @@ fn nothing_acknowledged_is_lost_by_kill_nine() {
             .collect();
         thread::sleep(Duration::from_millis(dice.below(LOAD_MILLISECONDS_MAX)));
         deployment.kill();
+        audit(&deployment);
         models = writers.into_iter().map(|writer| writer.join().expect("every answer was as it should be")).collect();
         deployment.run();
+        let report = audit(&deployment);
+        assert_eq!(report["gapCount"], kill, "a crash is a gap: {report}");
         let rest = deployment.rest();
         let state = State::read(&Hsm::existing(&rest, HSM));
         for model in &mut models {
@@ -53,6 +56,34 @@ fn nothing_acknowledged_is_lost_by_kill_nine() {
     println!("{acknowledged} changes acknowledged over {} kills", environment::kills());
     assert!(acknowledged > environment::kills() as usize, "the writers were hardly writing");
     deployment.stop();
+    audit(&deployment);
+    let recorded = recorded_changes(&deployment);
+    assert!(recorded >= acknowledged, "{acknowledged} changes were acknowledged, {recorded} are in the audit log");
+}
+
+/// What `strongroom audit verify` says of a log that must be good, whatever was killed before.
+fn audit(deployment: &Deployment) -> Value {
+    let mut verify = deployment.command("audit verify");
+    let output = verify.arg("--json").output().expect("the built binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("the report is JSON")
+}
+
+/// The changes of the writers that the audit log tells of, each once.
+fn recorded_changes(deployment: &Deployment) -> usize {
+    let mut events = BTreeSet::new();
+    for file in files_below(&deployment.data().join("audit")) {
+        let text = std::fs::read_to_string(file).expect("the audit log is text");
+        for line in text.lines() {
+            let event: Value = serde_json::from_str(line).expect("a line is an object");
+            let operation = event["operationName"].as_str().unwrap_or_default();
+            if CHANGES.contains(&operation) && event["resultType"] == "Success" {
+                let id = event["eventId"].as_str().expect("an id").to_owned();
+                assert!(events.insert(id), "an event stands twice: {event}");
+            }
+        }
+    }
+    events.len()
 }
 
 /// What a writer knows of its own keys and assignments.
@@ -262,6 +293,10 @@ impl Dice {
         (name.clone(), *value)
     }
 }
+
+/// What writers do, in the words of the audit log.
+const CHANGES: [&str; 6] =
+    ["KeyCreate", "KeyDelete", "KeyRecover", "KeyPurge", "RoleAssignmentCreate", "RoleAssignmentDelete"];
 
 const WRITERS: usize = 2;
 

@@ -2,6 +2,8 @@
 //! cause and one of remedy when it cannot.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod server;

@@ -26,7 +26,7 @@ use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAd
 use crate::data_plane::{DataPlane, ReleaseParts};
 use crate::http::edge::Edge;
 use crate::http::exchange::{Inbound, Outbound, Peer, empty};
-use crate::http::health::{Facts, Health};
+use crate::http::health::tests::starting_health;
 use crate::http::host::{Domain, Hosts, Suffixes};
 use crate::http::planes::{Handle, Planes, PublicPlanes};
 use crate::statements::Statements;
@@ -183,13 +183,6 @@ impl Answer {
 }
 
 fn edge(plane: Arc<dyn Handle>, clock: Arc<dyn Clock>) -> (Edge, TaskOwner) {
-    let facts = Facts {
-        deployment: "d".to_owned(),
-        version: "0",
-        root_provider: "memory",
-        locked_memory: false,
-        core_dumps_disabled: true,
-    };
     let planes = PublicPlanes {
         hosts: Hosts::new(vec![Domain::localhost()]),
         authority: Arc::new(Elsewhere),
@@ -198,7 +191,7 @@ fn edge(plane: Arc<dyn Handle>, clock: Arc<dyn Clock>) -> (Edge, TaskOwner) {
         keys: plane,
     };
     let owner = TaskOwner::new();
-    let health = Arc::new(Health::new(facts));
+    let health = Arc::new(starting_health());
     let edge = Edge::new(Planes::Public(Box::new(planes)), health, clock, Arc::new(SystemEntropy), owner.tasks());
     (edge, owner)
 }

@@ -1,0 +1,127 @@
+//! The log as the core sees it.
+
+use std::fs;
+
+use strongroom_core::witness::NoLog;
+use strongroom_store::MemoryStore;
+use strongroom_testkit::{FakeClock, START};
+
+use super::segment::tests::event;
+use super::verify::{Against, verify};
+use super::*;
+
+struct Opened {
+    log: AuditLog,
+    store: Arc<dyn Kv>,
+}
+
+fn open(folder: &Path, terms: AuditTerms) -> Opened {
+    let store: Arc<dyn Kv> = Arc::new(MemoryStore::new());
+    Opened { log: AuditLog::open(folder, Arc::clone(&store), terms).unwrap(), store }
+}
+
+fn starting() -> Starting {
+    let witness = Witness::new([("d/guard".to_owned(), 5)].into(), Box::new(NoLog));
+    Starting {
+        key: checkpoint::tests::key(),
+        witness: Arc::new(witness),
+        clock: Arc::new(FakeClock::at(START)),
+        new_log: Uuid::from_u128(1),
+    }
+}
+
+#[tokio::test]
+async fn what_was_submitted_is_durable_after_a_flush_and_signed_after_a_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { log, store } = open(folder.path(), AuditTerms::default());
+    log.submit(event(1));
+    log.start(starting()).unwrap();
+    store.commit(Commit { preconditions: vec![], writes: vec![Write::Put("x".to_owned(), vec![1])] }).await.unwrap();
+    log.submit_committed(event(2), "x".to_owned());
+    log.flush().await.unwrap();
+    let report = verify(folder.path(), &Against::default()).unwrap();
+    assert!(report.good && report.unsigned_lines == 2, "{report:?}");
+    assert!(store.get("x").await.unwrap().is_none(), "its line is durable");
+    let sequence = log.status().written;
+    log.close();
+    assert_eq!(log.checkpoints().borrow().as_ref().unwrap().checkpoint.sequence, sequence);
+    let report = verify(folder.path(), &Against::default()).unwrap();
+    assert!(report.good && report.unsigned_lines == 0 && report.gap_count == 0, "{report:?}");
+    assert_eq!(open(folder.path(), AuditTerms::default()).log.seen(), [("d/guard".to_owned(), 5)]);
+}
+
+/// A log whose next write fails, because the next segment cannot be begun.
+async fn failing(folder: &Path, on_full: OnFull) -> AuditLog {
+    let segments = SegmentTerms { bytes: 1, ..SegmentTerms::default() };
+    let log = open(folder, AuditTerms { on_full, segments, ..AuditTerms::default() }).log;
+    log.start(starting()).unwrap();
+    fs::rename(folder, folder.with_extension("away")).unwrap();
+    log.submit(event(1));
+    while !log.status().is_failing {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    log
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_cryptography_until_it_can() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("audit");
+    let log = failing(&folder, OnFull::Stop).await;
+    assert!(!log.accepts());
+    let flushing = tokio::time::timeout(Duration::from_millis(50), log.flush()).await;
+    assert!(flushing.is_err(), "nothing says that it is durable");
+    fs::rename(folder.with_extension("away"), &folder).unwrap();
+    log.flush().await.unwrap();
+    assert!(log.accepts() && !log.status().is_failing);
+    log.close();
+    let report = verify(&folder, &Against::default()).unwrap();
+    assert!(report.good && report.gap_count == 0, "nothing was lost: {report:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_serve_on_counts_what_it_drops() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("audit");
+    let log = failing(&folder, OnFull::Serve).await;
+    for number in 0..WAITING_MAX {
+        log.submit(event(number as u128));
+    }
+    log.submit(event(1));
+    assert!(log.accepts());
+    fs::rename(folder.with_extension("away"), &folder).unwrap();
+    while log.status().waiting > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    log.close();
+    let report = verify(&folder, &Against::default()).unwrap();
+    assert!(report.good, "{:?}", report.findings);
+    let dropped: Vec<_> = report.gaps.iter().map(|gap| (gap.gap.reason, gap.gap.dropped_events)).collect();
+    assert_eq!(dropped, [(GapReason::LogNotWritable, Some(2))]);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever_for_a_log_that_cannot_be_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let log = failing(&parent.path().join("audit"), OnFull::Stop).await;
+    log.close();
+    assert!(log.status().is_failing);
+}
+
+#[tokio::test]
+async fn checkpoints_are_made_at_intervals_while_there_are_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let terms = AuditTerms { checkpoint_every: Duration::from_millis(20), ..AuditTerms::default() };
+    let log = open(folder.path(), terms).log;
+    log.start(starting()).unwrap();
+    let mut checkpoints = log.checkpoints();
+    checkpoints.borrow_and_update();
+    for number in 0..3 {
+        log.submit(event(number));
+        checkpoints.changed().await.unwrap();
+        assert_eq!(checkpoints.borrow_and_update().as_ref().unwrap().checkpoint.reason, Reason::Interval);
+    }
+    let quiet = tokio::time::timeout(Duration::from_millis(100), checkpoints.changed()).await;
+    assert!(quiet.is_err(), "nothing happened, nothing is signed");
+    log.close();
+}

@@ -1,0 +1,77 @@
+//! `[audit]`: how the audit log is kept.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::audit_log::{AuditTerms, OnFull, SegmentTerms};
+use crate::config::SettingsError;
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// What to do when the log cannot be written (protocols.md §7).
+    pub on_full: OnFull,
+    /// A segment of this many MiB is followed by a new one.
+    pub segment_mib: u64,
+    /// So is one of this age, in hours.
+    pub segment_hours: u64,
+    /// Segments that ended so many days ago are removed; without it they are kept for ever.
+    pub retention_days: Option<u64>,
+    /// Seconds between two checkpoints, if there were events.
+    pub checkpoint_seconds: u64,
+    /// Where checkpoints are appended as well; best on another disk, or one that can only be appended to.
+    pub checkpoint_file: Option<PathBuf>,
+    /// An `https` URL that each checkpoint is posted to as well.
+    pub checkpoint_url: Option<String>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            on_full: OnFull::default(),
+            segment_mib: 64,
+            segment_hours: 24,
+            retention_days: None,
+            checkpoint_seconds: 60,
+            checkpoint_file: None,
+            checkpoint_url: None,
+        }
+    }
+}
+
+impl Audit {
+    /// Where checkpoints are posted.
+    ///
+    /// # Errors
+    /// [`SettingsError::CheckpointUrl`] if it is no `https` URL.
+    pub fn url(&self) -> Result<Option<Url>, SettingsError> {
+        let Some(text) = &self.checkpoint_url else { return Ok(None) };
+        let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
+        url.map(Some).ok_or_else(|| SettingsError::CheckpointUrl(text.clone()))
+    }
+
+    /// What the log works with.
+    ///
+    /// # Errors
+    /// [`SettingsError::AuditOutOfRange`] names the first value that cannot be kept.
+    pub fn terms(&self) -> Result<AuditTerms, SettingsError> {
+        let checked = |name, value: u64, lowest, highest| {
+            let good = (lowest..=highest).contains(&value);
+            good.then_some(value).ok_or(SettingsError::AuditOutOfRange { name, lowest, highest })
+        };
+        let bytes = checked("segment_mib", self.segment_mib, 1, 4096)? * 1024 * 1024;
+        let age = Duration::from_secs(checked("segment_hours", self.segment_hours, 1, 24 * 366)? * 3600);
+        let days = self.retention_days.map(|days| checked("retention_days", days, 1, 36_600)).transpose()?;
+        let retention_days = days.map(|days| u32::try_from(days).unwrap_or(u32::MAX));
+        let seconds = checked("checkpoint_seconds", self.checkpoint_seconds, 1, 3600)?;
+        Ok(AuditTerms {
+            on_full: self.on_full,
+            segments: SegmentTerms { bytes, age, retention_days },
+            checkpoint_every: Duration::from_secs(seconds),
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! `strongroom audit …`: the audit log, read without a server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use strongroom_server::audit_log::checkpoint::PublicJwk;
+use strongroom_server::audit_log::verify::{Against, Report, verify};
+use strongroom_server::config::Configuration;
+
+use crate::Failure;
+use crate::arguments::{AuditCommand, AuditPlace, VerifyArguments, default_data_dir};
+use crate::serve::say;
+
+/// Does what was asked for.
+pub(crate) fn run(command: AuditCommand) -> Result<(), Failure> {
+    match command {
+        AuditCommand::Verify(arguments) => verify_log(arguments),
+    }
+}
+
+/// Where the log lies, and the checkpoints that are kept apart from it.
+struct Place {
+    log: PathBuf,
+    checkpoints: Vec<PathBuf>,
+}
+
+impl Place {
+    fn find(place: AuditPlace) -> Result<Self, Failure> {
+        let AuditPlace { config, data_dir } = place;
+        let configuration = config.map(|file| Configuration::read(&file)).transpose();
+        let configuration = configuration.map_err(|error| Failure {
+            cause: error.to_string(),
+            remedy: "correct the file, or name the folder with --data-dir".to_owned(),
+        })?;
+        let Configuration { data_dir: configured, audit, .. } = configuration.unwrap_or_default();
+        let data_dir = data_dir.or(configured).or_else(default_data_dir).ok_or_else(|| Failure {
+            cause: "no data folder is set, and there is no home folder to look for one in".to_owned(),
+            remedy: "use --data-dir DIR".to_owned(),
+        })?;
+        let kept = [Some(data_dir.join(NEWEST_CHECKPOINT)), audit.checkpoint_file];
+        let checkpoints = kept.into_iter().flatten().filter(|file| file.exists()).collect();
+        Ok(Self { log: data_dir.join("audit"), checkpoints })
+    }
+}
+
+fn verify_log(arguments: VerifyArguments) -> Result<(), Failure> {
+    let VerifyArguments { place, public_key, checkpoints, json } = arguments;
+    let mut place = Place::find(place)?;
+    place.checkpoints.extend(checkpoints);
+    let key = public_key.map(|file| read_key(&file)).transpose()?;
+    let report = verify(&place.log, &Against { key, checkpoints: place.checkpoints }).map_err(|error| Failure {
+        cause: error.to_string(),
+        remedy: "name the folder of the server with --data-dir, as a user who may read it".to_owned(),
+    })?;
+    say(&if json { as_json(&report)? } else { as_text(&report) });
+    match report.findings.first() {
+        None => Ok(()),
+        Some(first) => Err(Failure {
+            cause: format!("the audit log is not as it was written: {first}"),
+            remedy: "keep the folder as it is, copy it, and compare it with your last copy and your checkpoints"
+                .to_owned(),
+        }),
+    }
+}
+
+fn read_key(file: &Path) -> Result<PublicJwk, Failure> {
+    let failed = |problem: String| Failure {
+        cause: format!("{}: {problem}", file.display()),
+        remedy: "name a file with the JWK that the server keeps in DIR/audit-key.json".to_owned(),
+    };
+    let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+}
+
+fn as_json(report: &Report) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(report);
+    let text = text.map_err(|error| Failure { cause: error.to_string(), remedy: "please report it".to_owned() })?;
+    Ok(format!("{text}\n"))
+}
+
+fn as_text(report: &Report) -> String {
+    let Report { log, key, segments, lines, first_sequence, last_sequence, checkpoints, .. } = report;
+    let mut text = format!(
+        "log          {log}\nkey          {key}{}\nlines        {lines} in {segments} segments, {first_sequence} to \
+         {last_sequence}\ncheckpoints  {checkpoints} in the log, {} kept apart\nunsigned     {} lines behind the last \
+         checkpoint\n",
+        if report.key_is_trusted { "" } else { " (as the log says; name your copy with --public-key)" },
+        report.outside_checkpoints,
+        report.unsigned_lines,
+    );
+    if report.removed_through > 0 {
+        text += &format!("removed      lines up to {}, because they were old\n", report.removed_through);
+    }
+    if report.unchained_lines > 0 {
+        text += &format!("unchained    {} lines of a release before the chain\n", report.unchained_lines);
+    }
+    if report.gap_count > 0 {
+        text += &format!("gaps         {}, the last ones:\n", report.gap_count);
+        for gap in &report.gaps {
+            text += &format!("  sequence {} at {}: {:?}\n", gap.sequence, gap.time, gap.gap.reason);
+        }
+    }
+    for note in &report.notes {
+        text += &format!("note         {note}\n");
+    }
+    for finding in &report.findings {
+        text += &format!("BROKEN       {finding}\n");
+    }
+    let more = report.finding_count.saturating_sub(report.findings.len() as u64);
+    if more > 0 {
+        text += &format!("BROKEN       and {more} more places\n");
+    }
+    text + if report.good { "The log is as it was written.\n" } else { "" }
+}
+
+/// The newest checkpoint, which the server keeps beside the log's folder.
+const NEWEST_CHECKPOINT: &str = "audit-checkpoint";
