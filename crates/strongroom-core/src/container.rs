@@ -20,6 +20,7 @@ use crate::keys::ReleaseTerms;
 use crate::layout::Generation;
 use crate::limits::Limits;
 use crate::managed_hsm::ManagedHsm;
+use crate::network::NetworkRules;
 use crate::pools::{Guarded, VaultId};
 use crate::rbac::{Rights, stage_rights};
 use crate::request::Request;
@@ -68,6 +69,8 @@ pub struct ContainerRecord {
     pub retention_days: u32,
     /// Whether deleted keys are kept until then whatever is asked.
     pub purge_protection: bool,
+    /// From where it may be reached.
+    pub network: NetworkRules,
     store_key: String,
     revision: Revision,
 }
@@ -95,6 +98,7 @@ impl ContainerRecord {
             tenant,
             retention_days,
             purge_protection,
+            network: NetworkRules::of_hsm(&stored.value),
             store_key: stored.key.clone(),
             revision: stored.revision,
         }
@@ -110,6 +114,7 @@ impl ContainerRecord {
             tenant,
             retention_days,
             purge_protection,
+            network: NetworkRules::of_vault(&stored.value),
             store_key: stored.key.clone(),
             revision: stored.revision,
         }

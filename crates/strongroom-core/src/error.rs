@@ -6,6 +6,7 @@ use strongroom_store::StoreError;
 use strongroom_types::{DataAction, DomainId, KeyName, KeyOperation, KeyPermission, KeyVersion, PrincipalId, Scope};
 
 use crate::attestation::AttestationProblem;
+use crate::network::Refusal;
 
 /// The core's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -41,6 +42,9 @@ pub enum Error {
         /// The resource id of the vault.
         vault: String,
     },
+    /// The network rules of the HSM or vault do not let the request in.
+    #[error("the network rules refuse requests from {}", .0.origin)]
+    RefusedByNetwork(Box<Refusal>),
     /// The caller belongs to another tenant than the HSM.
     #[error("the token is of another tenant")]
     ForeignTenant,

@@ -25,6 +25,7 @@ pub mod keys;
 pub mod layout;
 pub mod limits;
 pub mod managed_hsm;
+pub mod network;
 pub mod pools;
 pub mod ports;
 pub mod rbac;

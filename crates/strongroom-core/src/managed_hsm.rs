@@ -10,6 +10,7 @@ use strongroom_types::{HsmName, InstanceId, PrincipalId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::barrier::{Record, Stored};
+use crate::network::PrivateEndpointConnection;
 use crate::{Core, Result, layout};
 
 /// A managed HSM (`Microsoft.KeyVault/managedHSMs`).
@@ -41,6 +42,9 @@ pub struct ManagedHsm {
     pub public_network_access: PublicNetworkAccess,
     /// The network rules, as the resource shows them.
     pub network_acls: NetworkAcls,
+    /// The private endpoints that lead here, or want to; records of earlier versions have none.
+    #[serde(default)]
+    pub private_endpoint_connections: Vec<PrivateEndpointConnection>,
     /// This life of the name.
     pub instance: InstanceId,
     /// How far the management plane is with it.

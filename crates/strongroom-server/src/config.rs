@@ -12,9 +12,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use strongroom_core::Limits;
+use strongroom_core::network::{AddressRange, TrustedService};
 
 use crate::authentication::{Attestation, OutsideIssuer};
+use crate::data_plane::SubnetListener;
 use crate::http::host::Domain;
+use crate::http::proxies::ProxyForm;
 
 pub use audit::Audit;
 pub use file::{FileError, FileProblem};
@@ -42,6 +45,12 @@ pub struct Configuration {
     pub issuer: Vec<OutsideIssuer>,
     /// Authorities that may vouch for environments keys are released to.
     pub attestation: Vec<Attestation>,
+    /// Addresses of this machine that are a subnet's.
+    pub network: Vec<SubnetListener>,
+    /// Programs that pass network rules whose bypass says so.
+    pub trusted_service: Vec<TrustedService>,
+    /// Proxies in front of this server.
+    pub proxy: Proxy,
     /// The instance metadata service.
     pub metadata: Metadata,
     /// How much there may be of what clients make.
@@ -112,6 +121,16 @@ pub enum StoreKind {
     /// One file in the data folder.
     #[default]
     Embedded,
+}
+
+/// `[proxy]`: load balancers and proxies that are believed when they say for whom they speak.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// Where they connect from.
+    pub addresses: Vec<AddressRange>,
+    /// How they say it.
+    pub client_address: Option<ProxyForm>,
 }
 
 /// `[metadata]`.

@@ -171,10 +171,11 @@ impl Server {
 
     /// Begins to accept connections, and the server's own work.
     fn serve(&self, sockets: Sockets, wired: Wired, directory: Arc<Directory>, trust: Trust) -> Result<(), StartError> {
-        let Wired { public, metadata, arm } = wired;
+        let Wired { public, metadata, arm, proxies } = wired;
         let tls = Some(server_config(Arc::clone(&trust.certificates))?);
-        self.accept(sockets.public, self.edge(public), tls);
-        self.accept(sockets.metadata.into_iter().collect(), self.edge(metadata), None);
+        let public = self.edge(public).behind(proxies.clone());
+        accept(sockets.public, &self.listener(public, tls).behind(proxies));
+        accept(sockets.metadata.into_iter().collect(), &self.listener(self.edge(metadata), None));
         let Opened { core, entropy, clock, .. } = &self.opened;
         let work = Work {
             arm,
@@ -188,17 +189,20 @@ impl Server {
         Ok(())
     }
 
-    fn edge(&self, planes: Planes) -> Arc<Edge> {
+    fn edge(&self, planes: Planes) -> Edge {
         let Opened { clock, entropy, .. } = &self.opened;
         let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
-        Arc::new(Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks()))
+        Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks())
     }
 
-    fn accept(&self, sockets: Vec<TcpListener>, edge: Arc<Edge>, tls: Option<Arc<rustls::ServerConfig>>) {
-        let listener = Listener::new(edge, tls, Arc::new(Connections::default()), self.owner.tasks());
-        for socket in sockets {
-            listener.clone().accept(socket);
-        }
+    fn listener(&self, edge: Edge, tls: Option<Arc<rustls::ServerConfig>>) -> Listener {
+        Listener::new(Arc::new(edge), tls, Arc::new(Connections::default()), self.owner.tasks())
+    }
+}
+
+fn accept(sockets: Vec<TcpListener>, listener: &Listener) {
+    for socket in sockets {
+        listener.clone().accept(socket);
     }
 }
 

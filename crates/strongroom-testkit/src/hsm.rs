@@ -35,6 +35,7 @@ pub fn managed_hsm(name: HsmName, tenant: TenantId, administrator: PrincipalId) 
             default_action: "Allow".to_owned(),
             ip_rules: Vec::new(),
         },
+        private_endpoint_connections: Vec::new(),
         instance: InstanceId::from_random(SystemEntropy.sixteen()?),
         provisioning: Provisioning::Succeeded,
         created: START,

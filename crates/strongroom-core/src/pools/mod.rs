@@ -50,7 +50,7 @@ pub use rbac::{
     Permit, PrincipalType, READER, Reach, Rights, RoleAssignment, RoleDefinition, RoleKind,
 };
 pub(crate) use rbac::{CompiledRights, Guarded};
-pub use scope::{GroupName, IdentityName, Location, ResourceScope, StorageAccountName};
+pub use scope::{GroupName, IdentityName, Location, NetworkName, ResourceScope, StorageAccountName};
 pub use storage::{
     BlobAccess, BlobEndpoint, ContainerName, EndpointError, StorageAccount, StorageAccountId,
     StorageAccountSpecification, StorageAccountView, StorageCredentialError, StorageEndpoint,

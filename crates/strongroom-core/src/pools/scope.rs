@@ -236,6 +236,19 @@ resource_name!(
     }
 );
 
+resource_name!(
+    /// The name of a virtual network, a subnet or a private endpoint.
+    NetworkName,
+    "network name",
+    "1 to 80 characters a-z, A-Z, 0-9, -, _ and full stop, beginning with a letter or a digit and ending with one or with _",
+    |text| {
+        (1..=80).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.ends_with(|last: char| last.is_ascii_alphanumeric() || last == '_')
+    }
+);
+
 impl Location {
     /// The form that URLs hold and locations are compared in: `West Europe` and `westeurope` are one.
     pub fn normalized(&self) -> String {

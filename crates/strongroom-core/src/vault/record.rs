@@ -13,6 +13,7 @@ use crate::barrier::{Record, Stored};
 use crate::container::KeyContainer;
 use crate::guard::Guard;
 use crate::managed_hsm::{Deletion, NetworkAcls};
+use crate::network::PrivateEndpointConnection;
 use crate::{Core, Error, Result, layout};
 
 /// A vault (`Microsoft.KeyVault/vaults`). Its access policies lie apart, under its guard ([`crate::vault::AccessControl`]).
@@ -46,6 +47,9 @@ pub struct Vault {
     pub public_network_access: VaultNetworkAccess,
     /// The network rules, as the resource shows them.
     pub network_acls: Option<VaultNetworkAcls>,
+    /// The private endpoints that lead here, or want to; records of earlier versions have none.
+    #[serde(default)]
+    pub private_endpoint_connections: Vec<PrivateEndpointConnection>,
     /// This life of the name.
     pub instance: InstanceId,
     /// When it was made.

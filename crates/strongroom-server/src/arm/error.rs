@@ -286,6 +286,7 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         E::Forbidden { .. }
         | E::ForbiddenByRbac { .. }
         | E::ForbiddenByPolicy { .. }
+        | E::RefusedByNetwork(_)
         | E::ForeignTenant
         | E::HsmNotFound
         | E::AlreadyActivated

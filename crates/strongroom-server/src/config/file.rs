@@ -123,7 +123,7 @@ fn allowed(key: &str) -> Option<&'static str> {
     ALLOWED.iter().find(|(name, _)| *name == key).map(|(_, allowed)| *allowed)
 }
 
-const ALLOWED: [(&str, &str); 20] = [
+const ALLOWED: [(&str, &str); 25] = [
     ("data_dir", "a folder, such as \"/var/lib/strongroom\""),
     ("domain", "a domain, such as \"hsm.example.com\""),
     ("listen", "a list of ADDRESS:PORT, such as [\"0.0.0.0:443\", \"[::]:443\"]"),
@@ -134,6 +134,11 @@ const ALLOWED: [(&str, &str); 20] = [
     ("tls.extra_ca_files", "a list of PEM files"),
     ("root.file", "a file"),
     ("root.require_locked_memory", "true or false"),
+    ("network.subnet", "VNET/SUBNET, such as \"plant/hsm-clients\""),
+    ("network.listen", "ADDRESS:PORT, such as \"10.1.0.1:8443\""),
+    ("network.clients", "a list of addresses and networks, such as [\"10.1.0.0/16\"]"),
+    ("proxy.addresses", "a list of addresses and networks, such as [\"10.0.0.5\"]"),
+    ("proxy.client_address", "\"proxy-protocol\" or \"x-forwarded-for\""),
     ("metadata.listen", "\"off\", or ADDRESS:PORT on loopback or link-local, such as \"127.0.0.1:8480\""),
     ("metadata.identities", "a list of resource ids of user-assigned identities"),
     ("audit.on_full", "\"stop\" or \"serve\""),

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use reqwest::Url;
 use strongroom_core::Limits;
 use strongroom_core::limits::LimitOutOfRange;
+use strongroom_core::network::TrustedService;
 
 use crate::audit_log::AuditTerms;
 use crate::authentication::{Attestation, OutsideIssuer};
-use crate::config::{Configuration, Log, LogFormat, RootProviderKind, Tls};
+use crate::config::{Configuration, Log, LogFormat, Proxy, RootProviderKind, Tls};
+use crate::data_plane::SubnetListener;
 use crate::http::host::Domain;
+use crate::http::proxies::Proxies;
 
 /// The flags of `strongroom serve`; what is given here overrides the file.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +47,12 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Whether `listen` is the default, so that a machine without IPv6 is no error.
     pub listen_by_default: bool,
+    /// Addresses of this machine that are a subnet's; served as `listen` is.
+    pub networks: Vec<SubnetListener>,
+    /// Programs that pass network rules whose bypass says so.
+    pub trusted_services: Vec<TrustedService>,
+    /// Proxies that are believed when they say for whom they speak.
+    pub proxies: Option<Proxies>,
     /// The port in every URL, if it is not the first listener's.
     pub public_port: Option<u16>,
     /// The instance metadata service.
@@ -118,6 +127,17 @@ pub enum SettingsError {
     /// Checkpoints would travel in the clear, or nowhere.
     #[error("audit.checkpoint_url `{0}` is no https URL without a user name")]
     CheckpointUrl(String),
+    /// A subnet's listener that does not say where exactly it listens.
+    #[error("network {subnet} listens on {listen}, which is no single address and port")]
+    NetworkListener {
+        /// The subnet.
+        subnet: String,
+        /// What is written.
+        listen: SocketAddr,
+    },
+    /// Only half of `[proxy]` is there.
+    #[error("proxy.addresses and proxy.client_address go together, but only one is set")]
+    HalfProxy,
     /// `listen = []`.
     #[error("listen is empty")]
     NoListener,
@@ -134,6 +154,8 @@ impl SettingsError {
             Self::NoDataDir => "use --data-dir DIR",
             Self::Limit(_) | Self::AuditOutOfRange { .. } => "correct the value, or leave it out for the default",
             Self::CheckpointUrl(_) => "name an https URL, such as https://collector.example.com/checkpoints",
+            Self::NetworkListener { .. } => "use an address of this machine that only this network reaches, and a port",
+            Self::HalfProxy => "set both, or neither to believe no proxy",
             Self::NoListener => "name at least one ADDRESS:PORT, or leave listen out",
         }
     }
@@ -159,6 +181,9 @@ impl Settings {
             store: _,
             issuer,
             attestation,
+            network,
+            trusted_service,
+            proxy,
             metadata,
             limits,
             audit,
@@ -168,6 +193,7 @@ impl Settings {
             return Err(SettingsError::HalfCertificate);
         }
         limits.check()?;
+        check_networks(&network)?;
         let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
         let asked = if flags.listen.is_empty() { listen } else { Some(flags.listen) };
         let listen_by_default = asked.is_none();
@@ -177,16 +203,11 @@ impl Settings {
         }
         let metadata_listener = match flags.metadata.or(metadata.listen) {
             Some(text) => text.parse()?,
-            None if listen.iter().all(|address| address.ip().is_loopback()) => DEFAULT_METADATA,
+            None if all_on_loopback(&listen, &network) => DEFAULT_METADATA,
             None => MetadataListener::Off,
         };
         let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
-        let mut suffixes = Vec::new();
-        for suffix in public.suffixes {
-            if suffix != domain && !suffixes.contains(&suffix) {
-                suffixes.push(suffix);
-            }
-        }
+        let suffixes = besides(&domain, public.suffixes);
         log.format = flags.log_format.unwrap_or(log.format);
         Ok(Self {
             domain,
@@ -198,6 +219,9 @@ impl Settings {
             metadata_identities: metadata.identities,
             issuers: issuer,
             attestations: attestation,
+            networks: network,
+            trusted_services: trusted_service,
+            proxies: proxies(proxy)?,
             root_provider: root.provider,
             root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
             tls,
@@ -220,7 +244,41 @@ impl Settings {
 
     /// Whether every listener is on loopback (architecture.md §2).
     pub fn is_local(&self) -> bool {
-        self.listen.iter().all(|address| address.ip().is_loopback())
+        all_on_loopback(&self.listen, &self.networks)
+    }
+}
+
+/// Each domain once, and not the canonical one.
+fn besides(domain: &Domain, all: Vec<Domain>) -> Vec<Domain> {
+    let mut suffixes = Vec::new();
+    for suffix in all {
+        if suffix != *domain && !suffixes.contains(&suffix) {
+            suffixes.push(suffix);
+        }
+    }
+    suffixes
+}
+
+/// A subnet's requests are told by the address they arrive at: it must be one.
+fn check_networks(networks: &[SubnetListener]) -> Result<(), SettingsError> {
+    let vague = |network: &&SubnetListener| network.listen.ip().is_unspecified() || network.listen.port() == 0;
+    match networks.iter().find(vague) {
+        None => Ok(()),
+        Some(SubnetListener { subnet, listen, .. }) => {
+            Err(SettingsError::NetworkListener { subnet: subnet.to_string(), listen: *listen })
+        }
+    }
+}
+
+fn all_on_loopback(listen: &[SocketAddr], networks: &[SubnetListener]) -> bool {
+    listen.iter().chain(networks.iter().map(|network| &network.listen)).all(|address| address.ip().is_loopback())
+}
+
+fn proxies(Proxy { addresses, client_address }: Proxy) -> Result<Option<Proxies>, SettingsError> {
+    match client_address {
+        Some(form) if !addresses.is_empty() => Ok(Some(Proxies { addresses, form })),
+        None if addresses.is_empty() => Ok(None),
+        _ => Err(SettingsError::HalfProxy),
     }
 }
 

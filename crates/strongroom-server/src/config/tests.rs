@@ -27,6 +27,9 @@ fn the_documented_sample_says_every_key() {
         store: _,
         issuer,
         attestation,
+        network,
+        trusted_service,
+        proxy,
         metadata,
         limits,
         audit,
@@ -38,6 +41,8 @@ fn the_documented_sample_says_every_key() {
     assert!(root.file.is_some() && root.require_locked_memory);
     assert!(issuer.len() == 1 && issuer[0].ca_file.is_some());
     assert!(attestation.len() == 2 && attestation[0].ca_file.is_some() && attestation[1].jwks_file.is_some());
+    assert!(network.len() == 1 && !network[0].clients.is_empty() && trusted_service.len() == 1);
+    assert!(!proxy.addresses.is_empty() && proxy.client_address.is_some());
     assert_eq!(limits, strongroom_core::Limits::default(), "the sample shows the defaults");
     assert!(audit.retention_days.is_some() && audit.checkpoint_file.is_some() && audit.checkpoint_url.is_some());
     let defaults = Audit::default();

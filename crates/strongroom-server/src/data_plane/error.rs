@@ -5,6 +5,7 @@ use strongroom_api::error::ErrorBody;
 use strongroom_api::version::ApiVersion;
 use strongroom_core::Error;
 use strongroom_core::audit::Result as EventResult;
+use strongroom_core::network::{Refusal, RefusedBy};
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
@@ -133,6 +134,7 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         | Error::RotationPolicyMissing { .. }
         | Error::OtherSecurityDomain { .. }
         | Error::SecurityDomain(_) => (StatusCode::BAD_REQUEST, "BadParameter", None),
+        Error::RefusedByNetwork(refusal) => forbidden(Some(network_code(refusal.by))),
         // The plane answers it with a challenge before it comes here.
         Error::ForeignTenant => (StatusCode::UNAUTHORIZED, "Unauthorized", None),
         Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "AccessDenied", None),
@@ -176,6 +178,7 @@ fn core_message(error: &Error) -> String {
         Error::Forbidden { action, scope } => format!("Not authorized to access {action} on {scope}"),
         Error::ForbiddenByRbac { principal, action, resource } => refused_by_rbac(*principal, action, resource),
         Error::ForbiddenByPolicy { principal, permission, vault } => refused_by_policy(*principal, *permission, vault),
+        Error::RefusedByNetwork(refusal) => refused_by_network(refusal),
         Error::ForeignTenant => "The token is not of this tenant".to_owned(),
         Error::NotActivated => NOT_ACTIVATED.to_owned(),
         Error::ManagementNotAllowed => "The management plane may not deal with keys of this managed HSM".to_owned(),
@@ -250,6 +253,32 @@ fn refused_by_policy(principal: PrincipalId, permission: KeyPermission, vault: &
     format!(
         "The user, group or application 'oid={principal}' does not have keys {permission} permission on key vault '{vault}'"
     )
+}
+
+/// The inner code of a refusal by network rules.
+pub(super) fn network_code(by: RefusedBy) -> &'static str {
+    match by {
+        RefusedBy::DefaultAction => "ForbiddenByFirewall",
+        RefusedBy::PublicAccessDisabled | RefusedBy::NoPerimeter => "ForbiddenByConnection",
+    }
+}
+
+fn refused_by_network(Refusal { by, origin }: &Refusal) -> String {
+    let why = match by {
+        RefusedBy::DefaultAction => {
+            "The client address is not authorized: networkAcls.defaultAction is Deny, no rule names the address, and the \
+             caller is not a trusted service that bypasses the rules"
+        }
+        RefusedBy::PublicAccessDisabled => {
+            "Public network access is disabled: publicNetworkAccess is Disabled, the request came over no approved private \
+             endpoint, and the caller is not a trusted service that bypasses the rules"
+        }
+        RefusedBy::NoPerimeter => {
+            "Public network access is disabled: publicNetworkAccess is SecuredByPerimeter, there is no perimeter, and the \
+             request came over no approved private endpoint"
+        }
+    };
+    format!("{why}. Client address: {origin}")
 }
 
 fn store_shape(error: &StoreError) -> Shape {

@@ -1,8 +1,8 @@
 //! The data plane of managed HSMs and vaults: one request from the edge to the core and back.
 //!
 //! ```text
-//! handle → status URL? → authenticate (401 before anything else is judged) → api-version → operation table
-//!        → handler: parse, core, wire → audit → answer
+//! handle → network rules of what the host names → status URL? → authenticate (401 before anything else is judged)
+//!        → api-version → operation table → handler: parse, core, wire → audit → answer
 //! ```
 //! Handlers convert; they do not decide. Only the core authorizes.
 
@@ -11,6 +11,7 @@ pub(crate) mod error;
 mod headers;
 mod import;
 mod keys;
+mod network;
 mod product;
 mod rbac;
 mod release;
@@ -31,6 +32,7 @@ use strongroom_api::version::ApiVersion;
 use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::container::KeyContainer;
 use strongroom_core::hsm::Hsm;
+use strongroom_core::network::{Refusal, Verdict};
 use strongroom_core::request::{Caller, Context, Request};
 use strongroom_core::{Core, Error};
 use strongroom_types::{HsmName, TenantId, VaultName};
@@ -42,6 +44,7 @@ use crate::http::host::Suffixes;
 use crate::http::planes::Handle;
 use crate::statements::Statements;
 pub(crate) use error::ApiError;
+pub use network::{Gate, SubnetListener};
 use product::Named;
 pub(crate) use product::Product;
 
@@ -54,6 +57,7 @@ pub struct DataPlane {
     suffixes: Suffixes,
     strangers: Arc<Strangers>,
     release: ReleaseParts,
+    gate: Gate,
 }
 
 /// What keys leave with: who may vouch for where they go, and what signs what is said about them.
@@ -110,7 +114,8 @@ impl Handle for DataPlane {
 
 impl DataPlane {
     /// A data plane over a core. Challenges name the tenant of the HSM or vault, or `tenant` where there is none; key
-    /// identifiers are rendered below `suffixes`; requests without a caller are counted by `strangers`.
+    /// identifiers are rendered below `suffixes`; requests without a caller are counted by `strangers`; `gate` knows where
+    /// requests come from.
     pub fn new(
         core: Arc<Core>,
         authenticator: Arc<Authenticator>,
@@ -118,41 +123,67 @@ impl DataPlane {
         suffixes: Suffixes,
         strangers: Arc<Strangers>,
         release: ReleaseParts,
+        gate: Gate,
     ) -> Self {
-        Self { core, authenticator, tenant, suffixes, strangers, release }
+        Self { core, authenticator, tenant, suffixes, strangers, release, gate }
     }
 
     async fn respond(&self, inbound: &Inbound) -> Outbound {
-        if let Some(answer) = self.answer_status_url(inbound).await {
-            return answer;
+        let named = match self.named(inbound).await {
+            Ok(named) => Some(named),
+            Err(ApiError::Core(Error::HsmNotFound)) => None,
+            // What cannot be read has rules that cannot be read.
+            Err(error) => return error.answer(inbound.id, Product::of(inbound)).0,
+        };
+        let verdict = match &named {
+            Some(named) => named.keys().record().network.judge(&self.gate.origin(inbound.peer)),
+            None => Verdict::Allowed,
+        };
+        match &verdict {
+            Verdict::Refused(refusal) => return self.refuse_address(inbound, refusal),
+            Verdict::TrustedServiceOnly(_) => {}
+            Verdict::Allowed => {
+                if let Some(answer) = self.answer_status_url(inbound, named.as_ref()).await {
+                    return answer;
+                }
+            }
         }
         match self.authenticator.authenticate(inbound, Product::of(inbound).audience(), inbound.received).await {
-            Ok(caller) => self.answer(inbound, caller).await,
-            Err(error) => self.refuse(inbound, &error).await,
+            Ok(caller) => self.answer(inbound, caller, named.as_ref(), verdict).await,
+            Err(error) => self.refuse(inbound, named.as_ref(), &error),
         }
+    }
+
+    /// 403 before any token is read: the address is refused, and no service bypasses the rules.
+    fn refuse_address(&self, inbound: &Inbound, refusal: &Refusal) -> Outbound {
+        let code = error::network_code(refusal.by);
+        self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, code, inbound.received);
+        let error = ApiError::Core(Error::RefusedByNetwork(Box::new(refusal.clone())));
+        error.answer(inbound.id, Product::of(inbound)).0
     }
 
     /// The status of a security-domain download or upload, asked by its unguessable URL and without a token: some clients lose
     /// their token between the case of a name they typed and the lower case of the URL (az-cli.md §7, pitfall 1).
-    async fn answer_status_url(&self, inbound: &Inbound) -> Option<Outbound> {
+    async fn answer_status_url(&self, inbound: &Inbound, named: Option<&Named<'_>>) -> Option<Outbound> {
         let operation = inbound.query_parameter(security_domain::OPERATION_PARAMETER)?;
         let path = RequestPath::parse(&inbound.path).ok()?;
         let Match::Operation(row, _) = operations::find(inbound.method.as_str(), &path) else { return None };
         let asked = security_domain::StatusOf::of(row.id)?;
-        let named = self.named(inbound).await.ok()?;
-        Some(security_domain::status_by_url(&self.core, named.hsm()?, inbound, row, asked, &operation).await)
+        Some(security_domain::status_by_url(&self.core, named?.hsm()?, inbound, row, asked, &operation).await)
     }
 
-    async fn answer(&self, inbound: &Inbound, caller: Caller) -> Outbound {
+    async fn answer(&self, inbound: &Inbound, caller: Caller, named: Option<&Named<'_>>, verdict: Verdict) -> Outbound {
         let asked = self.find_operation(inbound);
         let row = asked.as_ref().ok().map(|asked| asked.row);
-        let request = Request::new(inbound.id, caller, inbound.received, self.context(inbound, row).await);
-        let result = match asked {
-            Ok(asked) => self.perform(inbound, &request, &asked).await,
-            Err(error) => Err(error),
+        let refusal = self.gate.refusal(verdict, &caller);
+        let request = Request::new(inbound.id, caller, inbound.received, context(inbound, named, row));
+        let result = match (refusal, asked) {
+            (Some(refusal), _) => Err(ApiError::Core(Error::RefusedByNetwork(Box::new(refusal)))),
+            (None, Ok(asked)) => self.perform(inbound, named, &request, &asked).await,
+            (None, Err(error)) => Err(error),
         };
         let result = match result {
-            Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound).await,
+            Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound, named),
             other => other,
         };
         headers::dress_for_caller(self.record(inbound, &request, row, result).await, inbound)
@@ -171,8 +202,14 @@ impl DataPlane {
         }
     }
 
-    async fn perform(&self, inbound: &Inbound, request: &Request, asked: &Asked) -> Result<Outbound, ApiError> {
-        let named = self.named(inbound).await?;
+    async fn perform(
+        &self,
+        inbound: &Inbound,
+        named: Option<&Named<'_>>,
+        request: &Request,
+        asked: &Asked,
+    ) -> Result<Outbound, ApiError> {
+        let named = named.ok_or(ApiError::Core(Error::HsmNotFound))?;
         let product = Product::of(inbound);
         let canonical_url = format!("https://{}.{}", named.keys().record().label, self.suffix(product));
         let Asked { row, version, captures } = asked;
@@ -275,28 +312,8 @@ impl DataPlane {
         }
     }
 
-    async fn context(&self, inbound: &Inbound, row: Option<&'static Operation>) -> Context {
-        let text = |name: &str| inbound.header(name).unwrap_or_default().chars().take(HEADER_TEXT_MAX).collect();
-        let resource_id = match self.named(inbound).await {
-            Ok(named) => named.keys().record().resource_id.clone(),
-            Err(_) => inbound.host.authority.clone(),
-        };
-        let uri =
-            if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
-        Context {
-            operation: row.map_or("Unknown", |row| row.audit_name),
-            operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
-            resource_id,
-            success_status: row.map_or(200, |row| row.success),
-            client_address: Some(inbound.peer.remote.ip()),
-            uri,
-            user_agent: text("user-agent"),
-            correlation_id: text("x-ms-client-request-id"),
-        }
-    }
-
     /// The answer to a request without a caller: a challenge, unless it must not be repeated at once.
-    async fn refuse(&self, inbound: &Inbound, error: &AuthenticationError) -> Outbound {
+    fn refuse(&self, inbound: &Inbound, named: Option<&Named<'_>>, error: &AuthenticationError) -> Outbound {
         let reason = match error {
             AuthenticationError::Missing => "NoToken",
             AuthenticationError::Token(_) => "InvalidToken",
@@ -306,7 +323,7 @@ impl DataPlane {
         let product = Product::of(inbound);
         self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, reason, inbound.received);
         match error {
-            AuthenticationError::Missing | AuthenticationError::Token(_) => self.challenge(inbound).await,
+            AuthenticationError::Missing | AuthenticationError::Token(_) => self.challenge(inbound, named),
             AuthenticationError::TooManyFailures { retry_after_seconds } => {
                 let answer = ApiError::Core(Error::Throttled).answer(inbound.id, product).0;
                 with_header(answer, "retry-after", &retry_after_seconds.to_string())
@@ -320,8 +337,8 @@ impl DataPlane {
 
     /// 401 with the challenge that tells clients where to get a token (data-plane.md §4): the same whatever the path and
     /// the fault of the token. The resource is the parent domain of the request's own host, with its port.
-    async fn challenge(&self, inbound: &Inbound) -> Outbound {
-        let tenant = self.named(inbound).await.map_or(self.tenant, |named| named.keys().record().tenant);
+    fn challenge(&self, inbound: &Inbound, named: Option<&Named<'_>>) -> Outbound {
+        let tenant = named.map_or(self.tenant, |named| named.keys().record().tenant);
         let (product, domain) = (Product::of(inbound), &inbound.host.domain);
         let challenge = format!(
             "Bearer authorization=\"https://login.{domain}/{tenant}\", resource=\"https://{}.{domain}\"",
@@ -331,6 +348,26 @@ impl DataPlane {
             Product::ManagedHsm => headers::challenge(inbound, &challenge),
             Product::Vault => with_header(product::unauthorized(), "www-authenticate", &challenge),
         }
+    }
+}
+
+fn context(inbound: &Inbound, named: Option<&Named<'_>>, row: Option<&'static Operation>) -> Context {
+    let text = |name: &str| inbound.header(name).unwrap_or_default().chars().take(HEADER_TEXT_MAX).collect();
+    let resource_id = match named {
+        Some(named) => named.keys().record().resource_id.clone(),
+        None => inbound.host.authority.clone(),
+    };
+    let uri =
+        if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
+    Context {
+        operation: row.map_or("Unknown", |row| row.audit_name),
+        operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
+        resource_id,
+        success_status: row.map_or(200, |row| row.success),
+        client_address: Some(inbound.peer.remote.ip()),
+        uri,
+        user_agent: text("user-agent"),
+        correlation_id: text("x-ms-client-request-id"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! time, panics, the headers of every answer.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json};
 use crate::http::health::{Health, Question};
 use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX, REQUESTS_MAX};
 use crate::http::planes::{Handle, Planes};
+use crate::http::proxies::Proxies;
 use crate::tasks::Tasks;
 
 /// What stands between the connections and the planes.
@@ -35,6 +37,7 @@ pub struct Edge {
     entropy: Arc<dyn Entropy>,
     tasks: Tasks,
     at_work: Arc<Semaphore>,
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl std::fmt::Debug for Edge {
@@ -63,7 +66,13 @@ impl Edge {
         entropy: Arc<dyn Entropy>,
         tasks: Tasks,
     ) -> Self {
-        Self { planes, health, clock, entropy, tasks, at_work: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+        Self { planes, health, clock, entropy, tasks, at_work: Arc::new(Semaphore::new(REQUESTS_MAX)), proxies: None }
+    }
+
+    /// The same behind proxies that are believed when they say for whom they speak.
+    #[must_use]
+    pub fn behind(self, proxies: Option<Arc<Proxies>>) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer.
@@ -98,8 +107,16 @@ impl Edge {
             return Ok(self.health.answer(request.method(), question));
         }
         let permit = Arc::clone(&self.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
+        let peer = self.client(peer, request.headers())?;
         let inbound = self.receive(request, host, peer, id).await?;
         self.handle(plane, inbound, permit).await
+    }
+
+    /// Who asks, where a proxy of ours says so in a header.
+    fn client(&self, peer: Peer, headers: &HeaderMap) -> OrRefusal<Peer> {
+        let Some(proxies) = &self.proxies else { return Ok(peer) };
+        let client = proxies.forwarded(peer.remote.ip(), headers).map_err(|_| BAD_FORWARDED)?;
+        Ok(client.map_or(peer, |address| Peer { remote: SocketAddr::new(address, 0), ..peer }))
     }
 
     /// Reads the request to its last byte.
@@ -300,6 +317,8 @@ const OLD_VERSION: Refusal =
     refusal(StatusCode::BAD_REQUEST, "HttpVersionNotSupported", "HTTP/1.1 or HTTP/2 is needed.");
 const BAD_HOST: Refusal =
     refusal(StatusCode::BAD_REQUEST, "InvalidHost", "The request must name its host exactly once, in the Host header.");
+const BAD_FORWARDED: Refusal =
+    refusal(StatusCode::BAD_REQUEST, "InvalidForwardedFor", "The proxy's X-Forwarded-For header holds no address.");
 const MISDIRECTED: Refusal =
     refusal(StatusCode::MISDIRECTED_REQUEST, "MisdirectedRequest", "This server has no such host.");
 const BODY_TOO_LARGE: Refusal =

@@ -22,6 +22,7 @@ use crate::http::limits::{
     Admitted, BACKLOG, Connections, HANDSHAKE_MAX, HEADER_BYTES_MAX, HEADER_READ_MAX, HEADERS_MAX, IDLE_CHECK,
     IDLE_MAX, RESET_STREAMS_MAX, STREAMS_MAX,
 };
+use crate::http::proxies::{Proxies, proxied};
 use crate::tasks::Tasks;
 
 /// Binds a socket. An IPv6 one takes IPv6 only, so that both families can be asked for on one port.
@@ -46,6 +47,7 @@ pub struct Listener {
     connections: Arc<Connections>,
     tasks: Tasks,
     http: Builder<Tasks>,
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl std::fmt::Debug for Listener {
@@ -68,7 +70,13 @@ impl Listener {
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
             .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
-        Self { edge, tls: tls.map(TlsAcceptor::from), connections, tasks, http }
+        Self { edge, tls: tls.map(TlsAcceptor::from), connections, tasks, http, proxies: None }
+    }
+
+    /// The same behind proxies, of which some may put a header in front of each connection.
+    #[must_use]
+    pub fn behind(self, proxies: Option<Arc<Proxies>>) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Accepts connections until the process stops.
@@ -105,10 +113,19 @@ impl Listener {
         });
     }
 
-    async fn connection(self, stream: TcpStream, peer: Peer, admitted: Admitted) {
+    async fn connection(self, mut stream: TcpStream, mut peer: Peer, admitted: Admitted) {
         // An answer is one write; waiting for more to send with it only costs time.
         if stream.set_nodelay(true).is_err() {
             return;
+        }
+        if self.proxies.as_ref().is_some_and(|proxies| proxies.announce(peer.remote.ip())) {
+            match timeout(HANDSHAKE_MAX, proxied(&mut stream)).await {
+                Ok(Ok(client)) => peer.remote = client.unwrap_or(peer.remote),
+                Ok(Err(_)) | Err(_) => {
+                    tracing::debug!(proxy = %peer.remote, "a proxy did not say for whom it connects");
+                    return;
+                }
+            }
         }
         match self.tls.clone() {
             None => self.serve(stream, Protocol::Http1, peer).await,

@@ -7,3 +7,4 @@ pub mod host;
 pub mod limits;
 pub mod listener;
 pub mod planes;
+pub mod proxies;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_core::identity::{Directory, Foundation};
+use strongroom_core::network::TrustedServices;
 use strongroom_core::pools::Pools;
 use strongroom_types::Secret;
 
@@ -11,10 +12,11 @@ use crate::arm::Arm;
 use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAddress, PublicNames, Unlisted};
 use crate::authority::{Authority, Graph, Imds, ServedIdentities};
 use crate::config::Settings;
-use crate::data_plane::{DataPlane, ReleaseParts};
+use crate::data_plane::{DataPlane, Gate, ReleaseParts};
 use crate::http::exchange::{Inbound, Outbound};
 use crate::http::host::{Hosts, MANAGED_HSM, Suffixes, VAULT};
 use crate::http::planes::{Handle, Planes, PublicPlanes};
+use crate::http::proxies::Proxies;
 use crate::serve::deployment::Opened;
 use crate::serve::error::StartError;
 use crate::serve::trust::Trust;
@@ -37,6 +39,8 @@ pub(super) struct Wired {
     pub(super) public: Planes,
     pub(super) metadata: Planes,
     pub(super) arm: Arc<Arm>,
+    /// Those of the public listeners.
+    pub(super) proxies: Option<Arc<Proxies>>,
 }
 
 impl Parts<'_> {
@@ -58,6 +62,8 @@ impl Parts<'_> {
             authorities: Authorities::new(&settings.attestations, unlisted, &roots)?,
             statements: Statements::new(Arc::clone(&core), settings.domains()),
         };
+        let trusted = TrustedServices::new(&settings.trusted_services, foundation.tenant);
+        let gate = Gate::new(settings.networks.clone(), trusted);
         let data_plane = DataPlane::new(
             core,
             Arc::clone(&authenticator),
@@ -65,6 +71,7 @@ impl Parts<'_> {
             suffixes,
             Arc::clone(strangers),
             release,
+            gate,
         );
         let login = Authority::new(Arc::clone(&directory), Arc::clone(&names), outside, Arc::clone(strangers));
         let graph = Graph::new(Arc::clone(&directory), authenticator, Arc::clone(strangers));
@@ -81,7 +88,8 @@ impl Parts<'_> {
             keys: Arc::new(data_plane),
         };
         let metadata = Arc::new(MetadataPlane(Imds::new(directory, names, identity_header, served)));
-        Ok(Wired { public: Planes::Public(Box::new(public)), metadata: Planes::Metadata(metadata), arm })
+        let proxies = settings.proxies.clone().map(Arc::new);
+        Ok(Wired { public: Planes::Public(Box::new(public)), metadata: Planes::Metadata(metadata), arm, proxies })
     }
 }
 

@@ -22,9 +22,10 @@ pub(super) struct Sockets {
 impl Sockets {
     /// Binds every listener. Port 0 becomes one free port, the same on each address that asked for it.
     pub(super) fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let public = bind_public(settings)?;
+        let mut public = bind_public(settings)?;
         let ports = public.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.port());
         let port = ports.into_iter().next().ok_or(StartError::NoAddress)?;
+        bind_networks(settings, &mut public)?;
         let metadata = match settings.metadata {
             MetadataListener::Off => None,
             MetadataListener::At(address) => Some(bind(address).map_err(|source| problem(address, source, "--imds"))?),
@@ -44,6 +45,23 @@ fn bind_public(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
             result => return result,
         }
     }
+}
+
+/// Binds the addresses of subnets, but for those that a listener hears already.
+fn bind_networks(settings: &Settings, bound: &mut Vec<TcpListener>) -> Result<(), StartError> {
+    for network in &settings.networks {
+        let address = network.listen;
+        let hears = |listener: &TcpListener| {
+            listener.local_addr().is_ok_and(|heard| {
+                let everywhere = heard.ip().is_unspecified() && heard.is_ipv4() == address.is_ipv4();
+                heard.port() == address.port() && (everywhere || heard.ip() == address.ip())
+            })
+        };
+        if !bound.iter().any(hears) {
+            bound.push(bind(address).map_err(|source| problem(address, source, "network.listen"))?);
+        }
+    }
+    Ok(())
 }
 
 fn bind_once(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {

@@ -21,6 +21,8 @@ mod az_keys;
 #[cfg(test)]
 mod az_login;
 #[cfg(test)]
+mod az_network_rules;
+#[cfg(test)]
 mod az_recovery;
 #[cfg(test)]
 mod az_roles;

@@ -70,6 +70,7 @@ impl Pools {
             initial_administrators: initial_administrators(specification.initial_administrators)?,
             retention_days: specification.retention.unwrap_or(RetentionDays::DEFAULT).days(),
             purge_protection: specification.purge_protection.unwrap_or(false),
+            private_endpoint_connections: Vec::new(),
             public_network_access: specification.public_network_access.unwrap_or(PublicNetworkAccess::Enabled),
             network_acls: match specification.network_acls {
                 Some(acls) => acls,

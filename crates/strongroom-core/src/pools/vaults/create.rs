@@ -64,6 +64,7 @@ impl Pools {
             enabled_for_template_deployment: specification.enabled_for_template_deployment.unwrap_or(false),
             public_network_access: specification.public_network_access.unwrap_or(VaultNetworkAccess::Enabled),
             network_acls: specification.network_acls,
+            private_endpoint_connections: Vec::new(),
             instance: InstanceId::from_uuid(self.draw_uuid()?),
             created: request.received,
             updated: request.received,

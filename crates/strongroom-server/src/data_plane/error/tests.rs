@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use strongroom_core::attestation::AttestationProblem;
 use strongroom_core::error::DeploymentError;
+use strongroom_core::network::Origin;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_types::{DataAction, KeyOperation, Scope};
 
@@ -27,6 +28,11 @@ fn name() -> strongroom_types::KeyName {
     "k".parse().unwrap()
 }
 
+fn refused_by_network(by: RefusedBy) -> Error {
+    let origin = Origin { address: "192.0.2.1".parse().unwrap(), subnet: None };
+    Error::RefusedByNetwork(Box::new(Refusal { by, origin }))
+}
+
 fn domain() -> strongroom_types::DomainId {
     strongroom_types::DomainId::from_uuid(Uuid::nil())
 }
@@ -43,6 +49,10 @@ one_of_each!(core_errors: Error {
         permission: KeyPermission::Sign,
         vault: String::new(),
     };
+    Error::RefusedByNetwork(_) =>
+        refused_by_network(RefusedBy::DefaultAction),
+        refused_by_network(RefusedBy::PublicAccessDisabled),
+        refused_by_network(RefusedBy::NoPerimeter);
     Error::ForeignTenant => Error::ForeignTenant;
     Error::NotActivated => Error::NotActivated;
     Error::ManagementNotAllowed => Error::ManagementNotAllowed;

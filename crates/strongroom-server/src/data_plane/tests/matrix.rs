@@ -36,7 +36,8 @@ struct Asker {
     token: String,
 }
 
-fn target(row: &Operation) -> String {
+/// Path and query of a request for a row.
+pub(super) fn target(row: &Operation) -> String {
     let path = row.paths[0].as_str();
     let path = path.replace("{key-name}", KEY).replace("/{key-version?}", "").replace("/{key-name?}", "");
     let path = path.replace("{setting-name}", "AllowKeyManagementOperationsThroughARM");
@@ -47,7 +48,7 @@ fn target(row: &Operation) -> String {
 }
 
 /// A body that is good enough to come to the decision.
-fn body(row: &Operation) -> Value {
+pub(super) fn body(row: &Operation) -> Value {
     match row.id {
         OperationId::PutRoleDefinition => json!({"properties": {"roleName": "matrix", "permissions": []}}),
         OperationId::CreateRoleAssignment => json!({"properties": {

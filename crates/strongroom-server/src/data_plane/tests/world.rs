@@ -10,6 +10,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::identity::{AccessTokenOrder, Directory, IssuerForm};
+use strongroom_core::managed_hsm::ManagedHsm;
+use strongroom_core::network::{TrustedService, TrustedServices};
 use strongroom_core::pools::{machine_identity_id, subscription_id};
 use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
@@ -23,12 +25,13 @@ use tempfile::TempDir;
 
 use crate::audit_log::Strangers;
 use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAddress, PublicNames, Unlisted};
-use crate::data_plane::{DataPlane, ReleaseParts};
+use crate::data_plane::{DataPlane, Gate, ReleaseParts, SubnetListener};
 use crate::http::edge::Edge;
 use crate::http::exchange::{Inbound, Outbound, Peer, empty};
 use crate::http::health::tests::starting_health;
 use crate::http::host::{Domain, Hosts, Suffixes};
 use crate::http::planes::{Handle, Planes, PublicPlanes};
+use crate::http::proxies::Proxies;
 use crate::statements::Statements;
 use crate::tasks::TaskOwner;
 
@@ -43,6 +46,8 @@ pub(super) struct World {
     pub(super) administrator: PrincipalId,
     edge: Edge,
     directory: Arc<Directory>,
+    /// A program that the gate of [`World::guarded`] calls a trusted service.
+    pub(super) service: PrincipalId,
     _tasks: TaskOwner,
     _folder: TempDir,
 }
@@ -58,6 +63,11 @@ pub(super) struct Answer {
 impl World {
     /// Two active HSMs whose administrator is the deployment's.
     pub(super) async fn new() -> Self {
+        Self::guarded(Vec::new(), None).await
+    }
+
+    /// The same with addresses that are subnets', behind proxies, and with a trusted service.
+    pub(super) async fn guarded(subnets: Vec<SubnetListener>, proxies: Option<Proxies>) -> Self {
         let test = core_in_memory().await.unwrap();
         let core = Arc::clone(&test.core);
         let directory = Arc::new(Directory::new(Arc::clone(&core), "https://login.localhost:8443".into()).unwrap());
@@ -77,9 +87,13 @@ impl World {
         // Made once, so that it is no event of a request.
         statements.signer(START).await.unwrap();
         let release = ReleaseParts { authorities, statements };
-        let plane = DataPlane::new(Arc::clone(&core), authenticator, tenant, suffixes, strangers, release);
+        let service = directory.create_service_principal(&own(), "service").await.unwrap().object_id;
+        let trusted = TrustedService { name: "service".to_owned(), principal: service, tenant: None };
+        let gate = Gate::new(subnets, TrustedServices::new(&[trusted], tenant));
+        let plane = DataPlane::new(Arc::clone(&core), authenticator, tenant, suffixes, strangers, release, gate);
         let (edge, tasks) = edge(Arc::new(plane), Arc::<strongroom_testkit::FakeClock>::clone(&test.clock));
-        let world = Self { test, tenant, administrator, edge, directory, _tasks: tasks, _folder: folder };
+        let edge = edge.behind(proxies.map(Arc::new));
+        let world = Self { test, tenant, administrator, edge, directory, service, _tasks: tasks, _folder: folder };
         for name in [HSM, OTHER] {
             world.activate(name).await;
         }
@@ -146,6 +160,18 @@ impl World {
         self.send_raw(token, method, target, &[], body).await
     }
 
+    /// Changes the record of an HSM, as the management plane does.
+    pub(super) async fn change(&self, hsm: &str, change: impl FnOnce(&mut ManagedHsm)) {
+        let (core, name): (_, HsmName) = (&self.test.core, hsm.parse().unwrap());
+        let stored = core.managed_hsm(&name).await.unwrap().unwrap();
+        let mut changed = stored.value.clone();
+        change(&mut changed);
+        let mut transaction = core.barrier().transaction();
+        transaction.replace(core.barrier().deployment(), &stored, &changed).unwrap();
+        transaction.commit(&own()).await.unwrap();
+        self.test.audit.take();
+    }
+
     /// The same with more headers, and any body.
     pub(super) async fn send_raw(
         &self,
@@ -155,15 +181,30 @@ impl World {
         headers: &[(&str, &str)],
         body: String,
     ) -> Answer {
+        let peer = Peer { remote: "192.0.2.7:50000".parse().unwrap(), local: SocketAddr::from(([127, 0, 0, 1], 8443)) };
+        self.send_over(peer, token, method, target, headers, body).await
+    }
+
+    /// The same over any connection; a host among the headers is sent instead of [`HSM`]'s.
+    pub(super) async fn send_over(
+        &self,
+        peer: Peer,
+        token: &str,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Answer {
         let mut request = HttpRequest::builder().method(method).uri(target);
-        request = request.header(header::HOST, format!("{HSM}.managedhsm.localhost:8443"));
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header(header::HOST, format!("{HSM}.managedhsm.localhost:8443"));
+        }
         if !token.is_empty() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let peer = Peer { remote: "192.0.2.7:50000".parse().unwrap(), local: SocketAddr::from(([127, 0, 0, 1], 8443)) };
         read(self.edge.serve(request.body(Full::new(Bytes::from(body))).unwrap(), peer).await).await
     }
 }

@@ -227,6 +227,7 @@ fn the_page_of_errors_lists_every_refusal_and_no_other() {
     let all = [
         OLD_VERSION,
         BAD_HOST,
+        BAD_FORWARDED,
         MISDIRECTED,
         BODY_TOO_LARGE,
         BODY_TOO_SLOW,
