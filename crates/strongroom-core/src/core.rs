@@ -11,6 +11,7 @@ use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion};
 use tokio::sync::oneshot;
 
 use crate::barrier::Barrier;
+use crate::blobs::BlobStores;
 use crate::deployment::Deployment;
 use crate::domain::OpenDomains;
 use crate::keys::FailureBudget;
@@ -36,6 +37,7 @@ pub struct Core {
     limits: Limits,
     open_domains: OpenDomains,
     exchange_keys: ExchangeKeys,
+    blob_stores: Option<Arc<dyn BlobStores>>,
 }
 
 impl std::fmt::Debug for Core {
@@ -101,6 +103,7 @@ impl Core {
             limits,
             open_domains: OpenDomains::default(),
             exchange_keys: ExchangeKeys::default(),
+            blob_stores: None,
         }
     }
 
@@ -108,6 +111,12 @@ impl Core {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { decryption_failures: FailureBudget::new(limits.failed_decryptions_per_minute), limits, ..self }
+    }
+
+    /// The same with what stores blobs.
+    #[must_use]
+    pub fn with_blob_stores(self, stores: Arc<dyn BlobStores>) -> Self {
+        Self { blob_stores: Some(stores), ..self }
     }
 
     /// How much there may be of what clients make.
@@ -136,6 +145,11 @@ impl Core {
 
     pub(crate) fn open_domains(&self) -> &OpenDomains {
         &self.open_domains
+    }
+
+    /// What stores blobs, if this deployment has it.
+    pub fn blob_stores(&self) -> Option<&dyn BlobStores> {
+        self.blob_stores.as_deref()
     }
 
     pub(crate) fn exchange_keys(&self) -> &ExchangeKeys {

@@ -6,6 +6,7 @@
 mod audit;
 mod file;
 mod settings;
+mod storage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::http::proxies::ProxyForm;
 pub use audit::Audit;
 pub use file::{FileError, FileProblem};
 pub use settings::{Flags, MetadataListener, Settings, SettingsError};
+pub use storage::{Backup, ConfiguredAccount, StorageSettings};
 
 /// The configuration file, as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -51,6 +53,10 @@ pub struct Configuration {
     pub trusted_service: Vec<TrustedService>,
     /// Proxies in front of this server.
     pub proxy: Proxy,
+    /// Blob stores that storage accounts are made over.
+    pub storage_account: Vec<ConfiguredAccount>,
+    /// Where backups may go.
+    pub backup: Backup,
     /// The instance metadata service.
     pub metadata: Metadata,
     /// How much there may be of what clients make.

@@ -6,6 +6,7 @@
 //! ```
 //! Sockets are bound early, so that a taken port leaves everything as it was; connections wait until all is there.
 
+mod blobs;
 mod deployment;
 mod error;
 mod node;
@@ -22,14 +23,16 @@ use std::time::Duration;
 
 use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::identity::{Directory, Foundation};
-use strongroom_core::pools::{Pools, RESOURCE_GROUP, Subscription, machine_identity_id, subscription_id};
+use strongroom_core::pools::{
+    Pools, RESOURCE_GROUP, StorageEndpoint, Subscription, machine_identity_id, subscription_id,
+};
 use strongroom_core::ports::AuditSink;
 use tokio::net::TcpListener;
 
 use crate::audit_log::{AuditLog, CheckpointKeeper};
 use crate::authentication::{PublicAddress, PublicNames};
 use crate::client_env::{self, ClientEnvironment};
-use crate::config::Settings;
+use crate::config::{ConfiguredAccount, Settings};
 use crate::data_dir::DataDir;
 use crate::hardening::{Hardening, harden};
 use crate::http::edge::Edge;
@@ -46,6 +49,7 @@ use crate::serve::trust::Trust;
 use crate::serve::work::Work;
 use crate::tasks::TaskOwner;
 use crate::tls::server_config;
+use crate::tls::trust::TrustedRoots;
 
 pub use error::{StartError, StopError};
 pub use port_holder::PortHolder;
@@ -82,11 +86,12 @@ impl Server {
         folder.remove(client_env::FILE)?;
         let hardening = hardened(&settings)?;
         let sockets = Sockets::bind(&settings)?;
-        let opened = Opened::open(&folder, &settings).await?;
+        let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
+        let opened = Opened::open(&folder, &settings, &roots).await?;
         record_accepted_rollback(&opened, &settings)?;
         let names = Arc::new(public_names(&settings, sockets.port));
         let founded = Founded::open(&opened, &names, &settings).await?;
-        let trust = Trust::establish(&folder, &settings, &opened).await?;
+        let trust = Trust::establish(&folder, &settings, &opened, roots).await?;
         let client = founded.client_environment(&folder, &opened, &names, &trust, &sockets).await?;
         let parts = Parts {
             opened: &opened,
@@ -222,6 +227,11 @@ impl Founded {
         let foundation = directory.found(&opened.request("DirectoryFound")?, &machine).await?;
         let outside_tenants = settings.issuers.iter().map(|issuer| issuer.tenant).collect();
         let pools = Pools::new(Arc::clone(core), Arc::clone(&directory)).serving_tenants(outside_tenants);
+        let endpoint = |account: &ConfiguredAccount| StorageEndpoint {
+            name: account.name.clone(),
+            blob: account.blob_endpoint.clone(),
+        };
+        let pools = pools.with_storage_endpoints(settings.storage.accounts.iter().map(endpoint).collect());
         let pools = Arc::new(pools);
         let subscription = pools.found(&opened.request("SubscriptionFound")?, &foundation).await?;
         Ok(Self { directory, pools, foundation, subscription })

@@ -6,7 +6,7 @@ use strongroom_core::retry::ATTEMPTS_MAX;
 
 use crate::arm::error::ArmError;
 use crate::arm::operations::{Access, Operation, OperationId as Id, Place};
-use crate::arm::{Arm, Call, groups, hsms, identities, keys, roles, subscriptions, vaults};
+use crate::arm::{Arm, Call, groups, hsms, identities, keys, roles, storage, subscriptions, vaults};
 use crate::http::exchange::{Inbound, Outbound};
 
 /// Does an operation. What lost a race is authorized again from the start (protocols.md §4).
@@ -56,6 +56,7 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::GetProvider => subscriptions::provider(call),
         Id::RegisterKeyVault => subscriptions::registered(call, "Microsoft.KeyVault"),
         Id::RegisterManagedIdentity => subscriptions::registered(call, "Microsoft.ManagedIdentity"),
+        Id::RegisterStorage => subscriptions::registered(call, "Microsoft.Storage"),
         Id::ListResources => subscriptions::resources(call, permit).await,
         Id::ListGroups => groups::list(call, permit).await,
         Id::GetGroup => groups::get(call, permit).await,
@@ -97,6 +98,14 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::GetIdentity => identities::get(call, permit).await,
         Id::PutIdentity => identities::put(call, permit).await,
         Id::DeleteIdentity => identities::delete(call, permit).await,
+        Id::ListStorageAccounts => storage::list(call, permit).await,
+        Id::ListStorageAccountsOfGroup => storage::list_of_group(call, permit).await,
+        Id::GetStorageAccount => storage::get(call, permit).await,
+        Id::PutStorageAccount => storage::put(call, permit).await,
+        Id::PatchStorageAccount => storage::patch(call, permit).await,
+        Id::ListStorageAccountKeys => storage::list_keys(call, permit).await,
+        Id::DeleteStorageAccount => storage::delete(call, permit).await,
+        Id::CheckStorageAccountName => storage::check_name(call, permit).await,
         Id::ListRoleDefinitions => roles::list_definitions(call, permit),
         Id::GetRoleDefinition => roles::get_definition(call, permit),
         Id::PutRoleDefinition => roles::put_definition(call, permit).await,

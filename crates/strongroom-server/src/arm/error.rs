@@ -7,6 +7,7 @@ use strongroom_core::identity::IdentityError;
 use strongroom_core::{Error as CoreError, pools};
 use uuid::Uuid;
 
+use crate::arm::storage::StorageKeyError;
 use crate::arm::versions;
 use crate::http::exchange::{Outbound, json, with_header};
 
@@ -52,6 +53,12 @@ pub(crate) enum ArmError {
     /// The body is no JSON, or not of the shape expected.
     #[error("the body is not valid: {0}")]
     BodyNotValid(String),
+    /// No shared key is configured for a storage account.
+    #[error("no shared key is configured for storage account {0}")]
+    StorageKeyNotConfigured(String),
+    /// The file with a shared key cannot be used.
+    #[error(transparent)]
+    StorageKey(#[from] StorageKeyError),
     /// The core refused or failed.
     #[error(transparent)]
     Pools(#[from] pools::Error),
@@ -102,6 +109,8 @@ impl ArmError {
             Self::FilterNotValid => (StatusCode::BAD_REQUEST, "InvalidFilterInQueryString"),
             Self::QueryNotValid(_) => (StatusCode::BAD_REQUEST, "InvalidQueryParameter"),
             Self::BodyNotValid(_) => (StatusCode::BAD_REQUEST, "InvalidRequestContent"),
+            Self::StorageKeyNotConfigured(_) => (StatusCode::CONFLICT, "StorageAccountKeyNotConfigured"),
+            Self::StorageKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Self::Pools(error) => status_of_pools(error),
         }
     }
@@ -130,6 +139,14 @@ impl ArmError {
             Self::FilterNotValid => "The $filter is not understood.".to_owned(),
             Self::QueryNotValid(name) => format!("The query parameter {name} is not valid."),
             Self::BodyNotValid(problem) => format!("The body of the request is not valid: {problem}."),
+            Self::StorageKeyNotConfigured(name) => format!(
+                "No shared key of the storage account '{name}' is known here. The operator names the file that holds it in the \
+                 configuration: key_file in its [[storage_account]]."
+            ),
+            Self::StorageKey(_) => {
+                "The shared key cannot be read at the moment. The log of the server says more under the id of the request."
+                    .to_owned()
+            }
             Self::Pools(error) => message_of_pools(error),
         }
     }

@@ -20,6 +20,7 @@ mod keys;
 mod metadata;
 mod operations;
 mod roles;
+mod storage;
 mod subscriptions;
 mod vaults;
 mod versions;
@@ -43,12 +44,15 @@ use crate::authentication::{Audience, AuthenticationError, Authenticator};
 use crate::http::exchange::{Inbound, Outbound, json, with_header};
 use crate::http::host::Suffixes;
 
+pub use crate::arm::storage::StorageKeys;
+
 /// The management plane of a deployment.
 pub struct Arm {
     pools: Arc<Pools>,
     authenticator: Arc<Authenticator>,
     /// What stands behind the names of HSMs and vaults.
     suffixes: Suffixes,
+    storage_keys: StorageKeys,
     last_sweep: LastSweep,
 }
 
@@ -69,7 +73,14 @@ impl std::fmt::Debug for Arm {
 impl Arm {
     /// A management plane. The URIs of HSMs and vaults are rendered below `suffixes`.
     pub fn new(pools: Arc<Pools>, authenticator: Arc<Authenticator>, suffixes: Suffixes) -> Self {
-        Self { pools, authenticator, suffixes, last_sweep: LastSweep::default() }
+        let (storage_keys, last_sweep) = (StorageKeys::default(), LastSweep::default());
+        Self { pools, authenticator, suffixes, storage_keys, last_sweep }
+    }
+
+    /// The same with shared keys of storage accounts.
+    #[must_use]
+    pub fn with_storage_keys(self, storage_keys: StorageKeys) -> Self {
+        Self { storage_keys, ..self }
     }
 
     /// Answers one request.

@@ -4,7 +4,10 @@
 //! checks that the permit is for what it is about to do: a wrong row is refused, never a hole.
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
-use strongroom_core::pools::{Action, GroupName, HsmId, IdentityName, ResourceScope, UserAssignedIdentity, VaultId};
+use strongroom_core::pools::{
+    Action, GroupName, HsmId, IdentityName, ResourceScope, StorageAccountId, StorageAccountName, UserAssignedIdentity,
+    VaultId,
+};
 use strongroom_types::{HsmName, KeyName, VaultName};
 use uuid::Uuid;
 
@@ -54,6 +57,7 @@ pub(crate) enum Target {
     Vault,
     DeletedVault,
     Identity,
+    StorageAccount,
     /// The scope before `/providers/Microsoft.Authorization`.
     Scope,
 }
@@ -110,6 +114,7 @@ operations! {
     GetProvider: GET Whole "/subscriptions/{subscription}/providers/{namespace}", Within(A::ProvidersRead, T::Subscription), "ProviderGet", 200;
     RegisterKeyVault: POST Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/register", On(A::KeyVaultRegister, T::Subscription), "ProviderRegister", 200;
     RegisterManagedIdentity: POST Whole "/subscriptions/{subscription}/providers/Microsoft.ManagedIdentity/register", On(A::ManagedIdentityRegister, T::Subscription), "ProviderRegister", 200;
+    RegisterStorage: POST Whole "/subscriptions/{subscription}/providers/Microsoft.Storage/register", On(A::StorageRegister, T::Subscription), "ProviderRegister", 200;
     ListResources: GET Whole "/subscriptions/{subscription}/resources", Within(A::ResourcesRead, T::Subscription), "ResourceList", 200;
 
     ListGroups: GET Whole "/subscriptions/{subscription}/resourceGroups", Within(A::GroupRead, T::Subscription), "ResourceGroupList", 200;
@@ -154,6 +159,15 @@ operations! {
     GetIdentity: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}", On(A::IdentityRead, T::Identity), "UserAssignedIdentityGet", 200;
     PutIdentity: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}", On(A::IdentityWrite, T::Identity), "UserAssignedIdentityPut", 200;
     DeleteIdentity: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}", On(A::IdentityDelete, T::Identity), "UserAssignedIdentityDelete", 200;
+
+    ListStorageAccounts: GET Whole "/subscriptions/{subscription}/providers/Microsoft.Storage/storageAccounts", Within(A::StorageAccountRead, T::Subscription), "StorageAccountList", 200;
+    ListStorageAccountsOfGroup: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts", Within(A::StorageAccountRead, T::Group), "StorageAccountList", 200;
+    GetStorageAccount: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}", On(A::StorageAccountRead, T::StorageAccount), "StorageAccountGet", 200;
+    PutStorageAccount: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}", On(A::StorageAccountWrite, T::StorageAccount), "StorageAccountPut", 200;
+    PatchStorageAccount: PATCH Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}", On(A::StorageAccountWrite, T::StorageAccount), "StorageAccountPatch", 200;
+    ListStorageAccountKeys: POST Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}/listKeys", On(A::StorageAccountListKeys, T::StorageAccount), "StorageAccountListKeys", 200;
+    DeleteStorageAccount: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}", On(A::StorageAccountDelete, T::StorageAccount), "StorageAccountDelete", 200;
+    CheckStorageAccountName: POST Whole "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability", Within(A::StorageNameCheck, T::Subscription), "StorageAccountNameCheck", 200;
 
     ListRoleDefinitions: GET Authorization "/roleDefinitions", On(A::RoleDefinitionRead, T::Scope), "RoleDefinitionList", 200;
     GetRoleDefinition: GET Authorization "/roleDefinitions/{role}", On(A::RoleDefinitionRead, T::Scope), "RoleDefinitionGet", 200;
@@ -241,6 +255,7 @@ impl Place {
                 VaultId::deleted_scope(self.subscription()?, self.location()?.as_str(), name.as_str())
             }
             Target::Identity => UserAssignedIdentity::scope_of(self.subscription()?, &self.group()?, &self.identity()?),
+            Target::StorageAccount => self.storage_account()?.scope(),
             Target::Scope => self.scope.parse().map_err(|_| ArmError::ScopeNotValid)?,
         })
     }
@@ -277,6 +292,11 @@ impl Place {
 
     pub(crate) fn identity(&self) -> Result<IdentityName, ArmError> {
         self.name("identity", "user-assigned identity", IdentityName::EXPECTED)
+    }
+
+    pub(crate) fn storage_account(&self) -> Result<StorageAccountId, ArmError> {
+        let name = self.name("account", "storage account", StorageAccountName::EXPECTED)?;
+        Ok(StorageAccountId { subscription: self.subscription()?, group: self.group()?, name })
     }
 
     pub(crate) fn location(&self) -> Result<strongroom_core::pools::Location, ArmError> {

@@ -29,6 +29,11 @@ const PROVIDERS: &[Provider] = &[
         versions: &["2018-11-30", "2023-01-31", "2024-11-30", "2025-05-31-preview"],
     },
     Provider {
+        namespace: "Microsoft.Storage",
+        types: &["storageAccounts"],
+        versions: &["2021-09-01", "2022-09-01", "2023-05-01", "2024-01-01", "2025-01-01", "2025-06-01", "2025-08-01"],
+    },
+    Provider {
         namespace: "Microsoft.Authorization",
         types: &["roleAssignments", "roleDefinitions"],
         versions: &["2015-07-01", "2018-01-01-preview", "2020-04-01-preview", "2022-04-01", "2022-05-01-preview"],

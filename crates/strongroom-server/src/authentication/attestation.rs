@@ -12,8 +12,9 @@ use strongroom_core::identity::token::{Claims, KeySet, ParsedToken, TokenError, 
 use strongroom_core::ports::AttestationAuthorities;
 use strongroom_types::Timestamp;
 
-use crate::authentication::fetch::{KeySource, OutgoingError, Reach, outgoing};
+use crate::authentication::fetch::KeySource;
 use crate::authentication::published_keys::PublishedKeys;
+use crate::outgoing::{OutgoingError, Reach, outgoing};
 
 /// `[[attestation]]`: an authority whose statements count.
 #[derive(Debug, Clone, Deserialize)]

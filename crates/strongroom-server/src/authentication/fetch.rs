@@ -1,20 +1,14 @@
 //! Reading the key set of an outside issuer: discovery first, then the keys, both bounded in size and time
 //! (protocols.md §9).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use strongroom_core::identity::token::KeySet;
 
-use crate::tls::provider;
+use crate::outgoing::Reach;
 
 /// Where the keys of an issuer are read.
 pub(super) struct KeySource {
@@ -42,61 +36,6 @@ pub(super) enum FetchError {
     NoKeys,
 }
 
-/// How far an issuer may be away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// Wherever the configuration says.
-    Everywhere,
-    /// On this machine: issuers that no configuration lists.
-    Loopback,
-}
-
-/// Whether a URL names this machine by what it says, not by what a name service says.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || host.ends_with(".localhost") || literal.is_ok_and(|address| address.is_loopback())
-}
-
-/// Finds every name on loopback, whatever a name service says.
-struct Loopback;
-
-impl Resolve for Loopback {
-    fn resolve(&self, _: Name) -> Resolving {
-        let addresses: Addrs = Box::new(
-            [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
-                .into_iter()
-                .map(|address| SocketAddr::new(address, 0)),
-        );
-        Box::pin(std::future::ready(Ok(addresses)))
-    }
-}
-
-/// Why outgoing TLS cannot be set up.
-#[derive(Debug)]
-pub(super) enum OutgoingError {
-    /// The file with authorities cannot be read.
-    CaFile { path: PathBuf, problem: String },
-    /// The TLS stack refuses.
-    Tls,
-}
-
-/// Outgoing TLS that trusts these roots, and the authorities of a PEM file besides.
-pub(super) fn outgoing(roots: &RootCertStore, ca_file: Option<&Path>) -> Result<ClientConfig, OutgoingError> {
-    let mut roots = roots.clone();
-    if let Some(path) = ca_file {
-        let failed = |problem: String| OutgoingError::CaFile { path: path.to_owned(), problem };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
-            let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-            roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-        }
-    }
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| OutgoingError::Tls)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
@@ -112,18 +51,10 @@ impl KeySource {
         if discovery.scheme() != "https" || !plain {
             return None;
         }
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT);
-        if reach == Reach::Loopback {
-            if !is_loopback(&discovery) {
-                return None;
-            }
-            client = client.dns_resolver(Loopback);
+        if !reach.admits(&discovery) {
+            return None;
         }
+        let client = reach.client(tls).https_only(true).timeout(TIMEOUT);
         Some(Self { client: client.build().ok()?, issuer: issuer.to_owned(), discovery })
     }
 

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use strongroom_core::identity::token::{ClaimNames, Claims, ParsedToken, TokenError};
 use strongroom_types::{TenantId, Timestamp};
 
-use crate::authentication::fetch::{KeySource, OutgoingError, Reach, outgoing};
+use crate::authentication::fetch::KeySource;
 use crate::authentication::published_keys::PublishedKeys;
+use crate::outgoing::{OutgoingError, Reach, outgoing};
 
 /// `[[issuer]]`: an issuer whose tokens are taken besides our own.
 #[derive(Debug, Clone, Deserialize)]

@@ -65,7 +65,7 @@ impl Configuration {
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
-        let Self { data_dir, tls, root, issuer, attestation, audit, .. } = self;
+        let Self { data_dir, tls, root, issuer, attestation, storage_account, backup, audit, .. } = self;
         let files = [
             &mut tls.certificate_file,
             &mut tls.private_key_file,
@@ -76,8 +76,10 @@ impl Configuration {
         let of_issuers = issuer.iter_mut().filter_map(|issuer| issuer.ca_file.as_mut());
         let of_attestations =
             attestation.iter_mut().flat_map(|it| [it.ca_file.as_mut(), it.jwks_file.as_mut()]).flatten();
+        let of_accounts = storage_account.iter_mut().filter_map(|account| account.key_file.as_mut());
         let named = files.into_iter().flatten().chain(&mut tls.extra_ca_files);
-        for path in named.chain(of_issuers).chain(of_attestations) {
+        let of_backups = backup.directories.iter_mut().flatten();
+        for path in named.chain(of_issuers).chain(of_attestations).chain(of_accounts).chain(of_backups) {
             *path = folder.join(&path);
         }
     }
@@ -123,7 +125,7 @@ fn allowed(key: &str) -> Option<&'static str> {
     ALLOWED.iter().find(|(name, _)| *name == key).map(|(_, allowed)| *allowed)
 }
 
-const ALLOWED: [(&str, &str); 25] = [
+const ALLOWED: [(&str, &str); 30] = [
     ("data_dir", "a folder, such as \"/var/lib/strongroom\""),
     ("domain", "a domain, such as \"hsm.example.com\""),
     ("listen", "a list of ADDRESS:PORT, such as [\"0.0.0.0:443\", \"[::]:443\"]"),
@@ -139,6 +141,11 @@ const ALLOWED: [(&str, &str); 25] = [
     ("network.clients", "a list of addresses and networks, such as [\"10.1.0.0/16\"]"),
     ("proxy.addresses", "a list of addresses and networks, such as [\"10.0.0.5\"]"),
     ("proxy.client_address", "\"proxy-protocol\" or \"x-forwarded-for\""),
+    ("storage_account.name", "3 to 24 small letters and digits"),
+    ("storage_account.blob_endpoint", "an https:// URL, such as \"https://account.blob.example.com\""),
+    ("storage_account.key_file", "a file with a shared key in base64"),
+    ("backup.directories", "a list of folders, such as [\"/var/backups/strongroom\"]"),
+    ("backup.allowed_hosts", "a list of hosts, such as [\"backups.example.com\", \"*.blob.core.windows.net\"]"),
     ("metadata.listen", "\"off\", or ADDRESS:PORT on loopback or link-local, such as \"127.0.0.1:8480\""),
     ("metadata.identities", "a list of resource ids of user-assigned identities"),
     ("audit.on_full", "\"stop\" or \"serve\""),

@@ -10,7 +10,7 @@ use strongroom_core::network::TrustedService;
 
 use crate::audit_log::AuditTerms;
 use crate::authentication::{Attestation, OutsideIssuer};
-use crate::config::{Configuration, Log, LogFormat, Proxy, RootProviderKind, Tls};
+use crate::config::{Configuration, Log, LogFormat, Proxy, RootProviderKind, StorageSettings, Tls};
 use crate::data_plane::SubnetListener;
 use crate::http::host::Domain;
 use crate::http::proxies::Proxies;
@@ -63,6 +63,8 @@ pub struct Settings {
     pub issuers: Vec<OutsideIssuer>,
     /// Authorities that may vouch for environments keys are released to.
     pub attestations: Vec<Attestation>,
+    /// Storage accounts and backups.
+    pub storage: StorageSettings,
     /// Certificates.
     pub tls: Tls,
     /// What wraps the secrets of the deployment, and maybe those of managed HSMs.
@@ -111,6 +113,12 @@ pub enum SettingsError {
     /// There is no home folder and no `--data-dir`.
     #[error("no data folder is set, and there is no home folder to put one into")]
     NoDataDir,
+    /// Two blob stores have one name.
+    #[error("two [[storage_account]] are named `{0}`")]
+    StorageAccountTwice(String),
+    /// A folder for backups that depends on where the server is started.
+    #[error("backup.directories: {} is no absolute path", .0.display())]
+    BackupDirectory(PathBuf),
     /// A limit that cannot be kept.
     #[error(transparent)]
     Limit(#[from] LimitOutOfRange),
@@ -152,6 +160,8 @@ impl SettingsError {
                 "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
             }
             Self::NoDataDir => "use --data-dir DIR",
+            Self::StorageAccountTwice(_) => "give each blob store a name of its own",
+            Self::BackupDirectory(_) => "name the folder from / on, without . and ..",
             Self::Limit(_) | Self::AuditOutOfRange { .. } => "correct the value, or leave it out for the default",
             Self::CheckpointUrl(_) => "name an https URL, such as https://collector.example.com/checkpoints",
             Self::NetworkListener { .. } => "use an address of this machine that only this network reaches, and a port",
@@ -184,6 +194,8 @@ impl Settings {
             network,
             trusted_service,
             proxy,
+            storage_account,
+            backup,
             metadata,
             limits,
             audit,
@@ -195,16 +207,10 @@ impl Settings {
         limits.check()?;
         check_networks(&network)?;
         let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
-        let asked = if flags.listen.is_empty() { listen } else { Some(flags.listen) };
-        let listen_by_default = asked.is_none();
-        let listen = asked.unwrap_or_else(|| DEFAULT_LISTEN.to_vec());
-        if listen.is_empty() {
-            return Err(SettingsError::NoListener);
-        }
+        let (listen, listen_by_default) = listeners(flags.listen, listen)?;
         let metadata_listener = match flags.metadata.or(metadata.listen) {
             Some(text) => text.parse()?,
-            None if all_on_loopback(&listen, &network) => DEFAULT_METADATA,
-            None => MetadataListener::Off,
+            None => MetadataListener::default_for(&listen, &network),
         };
         let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
         let suffixes = besides(&domain, public.suffixes);
@@ -222,6 +228,7 @@ impl Settings {
             networks: network,
             trusted_services: trusted_service,
             proxies: proxies(proxy)?,
+            storage: StorageSettings::resolve(storage_account, backup)?,
             root_provider: root.provider,
             root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
             tls,
@@ -245,6 +252,16 @@ impl Settings {
     /// Whether every listener is on loopback (architecture.md §2).
     pub fn is_local(&self) -> bool {
         all_on_loopback(&self.listen, &self.networks)
+    }
+}
+
+/// Where to listen, and whether that is the default.
+fn listeners(flags: Vec<SocketAddr>, file: Option<Vec<SocketAddr>>) -> Result<(Vec<SocketAddr>, bool), SettingsError> {
+    let asked = if flags.is_empty() { file } else { Some(flags) };
+    match asked {
+        None => Ok((DEFAULT_LISTEN.to_vec(), true)),
+        Some(listen) if listen.is_empty() => Err(SettingsError::NoListener),
+        Some(listen) => Ok((listen, false)),
     }
 }
 
@@ -279,6 +296,12 @@ fn proxies(Proxy { addresses, client_address }: Proxy) -> Result<Option<Proxies>
         Some(form) if !addresses.is_empty() => Ok(Some(Proxies { addresses, form })),
         None if addresses.is_empty() => Ok(None),
         _ => Err(SettingsError::HalfProxy),
+    }
+}
+
+impl MetadataListener {
+    fn default_for(listen: &[SocketAddr], networks: &[SubnetListener]) -> Self {
+        if all_on_loopback(listen, networks) { DEFAULT_METADATA } else { Self::Off }
     }
 }
 

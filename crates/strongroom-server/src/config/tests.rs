@@ -30,6 +30,8 @@ fn the_documented_sample_says_every_key() {
         network,
         trusted_service,
         proxy,
+        storage_account,
+        backup,
         metadata,
         limits,
         audit,
@@ -43,6 +45,8 @@ fn the_documented_sample_says_every_key() {
     assert!(attestation.len() == 2 && attestation[0].ca_file.is_some() && attestation[1].jwks_file.is_some());
     assert!(network.len() == 1 && !network[0].clients.is_empty() && trusted_service.len() == 1);
     assert!(!proxy.addresses.is_empty() && proxy.client_address.is_some());
+    assert!(storage_account.len() == 1 && storage_account[0].key_file.is_some());
+    assert!(backup.directories.is_some() && !backup.allowed_hosts.is_empty());
     assert_eq!(limits, strongroom_core::Limits::default(), "the sample shows the defaults");
     assert!(audit.retention_days.is_some() && audit.checkpoint_file.is_some() && audit.checkpoint_url.is_some());
     let defaults = Audit::default();
@@ -64,6 +68,25 @@ fn the_documented_sample_can_be_served() {
     assert_eq!(settings.domains().len(), 2);
     assert!(!settings.is_local());
     assert_eq!(settings.metadata, MetadataListener::Off);
+}
+
+#[test]
+fn blob_stores_have_names_of_their_own_and_folders_for_backups_are_absolute() {
+    let account = "[[storage_account]]\nname = \"acct\"\nblob_endpoint = \"https://acct.blob.example\"\n";
+    assert_eq!(settings(account, Flags::default()).unwrap().storage.accounts.len(), 1);
+    let twice = settings(&format!("{account}{account}"), Flags::default());
+    assert_eq!(twice.unwrap_err(), SettingsError::StorageAccountTwice("acct".to_owned()));
+    for odd in ["backups", "/var/../backups"] {
+        let refused = settings(&format!("[backup]\ndirectories = [\"{odd}\"]"), Flags::default());
+        assert_eq!(refused.unwrap_err(), SettingsError::BackupDirectory(odd.into()));
+    }
+    for (key, text) in [
+        ("storage_account.name", account.replace("acct\"", "Acct\"")),
+        ("storage_account.blob_endpoint", account.replace("https", "http")),
+        ("backup.allowed_hosts", "[backup]\nallowed_hosts = [\"https://a\"]".to_owned()),
+    ] {
+        assert!(line(&text).contains(&format!("{key}: ")), "{}", line(&text));
+    }
 }
 
 #[test]

@@ -19,7 +19,8 @@ use crate::config::{RootProviderKind, Settings};
 use crate::crypto_pool::ThreadPool;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::serve::error::StartError;
-use crate::serve::node;
+use crate::serve::{blobs, node};
+use crate::tls::trust::TrustedRoots;
 use crate::witness_file::WitnessFile;
 
 /// An opened deployment, and what must be closed at the end.
@@ -37,7 +38,7 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens the deployment of a data folder, or founds it.
-    pub(super) async fn open(folder: &DataDir, settings: &Settings) -> Result<Self, StartError> {
+    pub(super) async fn open(folder: &DataDir, settings: &Settings, roots: &TrustedRoots) -> Result<Self, StartError> {
         let (entropy, clock): (Arc<dyn Entropy>, Arc<dyn Clock>) = (Arc::new(SystemEntropy), Arc::new(SystemClock));
         let store: Arc<dyn Kv> = Arc::new(EmbeddedStore::open(&folder.join(STORE))?);
         let (root, expectation) = node::open_root(folder, settings, store.as_ref(), entropy.as_ref()).await?;
@@ -62,7 +63,9 @@ impl Opened {
             root,
             pool: Arc::new(ThreadPool::start().map_err(StartError::Thread)?),
         };
-        let core = Arc::new(Core::new(deployment, foundations).with_limits(settings.limits));
+        let places = blobs::places(folder, settings, roots, Arc::clone(&clock), Arc::clone(&entropy))?;
+        let core = Core::new(deployment, foundations).with_limits(settings.limits).with_blob_stores(Arc::new(places));
+        let core = Arc::new(core);
         let recovered = audit.recover(&core).await;
         recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder.clone(), source })?;
         let request = internal(random_id(entropy.as_ref())?, clock.as_ref(), "AuditKeyCreate");

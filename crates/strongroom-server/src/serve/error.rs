@@ -12,6 +12,7 @@ use strongroom_store::StoreError;
 
 use crate::audit_log::RecoverError;
 use crate::authentication::{AttestationError, OutsideIssuerError};
+use crate::blob::BlobTlsError;
 use crate::config::{FileError, SettingsError};
 use crate::data_dir::DataDirError;
 use crate::serve::port_holder::PortHolder;
@@ -85,6 +86,17 @@ pub enum StartError {
         #[source]
         source: RecoverError,
     },
+    /// The folder for backups cannot be made.
+    #[error("{}: {source}", path.display())]
+    BackupFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Outgoing TLS cannot be set up.
+    #[error(transparent)]
+    BlobTls(#[from] BlobTlsError),
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -201,7 +213,8 @@ impl StartError {
             Self::Core(CoreError::Deployment(error)) => deployment(error),
             Self::Core(CoreError::Tampered { .. }) => RESTORE.to_owned(),
             Self::Thread(_) => "raise the limit on processes (ulimit -u, TasksMax)".to_owned(),
-            Self::Tls(_) | Self::Core(_) | Self::Signals(_) => "start again; if it stays, please report it".to_owned(),
+            Self::BackupFolder { .. } => "free the way, or name other folders in [backup] directories".to_owned(),
+            Self::BlobTls(_) | Self::Tls(_) | Self::Core(_) | Self::Signals(_) => "start again; if it stays, please report it".to_owned(),
         }
     }
 }

@@ -8,7 +8,7 @@ use strongroom_core::network::TrustedServices;
 use strongroom_core::pools::Pools;
 use strongroom_types::Secret;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, StorageKeys};
 use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAddress, PublicNames, Unlisted};
 use crate::authority::{Authority, Graph, Imds, ServedIdentities};
 use crate::config::Settings;
@@ -55,7 +55,10 @@ impl Parts<'_> {
             managed_hsm: host_and_port(names.canonical(), MANAGED_HSM),
             vault: host_and_port(names.canonical(), VAULT),
         };
-        let arm = Arc::new(Arm::new(pools, Arc::clone(&authenticator), suffixes.clone()));
+        let keys = settings.storage.accounts.iter();
+        let keys = keys.filter_map(|account| Some((account.name.clone(), account.key_file.clone()?)));
+        let arm = Arm::new(pools, Arc::clone(&authenticator), suffixes.clone());
+        let arm = Arc::new(arm.with_storage_keys(StorageKeys::new(keys.collect())));
         let core = Arc::clone(&opened.core);
         let unlisted = if settings.is_local() { Unlisted::OnLoopback } else { Unlisted::Refused };
         let release = ReleaseParts {

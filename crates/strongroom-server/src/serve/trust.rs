@@ -32,8 +32,12 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Opens or makes the CA, loads the server's certificate, and writes the files for clients.
-    pub(super) async fn establish(folder: &DataDir, settings: &Settings, opened: &Opened) -> Result<Self, StartError> {
-        let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
+    pub(super) async fn establish(
+        folder: &DataDir,
+        settings: &Settings,
+        opened: &Opened,
+        roots: TrustedRoots,
+    ) -> Result<Self, StartError> {
         let authority = stored_ca::open_or_create(&opened.core, &opened.request("CertificateAuthorityCreate")?).await?;
         let ca = authority.certificate().clone();
         folder.write(CA_FILE, pem("CERTIFICATE", &ca).as_bytes())?;

@@ -41,11 +41,18 @@ impl TrustedRoots {
         all.filter(|der: &&[u8]| seen.insert(*der)).map(|der| pem("CERTIFICATE", der)).collect()
     }
 
-    /// What outgoing TLS trusts. Our own CA is among it: identities of this deployment may be issuers for one another.
-    pub fn store(&self, own: &CertificateDer<'static>) -> RootCertStore {
+    /// What calls to services outside of this deployment trust.
+    pub fn outside(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
         // Old roots that this stack cannot parse are left out.
-        store.add_parsable_certificates(self.roots.iter().cloned().chain([own.clone()]));
+        store.add_parsable_certificates(self.roots.iter().cloned());
+        store
+    }
+
+    /// What outgoing TLS trusts. Our own CA is among it: identities of this deployment may be issuers for one another.
+    pub fn store(&self, own: &CertificateDer<'static>) -> RootCertStore {
+        let mut store = self.outside();
+        store.add_parsable_certificates([own.clone()]);
         store
     }
 }

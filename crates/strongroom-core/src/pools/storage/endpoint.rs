@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
 use url::{Host, Url};
 
 /// Where the blobs of an account lie: `https://account.blob.core.windows.net`, or `https://127.0.0.1:10000/account`.
 ///
 /// Which account that is follows from the configuration and never from the address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct BlobEndpoint(Url);
 
 /// The name of a container.
@@ -118,6 +120,14 @@ impl FromStr for BlobEndpoint {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         plain(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for BlobEndpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: String) -> Result<Self, EndpointError> {
+        text.parse()
     }
 }
 

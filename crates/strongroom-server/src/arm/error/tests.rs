@@ -9,6 +9,7 @@ use strongroom_types::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use super::ArmError;
+use crate::arm::storage::StorageKeyError;
 use crate::data_plane::error::tests::{Line, assert_page_lists, core_errors, one_of_each};
 
 const NIL: Uuid = Uuid::nil();
@@ -35,6 +36,8 @@ one_of_each!(arm_errors: ArmError {
     ArmError::FilterNotValid => ArmError::FilterNotValid;
     ArmError::QueryNotValid(_) => ArmError::QueryNotValid("p");
     ArmError::BodyNotValid(_) => ArmError::BodyNotValid(text());
+    ArmError::StorageKeyNotConfigured(_) => ArmError::StorageKeyNotConfigured(text());
+    ArmError::StorageKey(_) => ArmError::StorageKey(StorageKeyError { path: text().into(), problem: text() });
     ArmError::Pools(_) => ArmError::Pools(pools::Error::LocationRequired);
 });
 
@@ -51,7 +54,7 @@ one_of_each!(pools_errors: pools::Error {
     pools::Error::DeletedHsmNotFound { .. } => pools::Error::DeletedHsmNotFound { name: text() };
     pools::Error::DeletedVaultNotFound { .. } => pools::Error::DeletedVaultNotFound { name: text() };
     pools::Error::OperationNotFound(_) => pools::Error::OperationNotFound(NIL);
-    pools::Error::NameNotValid { .. } => name_of("managed HSM"), name_of("vault"), name_of("resource group");
+    pools::Error::NameNotValid { .. } => name_of("managed HSM"), name_of("vault"), name_of("storage account"), name_of("resource group");
     pools::Error::NameTaken(_) => pools::Error::NameTaken(text());
     pools::Error::NameDeleted(_) => pools::Error::NameDeleted(text());
     pools::Error::VaultNameTaken(_) => pools::Error::VaultNameTaken(text());

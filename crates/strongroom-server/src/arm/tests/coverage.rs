@@ -22,6 +22,7 @@ fn target(world: &World, row: &Operation) -> String {
         .replace("{vault}", "covered")
         .replace("{change}", "add")
         .replace("{identity}", "covered")
+        .replace("{account}", "covered")
         .replace("{key}", "covered")
         .replace("{version}", "0123456789abcdef0123456789abcdef")
         .replace("{location}", "local")
@@ -32,6 +33,11 @@ fn target(world: &World, row: &Operation) -> String {
 fn body(world: &World, id: OperationId) -> Value {
     match id {
         OperationId::PutGroup | OperationId::PutIdentity => json!({"location": "local"}),
+        OperationId::PutStorageAccount => {
+            json!({"location": "local", "sku": {"name": "Standard_LRS"}, "kind": "StorageV2"})
+        }
+        OperationId::PatchStorageAccount => json!({"tags": {"a": "b"}}),
+        OperationId::CheckStorageAccountName => json!({"name": "covered", "type": "Microsoft.Storage/storageAccounts"}),
         OperationId::PutHsm => world.hsm_body(),
         OperationId::PutHsmKey => json!({"properties": {"kty": "EC-HSM"}}),
         OperationId::PatchHsm => json!({"tags": {"a": "b"}}),

@@ -6,5 +6,6 @@ mod keys;
 mod plane;
 mod resources;
 mod roles;
+mod storage;
 mod vaults;
 mod world;

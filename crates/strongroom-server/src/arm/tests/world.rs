@@ -8,19 +8,21 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use strongroom_core::identity::{AccessTokenOrder, Directory, Foundation, IssuerForm};
-use strongroom_core::pools::{Pools, machine_identity_id, subscription_id};
+use strongroom_core::pools::{Pools, StorageEndpoint, machine_identity_id, subscription_id};
 use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
 use strongroom_testkit::{START, TestCore, core_in_memory, draw_uuid};
 use strongroom_types::PrincipalId;
 use uuid::Uuid;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, StorageKeys};
 use crate::authentication::{Authenticator, OutsideIssuers, PublicAddress, PublicNames};
 use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane};
 use crate::http::host::Suffixes;
 
 pub(super) struct World {
+    /// Where the shared key of the storage account `covered` lies.
+    pub(super) folder: tempfile::TempDir,
     pub(super) test: TestCore,
     pub(super) arm: Arm,
     pub(super) directory: Arc<Directory>,
@@ -49,7 +51,12 @@ impl World {
         let directory = Arc::new(Directory::new(Arc::clone(&core), "https://login.localhost:8443".into()).unwrap());
         let subscription = subscription_id(core.deployment().id);
         let foundation = directory.found(&own(), &machine_identity_id(subscription)).await.unwrap();
-        let pools = Arc::new(Pools::new(core, Arc::clone(&directory)));
+        let endpoint = |name: &str| StorageEndpoint {
+            name: name.parse().unwrap(),
+            blob: format!("https://{name}.blob.localhost:10000").parse().unwrap(),
+        };
+        let endpoints = vec![endpoint("covered"), endpoint("keyless")];
+        let pools = Arc::new(Pools::new(core, Arc::clone(&directory)).with_storage_endpoints(endpoints));
         pools.found(&own(), &foundation).await.unwrap();
         let address = PublicAddress { domain: "localhost".parse().unwrap(), port: 8443 };
         let names = Arc::new(PublicNames::new(address, Vec::new()));
@@ -57,12 +64,16 @@ impl World {
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&directory), names, Arc::new(outside)));
         let suffixes =
             Suffixes { managed_hsm: "managedhsm.localhost:8443".to_owned(), vault: "vault.localhost:8443".to_owned() };
-        let arm = Arm::new(pools, authenticator, suffixes);
+        let folder = tempfile::tempdir().unwrap();
+        let key_file = folder.path().join("covered.key");
+        std::fs::write(&key_file, "c2hhcmVkIGtleQ==\n").unwrap();
+        let keys = StorageKeys::new(vec![("covered".parse().unwrap(), key_file)]);
+        let arm = Arm::new(pools, authenticator, suffixes).with_storage_keys(keys);
         let stranger_id = directory.create_service_principal(&own(), "stranger").await.unwrap().object_id;
         let owner = token(&directory, foundation.administrator.object_id).await;
         let stranger = token(&directory, stranger_id).await;
         test.audit.take();
-        Self { test, arm, directory, foundation, subscription, owner, stranger, stranger_id }
+        Self { folder, test, arm, directory, foundation, subscription, owner, stranger, stranger_id }
     }
 
     /// A bearer token of a principal.
