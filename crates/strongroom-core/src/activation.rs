@@ -198,7 +198,7 @@ impl Hsm<'_> {
         let guard = self.authorize_any_state(request, action).await?;
         let recovering = || self.core().exchange_keys().live(self.instance(), request.received).is_some();
         match guard.value.state {
-            HsmState::Active => Err(Error::AlreadyActivated),
+            HsmState::Active | HsmState::Restoring => Err(Error::AlreadyActivated),
             HsmState::Recovering if recovering() => Err(Error::RecoveryInProgress),
             HsmState::NotActivated | HsmState::Recovering => Ok(guard),
         }
@@ -207,7 +207,7 @@ impl Hsm<'_> {
     async fn authorize_any_state(&self, request: &Request, action: DataAction) -> Result<Stored<Guard>> {
         self.check_tenant(request)?;
         let guard = self.living_guard().await?;
-        if guard.value.state == HsmState::Active {
+        if matches!(guard.value.state, HsmState::Active | HsmState::Restoring) {
             return Ok(self.authorize(request, action, &Scope::Root).await?.guard().clone());
         }
         self.check_initial_administrator(request, action)?;

@@ -4,6 +4,7 @@
 //! here and is not older than what was seen; writing goes through a [`Transaction`], which carries preconditions and
 //! the audit event in the same commit.
 
+mod snapshot;
 mod transaction;
 
 use std::sync::Arc;

@@ -306,9 +306,33 @@ impl<'a> KeyContainer<'a> {
     }
 
     async fn permit(&self, guard: Stored<Guard>) -> Result<Permit<'a>> {
-        if guard.value.state != HsmState::Active {
-            return Err(Error::NotActivated);
+        match guard.value.state {
+            HsmState::Active => self.permit_in(guard).await,
+            HsmState::Restoring => Err(Error::Restoring),
+            HsmState::NotActivated | HsmState::Recovering => Err(Error::NotActivated),
         }
+    }
+
+    /// Leave for what answers during a full restore as well: how far it is, and the restore itself.
+    pub(crate) async fn permit_while_restoring(&self) -> Result<Permit<'a>> {
+        let guard = self.living_guard().await?;
+        match guard.value.state {
+            HsmState::Restoring => self.permit_in(guard).await,
+            HsmState::Active | HsmState::NotActivated | HsmState::Recovering => self.permit(guard).await,
+        }
+    }
+
+    /// As [`KeyContainer::authorize`] at `/`, for what answers during a full restore as well.
+    pub(crate) async fn authorize_while_restoring(&self, request: &Request, action: DataAction) -> Result<Permit<'a>> {
+        self.check_tenant(request)?;
+        let permit = retry_on_conflict!(self.permit_while_restoring())?;
+        if permit.rights.allows(&request.caller, action, &Scope::Root) {
+            return Ok(permit);
+        }
+        Err(Error::Forbidden { action, scope: Scope::Root })
+    }
+
+    async fn permit_in(&self, guard: Stored<Guard>) -> Result<Permit<'a>> {
         let generation = guard.value.generation(self.instance());
         let (sealer, rights) = match &self.kind {
             Kind::ManagedHsm => {

@@ -10,6 +10,7 @@ use strongroom_store::Kv;
 use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion};
 use tokio::sync::oneshot;
 
+use crate::backup::BackupRules;
 use crate::barrier::Barrier;
 use crate::blobs::BlobStores;
 use crate::deployment::Deployment;
@@ -38,6 +39,7 @@ pub struct Core {
     open_domains: OpenDomains,
     exchange_keys: ExchangeKeys,
     blob_stores: Option<Arc<dyn BlobStores>>,
+    backup_rules: BackupRules,
 }
 
 impl std::fmt::Debug for Core {
@@ -104,6 +106,7 @@ impl Core {
             open_domains: OpenDomains::default(),
             exchange_keys: ExchangeKeys::default(),
             blob_stores: None,
+            backup_rules: BackupRules::default(),
         }
     }
 
@@ -117,6 +120,12 @@ impl Core {
     #[must_use]
     pub fn with_blob_stores(self, stores: Arc<dyn BlobStores>) -> Self {
         Self { blob_stores: Some(stores), ..self }
+    }
+
+    /// The same with rules of the operator's choice.
+    #[must_use]
+    pub fn with_backup_rules(self, backup_rules: BackupRules) -> Self {
+        Self { backup_rules, ..self }
     }
 
     /// How much there may be of what clients make.
@@ -150,6 +159,10 @@ impl Core {
     /// What stores blobs, if this deployment has it.
     pub fn blob_stores(&self) -> Option<&dyn BlobStores> {
         self.blob_stores.as_deref()
+    }
+
+    pub(crate) fn backup_rules(&self) -> BackupRules {
+        self.backup_rules
     }
 
     pub(crate) fn exchange_keys(&self) -> &ExchangeKeys {

@@ -6,6 +6,8 @@ use strongroom_store::StoreError;
 use strongroom_types::{DataAction, DomainId, KeyName, KeyOperation, KeyPermission, KeyVersion, PrincipalId, Scope};
 
 use crate::attestation::AttestationProblem;
+use crate::backup::{BackupProblem, JobId};
+use crate::blobs::BlobError;
 use crate::network::Refusal;
 
 /// The core's result.
@@ -97,6 +99,50 @@ pub enum Error {
     /// A backup of a key is not whole and unaltered, of a later version, or not of this security domain.
     #[error("the key backup does not open here")]
     BackupRefused,
+    /// A restore of one key would drop versions that the backup does not hold.
+    #[error("key {name} has versions that the backup lacks; delete and purge it first if they may go")]
+    NewerVersions {
+        /// The name.
+        name: KeyName,
+    },
+    /// The HSM is being restored: its keys and rights are about to be others.
+    #[error(
+        "the managed HSM is being restored; until that ends nothing answers but the status of backups and restores"
+    )]
+    Restoring,
+    /// One backup or restore at a time.
+    #[error("a backup or restore of this managed HSM is under way (job {job}); one at a time: wait until it has ended")]
+    JobInProgress {
+        /// What is under way.
+        job: JobId,
+    },
+    /// No such backup or restore, or not any more.
+    #[error("there is no job {job}")]
+    JobNotFound {
+        /// What was asked for.
+        job: String,
+    },
+    /// Before it is restored, the target must have been backed up itself.
+    #[error(
+        "a managed HSM must be backed up before it is restored, and no backup of this one has succeeded within the last \
+         {minutes} minutes: run az keyvault backup start, and restore within {minutes} minutes"
+    )]
+    NoFreshBackup {
+        /// How old such a backup may be.
+        minutes: u32,
+    },
+    /// A restore that brings rights back needs all of them.
+    #[error("only a Managed HSM Administrator at / may restore this backup: {reason}")]
+    RestoreNeedsAdministrator {
+        /// What makes it so.
+        reason: &'static str,
+    },
+    /// A full backup cannot be used.
+    #[error(transparent)]
+    Backup(#[from] BackupProblem),
+    /// The blob store did not do it.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// The key is not enabled.
     #[error("key {name} is disabled")]
     KeyDisabled {

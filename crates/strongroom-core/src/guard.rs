@@ -47,6 +47,8 @@ pub enum HsmState {
     Recovering,
     /// In use.
     Active,
+    /// In use until a full restore began, and again when it ends: meanwhile nothing else answers.
+    Restoring,
 }
 
 impl Core {

@@ -7,6 +7,10 @@
 //! d/vault/<name>                                      a vault
 //! hsm/<instance>/guard                                sealed under the deployment key: state, generation, rights version
 //! hsm/<instance>/domain                               sealed under the deployment key: wrapped HSM roots
+//! d/job/<instance>                                    the backup or restore that is under way
+//! hsm/<instance>/backups                              sealed under the deployment key: what was backed up and restored
+//! hsm/<instance>/job/<id>                             sealed under the deployment key: a backup or restore
+//! hsm/<instance>/job-credential/<id>                  sealed under the deployment key: what opens its blob container
 //! hsm/<instance>/access                               sealed under the deployment key: who decides about a vault's keys
 //! hsm/<instance>/<generation>/name/<name>             a key's name, pointing to a key id
 //! hsm/<instance>/<generation>/key/<id>/<version>      attributes and public key of a version
@@ -21,6 +25,7 @@
 use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, Timestamp};
 use uuid::Uuid;
 
+use crate::backup::JobId;
 use crate::pools::MANAGEMENT_GUARD;
 
 /// The deployment record.
@@ -72,6 +77,29 @@ pub fn domain(instance: InstanceId) -> String {
     format!("hsm/{instance}/domain")
 }
 
+/// The backup or restore of an instance that is under way.
+pub fn running_job(instance: InstanceId) -> String {
+    format!("{RUNNING_JOBS}{instance}")
+}
+
+/// Prefix of the backups and restores that are under way.
+pub const RUNNING_JOBS: &str = "d/job/";
+
+/// What was backed up and restored of an HSM.
+pub fn backups(instance: InstanceId) -> String {
+    format!("hsm/{instance}/backups")
+}
+
+/// A backup or restore of an HSM.
+pub fn job(instance: InstanceId, id: JobId) -> String {
+    format!("hsm/{instance}/job/{id}")
+}
+
+/// What opens the blob container of a backup or restore, until it ends.
+pub fn job_credential(instance: InstanceId, id: JobId) -> String {
+    format!("hsm/{instance}/job-credential/{id}")
+}
+
 /// Everything of an HSM or a vault.
 pub fn instance(instance: InstanceId) -> String {
     format!("hsm/{instance}/")
@@ -87,6 +115,11 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// Everything of the generation.
+    pub fn prefix(self) -> String {
+        format!("hsm/{}/{}/", self.instance, self.number)
+    }
+
     /// Prefix of all key names.
     pub fn names(self) -> String {
         format!("hsm/{}/{}/name/", self.instance, self.number)

@@ -11,6 +11,7 @@
 pub mod activation;
 pub mod attestation;
 pub mod audit;
+pub mod backup;
 pub mod barrier;
 pub mod blobs;
 pub mod container;

@@ -257,6 +257,12 @@ impl Hsm<'_> {
                 Err(Error::Sealed) => Stage::Sealed,
                 Err(error) => return Err(error),
             },
+            // A restore goes on once the HSM is unsealed.
+            HsmState::Restoring => match self.permit_while_restoring().await {
+                Ok(_) => return Err(Error::Restoring),
+                Err(Error::Sealed) => Stage::Sealed,
+                Err(error) => return Err(error),
+            },
         };
         self.check_initial_administrator(request, action)?;
         Ok((guard, stage))

@@ -201,6 +201,13 @@ impl AesKey {
         authenticate(algorithm, self.bytes.expose(), &[text]).as_ref().to_vec()
     }
 
+    /// What the key can be recognised by: HMAC-SHA-256 over a text of its own.
+    pub(crate) fn check_value(&self) -> [u8; 32] {
+        let mut value = [0; 32];
+        value.copy_from_slice(authenticate(hmac::HMAC_SHA256, self.bytes.expose(), &[CHECK_TEXT]).as_ref());
+        value
+    }
+
     fn cipher_key(&self) -> Result<UnboundCipherKey, CryptoError> {
         UnboundCipherKey::new(aes(self.size).cbc, self.bytes.expose()).map_err(|_| CryptoError::MalformedMaterial)
     }
@@ -221,6 +228,9 @@ enum KeyEncryptionKey<'a> {
     AwsLc(AesKek),
     Bits192(&'a [u8; 24]),
 }
+
+/// What check values are taken over (docs/backup-format.md).
+const CHECK_TEXT: &[u8] = b"strongroom/check-value";
 
 /// Bytes by which a wrapped key is longer (RFC 3394 §2.2.1).
 pub(crate) const WRAP_OVERHEAD: usize = 8;

@@ -167,7 +167,8 @@ impl BackupChunks {
         position: Position,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        let associated_data = self.advance(position);
+        let associated_data = self.bound_to(self.next, position);
+        self.next = self.next.saturating_add(1);
         self.keys.seal(entropy, Vec::new(), &associated_data, plaintext)
     }
 
@@ -176,19 +177,27 @@ impl BackupChunks {
     /// # Errors
     /// [`CryptoError::Rejected`] if it is not the chunk of this number and position, or was altered.
     pub fn open_next(&mut self, position: Position, sealed: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
-        let associated_data = self.advance(position);
-        self.keys.open(&associated_data, sealed)
+        let opened = self.open_at(self.next, position, sealed);
+        self.next = self.next.saturating_add(1);
+        opened
     }
 
-    /// What the next chunk is bound to.
-    fn advance(&mut self, position: Position) -> Vec<u8> {
+    /// Opens the chunk of a number, whatever was opened before; for backups whose chunks lie apart.
+    ///
+    /// # Errors
+    /// [`CryptoError::Rejected`] if it is not the chunk of this number and position, or was altered.
+    pub fn open_at(&self, number: u64, position: Position, sealed: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
+        self.keys.open(&self.bound_to(number, position), sealed)
+    }
+
+    /// What a chunk is bound to.
+    fn bound_to(&self, number: u64, position: Position) -> Vec<u8> {
         let mut data = self.preamble.clone();
-        data.extend_from_slice(&self.next.to_be_bytes());
+        data.extend_from_slice(&number.to_be_bytes());
         data.push(match position {
             Position::Inner => 0,
             Position::Last => 1,
         });
-        self.next = self.next.saturating_add(1);
         data
     }
 }
@@ -266,6 +275,19 @@ mod tests {
             vec![one, foreign[1].clone(), three],
         ] {
             assert_eq!(open(&key, &preamble, &wrong).unwrap_err(), CryptoError::Rejected);
+        }
+    }
+
+    #[test]
+    fn a_chunk_opens_at_its_own_number_only() {
+        let root = Root::generate(&SystemEntropy).unwrap();
+        let key = BackupKey::new(&root, domain(1), Epoch::new(1)).unwrap();
+        let (preamble, sealed) = backup(&key);
+        let chunks = BackupChunks::open(&key, BackupKind::ManagedHsmKey, &preamble).unwrap();
+        assert_eq!(chunks.open_at(2, Position::Last, &sealed[2]).unwrap().expose(), b"three");
+        assert_eq!(chunks.open_at(0, Position::Inner, &sealed[0]).unwrap().expose(), b"one");
+        for (number, position) in [(1, Position::Inner), (0, Position::Last), (u64::MAX, Position::Inner)] {
+            assert_eq!(chunks.open_at(number, position, &sealed[0]).unwrap_err(), CryptoError::Rejected);
         }
     }
 

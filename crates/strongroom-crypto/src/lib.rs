@@ -15,6 +15,7 @@ mod aes;
 pub mod aes_cbc_hmac;
 mod algorithms;
 pub mod backup;
+mod check;
 pub mod digest;
 mod ec;
 mod encrypt;
@@ -35,6 +36,7 @@ pub mod seal;
 mod sign;
 mod wrap;
 
+pub use check::KeyCheck;
 pub use ec::EcPublicKey;
 pub use encrypt::{DecryptInput, EncryptInput, Encrypted};
 pub use entropy::{Entropy, SystemEntropy};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_core::backup::SweptGeneration;
 use strongroom_core::barrier::Record;
 use strongroom_core::container::KeyContainer;
 use strongroom_core::guard::Swept;
@@ -61,6 +62,7 @@ impl KeyJobs {
             let id = entropy.sixteen().map_or(Uuid::nil(), |bytes| uuid::Builder::from_random_bytes(bytes).into_uuid());
             Request::internal(id, self.clock.now(), operation, resource_id.clone())
         };
+        while container.sweep_generations(&request("GenerationSweep")).await? == SweptGeneration::Some {}
         let purged = container.purge_due_keys(&request, self.clock.now()).await?;
         if purged > 0 {
             tracing::info!(container = resource_id, purged, "keys were purged at the end of their retention");
@@ -87,8 +89,8 @@ fn report_rotation(container: &str, round: &RotationRound) {
 
 fn report(container: &str, result: Result<()>) {
     match result {
-        // Not active, sealed, or deleted meanwhile: nothing to do.
-        Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::HsmNotFound) => {}
+        // Not active, sealed, being restored, or deleted meanwhile: nothing to do.
+        Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::Restoring | Error::HsmNotFound) => {}
         Err(error) => tracing::warn!(container, %error, "a job on keys failed; it will be tried again"),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use strongroom_core::backup::BackupRules;
 use strongroom_core::deployment::{Deployment, Expectation};
 use strongroom_core::request::{Caller, CallerKind, Context, Request};
 use strongroom_core::witness::{NoLog, Witness};
@@ -13,7 +14,7 @@ use strongroom_store::{Kv, MemoryStore};
 use strongroom_types::{PrincipalId, TenantId, Timestamp};
 use uuid::Uuid;
 
-use crate::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};
+use crate::{FakeClock, InlinePool, MemoryAudit, MemoryBlobs, MemoryRoot};
 
 /// A core, and the test's hold on what is around it.
 pub struct TestCore {
@@ -25,6 +26,8 @@ pub struct TestCore {
     pub audit: Arc<MemoryAudit>,
     /// Its store.
     pub store: Arc<dyn Kv>,
+    /// Its blob store.
+    pub blobs: Arc<MemoryBlobs>,
     root: Arc<MemoryRoot>,
 }
 
@@ -35,7 +38,7 @@ impl fmt::Debug for TestCore {
 }
 
 impl TestCore {
-    /// The same deployment after a restart: nothing is left of what was in memory. Clock and audit log go on.
+    /// The same deployment after a restart: nothing is left of what was in memory. Clock, audit log and blobs go on.
     ///
     /// # Errors
     /// What the opening of a deployment says.
@@ -49,7 +52,8 @@ impl TestCore {
     /// What the opening of a deployment says.
     pub async fn restarted_with(&self, limits: Limits) -> Result<Self> {
         let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
-        open(store, root, Arc::clone(&self.clock), Arc::clone(&self.audit), limits).await
+        let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
+        open(store, root, around, limits).await
     }
 }
 
@@ -77,15 +81,14 @@ pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
 /// # Errors
 /// What the founding of a deployment says.
 pub async fn core_under(root: MemoryRoot, store: Arc<dyn Kv>) -> Result<TestCore> {
-    open(store, Arc::new(root), Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Limits::default())
-        .await
+    let around = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Arc::new(MemoryBlobs::default()));
+    open(store, Arc::new(root), around, Limits::default()).await
 }
 
 async fn open(
     store: Arc<dyn Kv>,
     root: Arc<MemoryRoot>,
-    clock: Arc<FakeClock>,
-    audit: Arc<MemoryAudit>,
+    (clock, audit, blobs): (Arc<FakeClock>, Arc<MemoryAudit>, Arc<MemoryBlobs>),
     limits: Limits,
 ) -> Result<TestCore> {
     let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
@@ -98,7 +101,11 @@ async fn open(
         root: Arc::<MemoryRoot>::clone(&root),
         pool: Arc::new(InlinePool),
     };
-    Ok(TestCore { core: Arc::new(Core::new(deployment, foundations).with_limits(limits)), clock, audit, store, root })
+    // Small parts, so that a few keys make several.
+    let rules = BackupRules { part_bytes: 64 * 1024, ..BackupRules::default() };
+    let core = Core::new(deployment, foundations).with_limits(limits).with_backup_rules(rules);
+    let core = Arc::new(core.with_blob_stores(Arc::<MemoryBlobs>::clone(&blobs)));
+    Ok(TestCore { core, clock, audit, store, blobs, root })
 }
 
 /// A program of a tenant, member of no group.

@@ -65,6 +65,29 @@ impl<'a> Transaction<'a> {
         self.discard(stored.key.clone());
     }
 
+    /// Writes a record into a generation that nothing points to yet: whatever lies there is of no account, and nobody
+    /// has seen it.
+    pub(crate) fn stage<T: Record>(&mut self, sealer: &Sealer, key: String, record: &T) -> Result<()> {
+        self.stage_secret(sealer, key, encode(record)?.expose())
+    }
+
+    /// The same for a sealed secret: key material.
+    pub(crate) fn stage_secret(&mut self, sealer: &Sealer, key: String, secret: &[u8]) -> Result<()> {
+        let sealed = sealer.seal(self.barrier.entropy.as_ref(), &key, FIRST_CHANGE, secret)?;
+        self.commit.writes.push(Write::Put(key, sealed));
+        Ok(())
+    }
+
+    /// Removes a store key of a generation that nothing will ever point to again.
+    pub(crate) fn sweep(&mut self, key: String) {
+        self.commit.writes.push(Write::Delete(key));
+    }
+
+    /// Writes so far.
+    pub(crate) fn writes(&self) -> usize {
+        self.commit.writes.len()
+    }
+
     /// Removes whatever lies under a store key.
     pub fn discard(&mut self, key: String) {
         // A copy of the removed record put back later must look old, so removal counts as a change.
@@ -128,3 +151,6 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 }
+
+/// The change number of a record that is written once.
+const FIRST_CHANGE: u64 = 1;

@@ -18,9 +18,9 @@ pub struct KeyProvenance {
     pub origin: Origin,
     /// How often it was released, as far as this instance knows.
     pub releases: u64,
-    /// When a key backup that holds it was last made, as far as this instance knows.
+    /// When a backup that holds it, of the key or of the whole HSM, was last begun, as far as this instance knows.
     pub backed_up: Option<Timestamp>,
-    /// When the key came out of a key backup, if it did; its versions that are not newer came with it.
+    /// When the key came out of a backup, if it did; its versions that are not newer came with it.
     pub restored: Option<Timestamp>,
     /// The deployment.
     pub deployment: DeploymentId,
@@ -42,10 +42,13 @@ impl Hsm<'_> {
         let name = self.live_name(&permit, &reference.name).await?;
         let (version, record) = self.version_record(&permit, &name.value, reference.version).await?;
         let guard = &permit.guard().value;
+        // A backup of the whole HSM takes every version along that there is when it begins.
+        let copied = self.core().backup_history(self.instance()).await?.last_copy;
+        let copied = copied.filter(|copied| *copied >= record.value.created);
         Ok(KeyProvenance {
             origin: record.value.origin,
             releases: record.value.releases,
-            backed_up: name.value.backed_up,
+            backed_up: name.value.backed_up.max(copied),
             restored: name.value.restored,
             key: record.value.show(KeyContainer::record(self), &name.value.name, version),
             deployment: self.core().deployment().id,

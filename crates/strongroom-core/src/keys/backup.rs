@@ -105,7 +105,13 @@ impl KeyContainer<'_> {
     }
 
     /// Writes the versions where nothing points to them yet, in as many commits as it takes.
-    async fn stage(&self, request: &Request, permit: &Permit<'_>, id: KeyId, restore: &Restore) -> Result<()> {
+    pub(super) async fn stage(
+        &self,
+        request: &Request,
+        permit: &Permit<'_>,
+        id: KeyId,
+        restore: &Restore,
+    ) -> Result<()> {
         let mut step = Step::new(permit);
         let leftover = Leftover::staged(restore.key.name.clone(), request.received);
         step.transaction.create(permit.sealer(), permit.generation().leftover(id), &leftover)?;
@@ -143,14 +149,14 @@ impl KeyContainer<'_> {
 }
 
 /// A backup that has been opened and checked.
-struct Restore {
-    key: BackedUpKey,
-    versions: Vec<BackedUpVersion>,
+pub(super) struct Restore {
+    pub(super) key: BackedUpKey,
+    pub(super) versions: Vec<BackedUpVersion>,
 }
 
 impl Restore {
     /// The versions with their identifiers, oldest first.
-    fn versions(&self) -> impl DoubleEndedIterator<Item = (KeyVersion, &BackedUpVersion)> {
+    pub(super) fn versions(&self) -> impl DoubleEndedIterator<Item = (KeyVersion, &BackedUpVersion)> {
         self.key.versions.iter().copied().zip(&self.versions)
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct BackedUpVersion {
     pub(super) record: VersionRecord,
     pub(super) material: Secret<Vec<u8>>,
     /// Bytes of the encoded record.
-    record_bytes: usize,
+    pub(super) record_bytes: usize,
 }
 
 /// Seals a backup: the key, and then record and material of each version in turn.

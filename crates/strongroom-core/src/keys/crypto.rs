@@ -242,7 +242,7 @@ impl<'a> KeyContainer<'a> {
     }
 
     /// Nothing that must be recorded happens while it cannot be (protocols.md §7).
-    pub(super) fn check_audit(&self) -> Result<()> {
+    pub(crate) fn check_audit(&self) -> Result<()> {
         if self.core().barrier().audit().accepts() { Ok(()) } else { Err(Error::AuditUnavailable) }
     }
 

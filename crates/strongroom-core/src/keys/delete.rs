@@ -27,6 +27,11 @@ impl Leftover {
         Self { name, staged: Some(now) }
     }
 
+    /// What nothing points to any more.
+    pub(super) fn unreachable(name: KeyName) -> Self {
+        Self { name, staged: None }
+    }
+
     /// Whether a restore may still finish with them.
     pub(super) fn is_staged(&self) -> bool {
         self.staged.is_some()
@@ -179,7 +184,7 @@ impl KeyContainer<'_> {
         // Purge protection may be switched on at this very moment.
         self.expect_record(&mut transaction);
         transaction.delete(&found);
-        let leftover = Leftover { name: name.clone(), staged: None };
+        let leftover = Leftover::unreachable(name.clone());
         transaction.create(permit.sealer(), permit.generation().leftover(found.value.id), &leftover)?;
         self.stage_end_of_rights(&mut transaction, &permit, name).await?;
         transaction.commit(request).await?;

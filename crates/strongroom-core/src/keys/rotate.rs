@@ -20,9 +20,9 @@ use crate::{Error, Result};
 
 /// An entry of the index: a key that is due for rotation at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct DueRotation {
-    name: KeyName,
-    due: Timestamp,
+pub(super) struct DueRotation {
+    pub(super) name: KeyName,
+    pub(super) due: Timestamp,
 }
 
 impl Record for DueRotation {

@@ -13,7 +13,7 @@ use crate::barrier::{Stored, Transaction};
 use crate::container::Permit;
 use crate::guard::Guard;
 use crate::layout::Generation;
-use crate::rbac::{BuiltInRole, CustomRole, RoleAssignment, RoleDefinition, RoleDefinitionId};
+use crate::rbac::{ADMINISTRATOR, BuiltInRole, CustomRole, RoleAssignment, RoleDefinition, RoleDefinitionId};
 use crate::request::Caller;
 use crate::{Core, Error, Result};
 
@@ -53,6 +53,14 @@ impl Rights {
             .flatten()
             .filter(|(assigned, _)| assigned.covers(scope))
             .fold(DataActionSet::EMPTY, |all, (_, actions)| all.union(*actions))
+    }
+
+    /// Whether the caller, by itself or by one of its groups, is Managed HSM Administrator of the whole HSM.
+    pub fn is_administrator(&self, caller: &Caller) -> bool {
+        let administration = |assignment: &RoleAssignment| {
+            assignment.role == ADMINISTRATOR && assignment.scope == Scope::Root && caller.is(assignment.principal)
+        };
+        self.assignments.iter().any(|stored| administration(&stored.value))
     }
 
     /// The assignments.

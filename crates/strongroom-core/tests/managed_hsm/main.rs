@@ -7,7 +7,13 @@ mod activation;
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod full_backup;
+#[cfg(test)]
+mod full_restore;
+#[cfg(test)]
 mod import;
+#[cfg(test)]
+mod key_restore;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

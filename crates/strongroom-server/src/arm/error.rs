@@ -291,7 +291,7 @@ fn status_of_directory(error: &IdentityError) -> (StatusCode, &'static str) {
 fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
     use CoreError as E;
     match error {
-        E::Conflict | E::KeyDeleted { .. } | E::NotActivated | E::RecoveryInProgress => {
+        E::Conflict | E::KeyDeleted { .. } | E::NotActivated | E::RecoveryInProgress | E::Restoring => {
             (StatusCode::CONFLICT, "ConflictError")
         }
         E::ManagementNotAllowed => (StatusCode::FORBIDDEN, "Forbidden"),
@@ -310,6 +310,13 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::NoTransferKey
         | E::OtherSecurityDomain { .. }
         | E::KeyExists { .. }
+        | E::NewerVersions { .. }
+        | E::JobInProgress { .. }
+        | E::JobNotFound { .. }
+        | E::NoFreshBackup { .. }
+        | E::RestoreNeedsAdministrator { .. }
+        | E::Backup(_)
+        | E::Blob(_)
         | E::BackupRefused
         | E::RotationPolicyMissing { .. }
         | E::KeyDisabled { .. }
@@ -340,6 +347,7 @@ fn message_of_core(error: &CoreError) -> String {
         | CoreError::KeyDeleted { .. }
         | CoreError::NotActivated
         | CoreError::RecoveryInProgress
+        | CoreError::Restoring
         | CoreError::BadParameter { .. } => return sentence(&error.to_string()),
         CoreError::ManagementNotAllowed => return MANAGEMENT_NOT_ALLOWED.to_owned(),
         _ => {}

@@ -5,11 +5,12 @@ use strongroom_api::error::ErrorBody;
 use strongroom_api::version::ApiVersion;
 use strongroom_core::Error;
 use strongroom_core::audit::Result as EventResult;
+use strongroom_core::blobs::BlobError;
 use strongroom_core::network::{Refusal, RefusedBy};
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
-use strongroom_types::{KeyPermission, PrincipalId};
+use strongroom_types::{DomainId, KeyName, KeyPermission, PrincipalId};
 use uuid::Uuid;
 
 use super::Product;
@@ -135,6 +136,10 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         | Error::OtherSecurityDomain { .. }
         | Error::SecurityDomain(_) => (StatusCode::BAD_REQUEST, "BadParameter", None),
         Error::RefusedByNetwork(refusal) => forbidden(Some(network_code(refusal.by))),
+        Error::Blob(BlobError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", None),
+        Error::NoFreshBackup { .. } | Error::Backup(_) | Error::Blob(_) => {
+            (StatusCode::BAD_REQUEST, "BadRequest", None)
+        }
         // The plane answers it with a challenge before it comes here.
         Error::ForeignTenant => (StatusCode::UNAUTHORIZED, "Unauthorized", None),
         Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "AccessDenied", None),
@@ -152,13 +157,19 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::HsmNotFound => missing("NotFound"),
         Error::KeyNotFound { .. } => missing("KeyNotFound"),
         Error::SettingNotFound { .. } => missing("SettingNotFound"),
+        Error::JobNotFound { .. } => missing("JobNotFound"),
         Error::RoleDefinitionNotFound { .. } => missing("RoleDefinitionNotFound"),
         Error::RoleAssignmentNotFound { .. } => missing("RoleAssignmentNotFound"),
         Error::AlreadyActivated
         | Error::RecoveryInProgress
         | Error::NoTransferKey
         | Error::KeyExists { .. }
+        | Error::NewerVersions { .. }
         | Error::Conflict => conflict(None),
+        // Neither 503 nor 429: clients would ask again and again for as long as it takes.
+        Error::Restoring => conflict(Some("RestoreInProgress")),
+        Error::JobInProgress { .. } => conflict(Some("JobInProgress")),
+        Error::RestoreNeedsAdministrator { .. } => (StatusCode::FORBIDDEN, "AccessDenied", None),
         Error::KeyDeleted { .. } => conflict(Some("ObjectIsDeletedButRecoverable")),
         Error::RoleDefinitionInUse { .. } => conflict(Some("RoleDefinitionHasAssignments")),
         Error::RoleNameTaken { .. } => conflict(Some("RoleDefinitionWithSameNameExists")),
@@ -186,19 +197,23 @@ fn core_message(error: &Error) -> String {
         Error::AlreadyActivated => "The managed HSM has been activated already".to_owned(),
         Error::RecoveryInProgress => RECOVERY_IN_PROGRESS.to_owned(),
         Error::NoTransferKey => NO_TRANSFER_KEY.to_owned(),
-        Error::OtherSecurityDomain { uploaded, own } => format!(
-            "value: this is security domain {uploaded}; the managed HSM is sealed under its own, {own}, and takes no other"
-        ),
+        Error::OtherSecurityDomain { uploaded, own } => other_domain(*uploaded, *own),
         Error::Sealed => SEALED.to_owned(),
         Error::KeyNotFound { name, version } => {
             let version = version.map(|version| format!("/{version}")).unwrap_or_default();
             format!("Key not found: {name}{version}")
         }
-        Error::KeyDeleted { name } => format!(
-            "Key {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, \
-             the key can only be recovered or purged"
-        ),
+        Error::KeyDeleted { name } => key_deleted(name),
         Error::KeyExists { name } => format!("Key {name} exists already"),
+        Error::NewerVersions { .. }
+        | Error::Restoring
+        | Error::JobInProgress { .. }
+        | Error::JobNotFound { .. }
+        | Error::NoFreshBackup { .. }
+        | Error::RestoreNeedsAdministrator { .. }
+        | Error::Backup(_) => error.to_string(),
+        Error::Blob(BlobError::Unavailable(_)) => "The blob store does not answer; try again later".to_owned(),
+        Error::Blob(problem) => problem.to_string(),
         Error::KeyDisabled { name } => format!("Key {name} is disabled"),
         Error::KeyOutsideValidity { name, problem } => format!("Key {name} is {problem}"),
         Error::OperationNotPermitted { name, operation } => {
@@ -230,9 +245,7 @@ fn core_message(error: &Error) -> String {
         Error::RoleAssignmentExists { existing } => {
             format!("The role assignment already exists under the name {existing}")
         }
-        Error::LastAdministrator { principal } => format!(
-            "{principal} holds the last Managed HSM Administrator assignment at /; assign the role to another principal first"
-        ),
+        Error::LastAdministrator { principal } => last_administrator(*principal),
         Error::Throttled => "Too many requests are waiting; try again later".to_owned(),
         Error::Conflict => "The resource was changed at the same time; try again".to_owned(),
         Error::SecurityDomain(problem) => problem.to_string(),
@@ -240,6 +253,25 @@ fn core_message(error: &Error) -> String {
         Error::Store(_) => "The store is unavailable; try again later".to_owned(),
         Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => FAULT.to_owned(),
     }
+}
+
+fn key_deleted(name: &KeyName) -> String {
+    format!(
+        "Key {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the key \
+         can only be recovered or purged"
+    )
+}
+
+fn last_administrator(principal: PrincipalId) -> String {
+    format!(
+        "{principal} holds the last Managed HSM Administrator assignment at /; assign the role to another principal first"
+    )
+}
+
+fn other_domain(uploaded: DomainId, own: DomainId) -> String {
+    format!(
+        "value: this is security domain {uploaded}; the managed HSM is sealed under its own, {own}, and takes no other"
+    )
 }
 
 fn refused_by_rbac(principal: PrincipalId, action: &str, resource: &str) -> String {

@@ -265,6 +265,10 @@ fn activation(state: Option<HsmState>, sealed: bool) -> (&'static str, &'static 
             "NotActivated",
             "Your HSM waits for the upload of another HSM's security domain; it cannot be used until then.",
         ),
+        Some(HsmState::Restoring) => (
+            "Active",
+            "Your HSM has been activated and is being restored from a backup; it cannot be used until that has ended.",
+        ),
         Some(HsmState::Active) if sealed => (
             "Active",
             "Your HSM has been activated, but is sealed since the start of the server: a quorum of its custodians must \

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use strongroom_core::attestation::AttestationProblem;
+use strongroom_core::backup::BackupProblem;
 use strongroom_core::error::DeploymentError;
 use strongroom_core::network::Origin;
 use strongroom_security_domain::SecurityDomainError;
@@ -65,6 +66,15 @@ one_of_each!(core_errors: Error {
     Error::KeyNotFound { .. } => Error::KeyNotFound { name: name(), version: None };
     Error::KeyDeleted { .. } => Error::KeyDeleted { name: name() };
     Error::KeyExists { .. } => Error::KeyExists { name: name() };
+    Error::NewerVersions { .. } => Error::NewerVersions { name: name() };
+    Error::Restoring => Error::Restoring;
+    Error::JobInProgress { .. } => Error::JobInProgress { job: "0".repeat(32).parse().unwrap() };
+    Error::JobNotFound { .. } => Error::JobNotFound { job: String::new() };
+    Error::NoFreshBackup { .. } => Error::NoFreshBackup { minutes: 30 };
+    Error::RestoreNeedsAdministrator { .. } => Error::RestoreNeedsAdministrator { reason: "it is old" };
+    Error::Backup(_) => Error::Backup(BackupProblem::NotABackup);
+    Error::Blob(_) =>
+        Error::Blob(BlobError::NotFound("b".to_owned())), Error::Blob(BlobError::Unavailable("slow".to_owned()));
     Error::WrappedKeyRejected => Error::WrappedKeyRejected;
     Error::BackupRefused => Error::BackupRefused;
     Error::RotationPolicyMissing { .. } => Error::RotationPolicyMissing { name: name() };
