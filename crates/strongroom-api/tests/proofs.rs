@@ -77,15 +77,12 @@ fn table(plane: Plane) -> String {
     let mut text = String::from("| operation | client | api-versions | test |\n|---|---|---|---|\n");
     let proofs = plane.proofs();
     for row in plane.operations() {
-        let mut by_client: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
+        let mut by_test: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
         for proof in proofs.iter().filter(|proof| proof.is_of(row)) {
-            let (versions, tests) = by_client.entry(&proof.client).or_default();
-            versions.insert(&proof.api_version);
-            tests.insert(&proof.test);
+            by_test.entry((&proof.client, &proof.test)).or_default().insert(&proof.api_version);
         }
-        for (client, (versions, tests)) in by_client {
+        for ((client, test), versions) in by_test {
             let versions = versions.into_iter().collect::<Vec<_>>().join(", ");
-            let test = tests.first().copied().unwrap_or_default();
             writeln!(text, "| {:?} | {client} | {versions} | `{test}` |", row.id).expect("a string takes all");
         }
     }

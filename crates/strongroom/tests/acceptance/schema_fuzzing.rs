@@ -4,13 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::hsm::Hsm;
+use crate::rest::Rest;
 use crate::{az, environment};
 
 const HSM: &str = "fuzzed-hsm";
+const VAULT: &str = "fuzzed-vault";
 
 #[test]
 fn requests_made_from_the_reference_find_no_fault_no_hang_and_no_leak() {
@@ -25,34 +28,60 @@ fn requests_made_from_the_reference_find_no_fault_no_hang_and_no_leak() {
         hsm.post(&format!("/keys/{name}/create"), &body).expect(200);
     }
     // Caches and pools fill in the first run; the second one shows what is kept without end.
-    fuzz(&deployment, "coverage", WARM_UP_SECONDS);
+    let of_hsm = [rest.hsm_url(HSM), rest.token(&rest.hsm_resource())];
+    assert_answered(&fuzz(&rest, &of_hsm, "coverage", WARM_UP_SECONDS));
     let before = resident_kib(deployment.pid());
-    let statuses = fuzz(&deployment, "fuzzing", SECONDS);
+    let statuses = fuzz(&rest, &of_hsm, "fuzzing", SECONDS);
     let after = resident_kib(deployment.pid());
     println!("statuses {statuses}; resident memory {before} KiB before, {after} KiB after");
 
-    let count = |first: char| -> u64 {
-        let of_class = statuses.as_object().expect("counts by status").iter();
-        of_class.filter(|(status, _)| status.starts_with(first)).filter_map(|(_, count)| count.as_u64()).sum()
-    };
-    assert_eq!(count('5'), 0, "{statuses}");
-    assert!(count('2') > ANSWERED_MIN, "the requests do not get anywhere: {statuses}");
-    assert!(count('4') > REFUSED_MIN, "nothing was refused: {statuses}");
+    assert_eq!(count(&statuses, '5'), 0, "{statuses}");
     assert!(after < before + GROWTH_KIB_MAX, "{before} KiB became {after} KiB");
     assert!(rest.is_healthy());
     hsm.get("/keys").expect(200);
     deployment.stop();
 }
 
-/// Runs schemathesis and says how often each status was answered.
-fn fuzz(deployment: &Deployment, phase: &str, seconds: u32) -> Value {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+#[test]
+fn requests_made_from_the_reference_find_no_fault_in_a_vault() {
+    let mut deployment = Deployment::start();
     let rest = deployment.rest();
+    rest.arm(&Method::PUT, &rest.vault_path(VAULT), Some(&rest.vault_to_create())).expect(200);
+    rest.grant_keys_of_vault(VAULT);
+    let of_vault = [rest.vault_url(VAULT), rest.token(&rest.vault_resource())];
+    for (name, body) in [("fuzz-rsa", json!({"kty": "RSA", "key_size": 2048})), ("fuzz-ec", json!({"kty": "EC"}))] {
+        let url = format!("{}/keys/{name}/create?api-version=2025-07-01", of_vault[0]);
+        rest.send(&Method::POST, &url, Some(&of_vault[1]), Some(&body)).expect(200);
+    }
+    let statuses = fuzz(&rest, &of_vault, "coverage", WARM_UP_SECONDS);
+    println!("statuses {statuses}");
+    assert_answered(&statuses);
+    assert!(rest.is_healthy());
+    deployment.stop();
+}
+
+/// Nothing failed, and both what fits and what does not fit the reference was really judged.
+#[track_caller]
+fn assert_answered(statuses: &Value) {
+    assert_eq!(count(statuses, '5'), 0, "{statuses}");
+    assert!(count(statuses, '2') > ANSWERED_MIN, "the requests do not get anywhere: {statuses}");
+    assert!(count(statuses, '4') > REFUSED_MIN, "nothing was refused: {statuses}");
+}
+
+/// How many answers had a status of a class.
+fn count(statuses: &Value, first: char) -> u64 {
+    let of_class = statuses.as_object().expect("counts by status").iter();
+    of_class.filter(|(status, _)| status.starts_with(first)).filter_map(|(_, count)| count.as_u64()).sum()
+}
+
+/// Runs schemathesis on what has this URL, with this token, and says how often each status was answered.
+fn fuzz(rest: &Rest, [url, token]: &[String; 2], phase: &str, seconds: u32) -> Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut python = Command::new(environment::openapi_python());
     python.arg(here.join("tests/acceptance/python/schema_fuzzing.py")).arg(here.join("../../vectors/openapi"));
-    python.args([&rest.hsm_url(HSM), rest.variable("STRONGROOM_CA_FILE"), phase, &seconds.to_string()]);
-    python.env_clear().env("PATH", environment::path()).env("TOKEN", rest.token(&rest.hsm_resource()));
+    python.args([url, rest.variable("STRONGROOM_CA_FILE"), phase, &seconds.to_string()]);
+    python.env_clear().env("PATH", environment::path()).env("TOKEN", token);
     let output = python.current_dir(folder.path()).output().expect("the environment has Python");
     assert!(output.status.success(), "{}", az::said(&output));
     let text = String::from_utf8(output.stdout).expect("it prints text");
@@ -70,9 +99,9 @@ fn resident_kib(pid: u32) -> u64 {
 const WARM_UP_SECONDS: u32 = 40;
 const SECONDS: u32 = 45;
 
-/// So many requests must get somewhere, and so many be refused: far fewer than a minute makes.
-const ANSWERED_MIN: u64 = 50;
-const REFUSED_MIN: u64 = 200;
+/// So many requests must get somewhere, and so many be refused: far fewer than a minute makes on a machine with other work.
+const ANSWERED_MIN: u64 = 4;
+const REFUSED_MIN: u64 = 50;
 
 /// What the store's history and the audit log's buffers may take in a minute; a leak of one body a request is far more.
 const GROWTH_KIB_MAX: u64 = 64 * 1024;

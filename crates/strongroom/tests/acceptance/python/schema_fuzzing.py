@@ -1,8 +1,8 @@
-"""Feeds a live HSM with requests that schemathesis makes from the OpenAPI reference, valid and invalid ones.
+"""Feeds a live HSM or vault with requests that schemathesis makes from the OpenAPI reference, valid and invalid ones.
 
     schema_fuzzing.py REFERENCE URL CA_FILE PHASE SECONDS
 
-REFERENCE is `vectors/openapi`, URL the HSM's; PHASE is `coverage` (each constraint of the reference, kept and broken) or `fuzzing`
+REFERENCE is `vectors/openapi`, URL the HSM's or vault's; PHASE is `coverage` (each constraint of the reference, kept and broken) or `fuzzing`
 (at random, until the time is over). The token is read from the variable TOKEN, so that it stands in no command
 line. Everything is written below the current folder. Checked are each answer's status (no 5xx), form and time. Prints how often each status was answered, as JSON on the last line.
 Exit code: 0 nothing found, 1 something.
