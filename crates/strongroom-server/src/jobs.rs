@@ -14,26 +14,41 @@ use strongroom_core::vault::Vault;
 use strongroom_core::{Core, Error, Result, layout};
 use uuid::Uuid;
 
+use crate::metrics::{ContainerState, JobKind, Metrics};
+
 /// The jobs on the keys of all managed HSMs and vaults.
 pub struct KeyJobs {
     core: Arc<Core>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 impl KeyJobs {
     /// Jobs over a core.
-    pub fn new(core: Arc<Core>, clock: Arc<dyn Clock>) -> Self {
-        Self { core, clock }
+    pub fn new(core: Arc<Core>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self { core, clock, metrics }
     }
 
     /// One round over all of them. One that fails is logged and tried again in the next round.
     pub async fn run(&self) {
         match self.all::<ManagedHsm>(layout::MANAGED_HSMS).await {
             Ok(hsms) => {
+                let (mut active, mut not_activated, mut sealed, mut restoring) = (0, 0, 0, 0);
                 for hsm in hsms {
-                    let done = async { self.run_on(&*self.core.hsm(&hsm.name).await?).await };
-                    report(&hsm.resource_id(), done.await);
+                    let done = async { self.run_on(&*self.core.hsm(&hsm.name).await?).await }.await;
+                    match &done {
+                        Err(Error::NotActivated) => not_activated += 1,
+                        Err(Error::Sealed) => sealed += 1,
+                        Err(Error::Restoring) => restoring += 1,
+                        Err(Error::HsmNotFound) => {}
+                        Ok(()) | Err(_) => active += 1,
+                    }
+                    self.report(&hsm.resource_id(), done);
                 }
+                self.metrics.containers(ContainerState::Active, active);
+                self.metrics.containers(ContainerState::NotActivated, not_activated);
+                self.metrics.containers(ContainerState::Sealed, sealed);
+                self.metrics.containers(ContainerState::Restoring, restoring);
             }
             Err(error) => tracing::warn!(%error, "the managed HSMs cannot be listed for their jobs"),
         }
@@ -41,7 +56,7 @@ impl KeyJobs {
             Ok(vaults) => {
                 for vault in vaults {
                     let done = async { self.run_on(&self.core.vault(&vault.name).await?).await };
-                    report(&vault.resource_id(), done.await);
+                    self.report(&vault.resource_id(), done.await);
                 }
             }
             Err(error) => tracing::warn!(%error, "the vaults cannot be listed for their jobs"),
@@ -65,12 +80,26 @@ impl KeyJobs {
         while container.sweep_generations(&request("GenerationSweep")).await? == SweptGeneration::Some {}
         let purged = container.purge_due_keys(&request, self.clock.now()).await?;
         if purged > 0 {
+            self.metrics.did(JobKind::Purged, purged);
             tracing::info!(container = resource_id, purged, "keys were purged at the end of their retention");
         }
         while container.sweep_leftovers(&request).await? == Swept::Some {}
         let round = container.rotate_due_keys(&request, self.clock.now()).await?;
+        self.metrics.did(JobKind::Rotated, round.rotated.len());
+        self.metrics.did(JobKind::Failed, round.failed.len());
         report_rotation(resource_id, &round);
         Ok(())
+    }
+
+    fn report(&self, container: &str, result: Result<()>) {
+        match result {
+            // Not active, sealed, being restored, or deleted meanwhile: nothing to do.
+            Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::Restoring | Error::HsmNotFound) => {}
+            Err(error) => {
+                self.metrics.did(JobKind::Failed, 1);
+                tracing::warn!(container, %error, "a job on keys failed; it will be tried again");
+            }
+        }
     }
 }
 
@@ -84,13 +113,5 @@ fn report_rotation(container: &str, round: &RotationRound) {
     }
     for (key, error) in failed {
         tracing::warn!(container, %key, %error, "a key that is due was not rotated; it will be tried again");
-    }
-}
-
-fn report(container: &str, result: Result<()>) {
-    match result {
-        // Not active, sealed, being restored, or deleted meanwhile: nothing to do.
-        Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::Restoring | Error::HsmNotFound) => {}
-        Err(error) => tracing::warn!(container, %error, "a job on keys failed; it will be tried again"),
     }
 }

@@ -25,6 +25,7 @@ pub mod hardening;
 pub mod http;
 pub mod jobs;
 pub mod logging;
+pub mod metrics;
 mod outgoing;
 pub mod serve;
 pub mod statements;

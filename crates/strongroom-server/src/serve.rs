@@ -16,6 +16,7 @@ mod ready;
 mod signals;
 mod sockets;
 mod trust;
+mod watch;
 mod work;
 
 use std::sync::Arc;
@@ -28,24 +29,27 @@ use strongroom_core::pools::{
 };
 use strongroom_core::ports::AuditSink;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-use crate::audit_log::{AuditLog, CheckpointKeeper};
-use crate::authentication::{PublicAddress, PublicNames};
+use crate::audit_log::CheckpointKeeper;
+use crate::authentication::{Authenticator, PublicAddress, PublicNames};
 use crate::client_env::{self, ClientEnvironment};
 use crate::config::{ConfiguredAccount, Settings};
 use crate::data_dir::DataDir;
 use crate::hardening::{Hardening, harden};
 use crate::http::edge::Edge;
-use crate::http::health::{Condition, Facts, Health, Phase};
-use crate::http::limits::Connections;
+use crate::http::health::{Facts, Health, Phase};
+use crate::http::limits::{Connections, REQUESTS_MAX};
 use crate::http::listener::Listener;
 use crate::http::planes::Planes;
 use crate::jobs::KeyJobs;
+use crate::metrics::{Metrics, MetricsPage};
 use crate::serve::deployment::Opened;
 use crate::serve::planes::{Parts, Wired};
 use crate::serve::signals::Signals;
 use crate::serve::sockets::Sockets;
 use crate::serve::trust::Trust;
+use crate::serve::watch::{Watched, condition};
 use crate::serve::work::Work;
 use crate::tasks::TaskOwner;
 use crate::tls::server_config;
@@ -64,6 +68,9 @@ pub struct Server {
     signals: Signals,
     ready: Ready,
     keeper: Arc<CheckpointKeeper>,
+    metrics: Metrics,
+    /// What requests at work hold permits of.
+    at_work: Arc<Semaphore>,
     /// Unlocked when everything else is closed.
     folder: DataDir,
 }
@@ -118,7 +125,9 @@ impl Server {
             memory_not_locked: hardening.memory_not_locked,
         };
         warn_about(&ready, &trust);
-        let server = Self { opened, health, owner: TaskOwner::new(), signals, ready, keeper, folder };
+        let (owner, metrics) = (TaskOwner::new(), Metrics::new());
+        let at_work = Arc::new(Semaphore::new(REQUESTS_MAX));
+        let server = Self { opened, health, owner, signals, ready, keeper, metrics, at_work, folder };
         server.keeper.begin(&server.owner.tasks());
         server.serve(sockets, wired, founded.directory, trust)?;
         server.health.set(Phase::Ready);
@@ -151,7 +160,7 @@ impl Server {
     /// [`StopError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
     pub async fn stop(self) -> Result<(), StopError> {
         // The folder stays locked until this returns.
-        let Self { opened, health, owner, signals: _, ready: _, keeper, folder } = self;
+        let Self { opened, health, owner, signals: _, ready: _, keeper, metrics: _, at_work: _, folder } = self;
         let Opened { audit, store, .. } = opened;
         tracing::info!("stopping");
         health.set(Phase::Stopping);
@@ -176,15 +185,18 @@ impl Server {
 
     /// Begins to accept connections, and the server's own work.
     fn serve(&self, sockets: Sockets, wired: Wired, directory: Arc<Directory>, trust: Trust) -> Result<(), StartError> {
-        let Wired { public, metadata, arm, proxies } = wired;
+        let Wired { public, metadata, arm, authenticator, proxies } = wired;
         let tls = Some(server_config(Arc::clone(&trust.certificates))?);
         let public = self.edge(public).behind(proxies.clone());
         accept(sockets.public, &self.listener(public, tls).behind(proxies));
         accept(sockets.metadata.into_iter().collect(), &self.listener(self.edge(metadata), None));
+        let page = MetricsPage::new(&self.metrics, self.watched(authenticator).look(), self.ready.version);
+        let monitoring = self.edge(Planes::Monitoring(Arc::new(page)));
+        accept(sockets.metrics.into_iter().collect(), &self.listener(monitoring, None));
         let Opened { core, entropy, clock, .. } = &self.opened;
         let work = Work {
             arm,
-            keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock))),
+            keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock), self.metrics.clone())),
             directory,
             certificates: trust.certificates,
             entropy: Arc::clone(entropy),
@@ -197,7 +209,21 @@ impl Server {
     fn edge(&self, planes: Planes) -> Edge {
         let Opened { clock, entropy, .. } = &self.opened;
         let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
-        Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks())
+        let edge = Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks());
+        edge.counting(self.metrics.clone(), Arc::clone(&self.at_work))
+    }
+
+    fn watched(&self, authenticator: Arc<Authenticator>) -> Watched {
+        let Opened { audit, store, pool, .. } = &self.opened;
+        Watched {
+            audit: Arc::clone(audit),
+            keeper: Arc::clone(&self.keeper),
+            store: Arc::clone(store),
+            pool: Arc::clone(pool),
+            authenticator,
+            health: Arc::clone(&self.health),
+            at_work: Arc::clone(&self.at_work),
+        }
     }
 
     fn listener(&self, edge: Edge, tls: Option<Arc<rustls::ServerConfig>>) -> Listener {
@@ -288,16 +314,6 @@ fn facts(opened: &Opened, hardening: &Hardening, version: &'static str) -> Facts
         locked_memory: hardening.memory_not_locked.is_none(),
         core_dumps_disabled: hardening.core_dumps_disabled,
         audit_key: opened.audit_key.clone(),
-    }
-}
-
-/// How the node is, whenever somebody asks.
-fn condition(audit: &Arc<AuditLog>, keeper: &Arc<CheckpointKeeper>) -> impl Fn() -> Condition + Send + Sync + 'static {
-    let (audit, keeper) = (Arc::clone(audit), Arc::clone(keeper));
-    move || Condition {
-        audit_writable: !audit.status().is_failing,
-        cryptography: audit.accepts(),
-        audit_checkpoints_failing: keeper.failing(),
     }
 }
 

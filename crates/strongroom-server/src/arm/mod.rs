@@ -41,7 +41,7 @@ use crate::arm::error::ArmError;
 use crate::arm::jobs::LastSweep;
 use crate::arm::operations::{Match, Operation, Place, Route};
 use crate::authentication::{Audience, AuthenticationError, Authenticator};
-use crate::http::exchange::{Inbound, Outbound, json, with_header};
+use crate::http::exchange::{Inbound, Outbound, json, performed, with_header};
 use crate::http::host::Suffixes;
 
 pub use crate::arm::storage::StorageKeys;
@@ -121,7 +121,7 @@ impl Arm {
         if !request.is_recorded() {
             barrier.audit().submit(Event::of(&request, ended, barrier.clock().now(), None));
         }
-        answer
+        performed(answer, request.context.operation)
     }
 
     /// 401 with the challenge of the management plane, the same whatever the path.

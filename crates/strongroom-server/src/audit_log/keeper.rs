@@ -12,16 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use rustls::RootCertStore;
 use tokio::sync::watch;
 
 use crate::audit_log::checkpoint::Signed;
 use crate::data_dir::write_file;
+use crate::outgoing::{Reach, outgoing};
 use crate::tasks::Tasks;
 use crate::tls::error::TlsError;
-use crate::tls::provider;
 
 /// The places where checkpoints are kept.
 pub struct CheckpointKeeper {
@@ -84,18 +83,10 @@ impl CheckpointKeeper {
     /// # Errors
     /// [`TlsError::Stack`] if outgoing TLS cannot be set up.
     pub fn at_url(mut self, url: Url, roots: &RootCertStore) -> Result<Self, TlsError> {
-        let tls = rustls::ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots.clone())
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(Policy::none())
-            .no_proxy()
-            .timeout(POST_MAX)
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        // What the configuration names is within reach wherever it is.
+        let tls = outgoing(roots, None).map_err(|error| rustls::Error::General(format!("{error:?}")))?;
+        let client = Reach::Everywhere.client(tls).https_only(true).timeout(POST_MAX).build();
+        let client = client.map_err(|error| rustls::Error::General(error.to_string()))?;
         self.places.push(Kept::at(Place::Url(Box::new(Endpoint { client, url }))));
         Ok(self)
     }

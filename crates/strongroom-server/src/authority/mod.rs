@@ -32,7 +32,7 @@ use strongroom_types::{Secret, TenantId};
 
 use crate::audit_log::Strangers;
 use crate::authentication::{Attempts, Limits, OutsideIssuers, PublicNames, counted};
-use crate::http::exchange::{Inbound, Outbound, empty};
+use crate::http::exchange::{Inbound, Outbound, empty, performed};
 pub use certificate::{CertificateError, client_certificate};
 use device::DeviceLogins;
 pub use graph::Graph;
@@ -70,6 +70,21 @@ enum Endpoint {
     DevicePage,
     DeviceForm,
     Authorize,
+}
+
+impl Endpoint {
+    /// What metrics call it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Discovery => "Discovery",
+            Self::InstanceDiscovery => "InstanceDiscovery",
+            Self::Keys => "KeySet",
+            Self::Token => "Token",
+            Self::DeviceAuthorization => "DeviceAuthorization",
+            Self::DevicePage | Self::DeviceForm => "DeviceLogin",
+            Self::Authorize => "Authorize",
+        }
+    }
 }
 
 struct Route {
@@ -118,7 +133,7 @@ impl Authority {
             Found::OtherMethod => return empty(StatusCode::METHOD_NOT_ALLOWED),
             Found::Nothing => return empty(StatusCode::NOT_FOUND),
         };
-        match endpoint {
+        let answer = match endpoint {
             Endpoint::DevicePage => self.device_page(&inbound),
             Endpoint::DeviceForm => self.device_form(&inbound).await,
             Endpoint::Authorize => page::interactive(&inbound),
@@ -126,7 +141,8 @@ impl Authority {
                 Ok(answer) => answer,
                 Err(refusal) => self.refuse(&inbound, &refusal),
             },
-        }
+        };
+        performed(answer, endpoint.name())
     }
 
     async fn answer_for_tenant(

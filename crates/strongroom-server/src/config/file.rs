@@ -125,7 +125,7 @@ fn allowed(key: &str) -> Option<&'static str> {
     ALLOWED.iter().find(|(name, _)| *name == key).map(|(_, allowed)| *allowed)
 }
 
-const ALLOWED: [(&str, &str); 30] = [
+const ALLOWED: [(&str, &str); 31] = [
     ("data_dir", "a folder, such as \"/var/lib/strongroom\""),
     ("domain", "a domain, such as \"hsm.example.com\""),
     ("listen", "a list of ADDRESS:PORT, such as [\"0.0.0.0:443\", \"[::]:443\"]"),
@@ -155,5 +155,6 @@ const ALLOWED: [(&str, &str); 30] = [
     ("audit.checkpoint_seconds", "seconds from 1 to 3600"),
     ("audit.checkpoint_file", "a file, best on another disk"),
     ("audit.checkpoint_url", "an https URL"),
+    ("metrics.listen", "ADDRESS:PORT on loopback, such as \"127.0.0.1:9480\""),
     ("log.format", "\"text\" or \"json\""),
 ];

@@ -81,6 +81,8 @@ pub struct Settings {
     pub audit_checkpoint_file: Option<PathBuf>,
     /// Where its checkpoints are posted as well.
     pub audit_checkpoint_url: Option<Url>,
+    /// Where `/metrics` is served.
+    pub metrics: Option<SocketAddr>,
     /// The server's own log.
     pub log: Log,
     /// Serve a store that is older than this node has seen.
@@ -122,6 +124,9 @@ pub enum SettingsError {
     /// A limit that cannot be kept.
     #[error(transparent)]
     Limit(#[from] LimitOutOfRange),
+    /// It would tell the network how busy the server is, in the clear.
+    #[error("metrics are served in plain HTTP and without a login, not on {0}")]
+    MetricsExposed(IpAddr),
     /// A value of `[audit]` that cannot be kept.
     #[error("audit.{name} must be {lowest} to {highest}")]
     AuditOutOfRange {
@@ -158,6 +163,9 @@ impl SettingsError {
             Self::HalfCertificate => "set both, or neither to use a certificate of the deployment's own CA",
             Self::MetadataAddress(_) | Self::MetadataExposed(_) => {
                 "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
+            }
+            Self::MetricsExposed(_) => {
+                "use an ADDRESS:PORT on loopback such as 127.0.0.1:9480, and let an agent on this machine read it"
             }
             Self::NoDataDir => "use --data-dir DIR",
             Self::StorageAccountTwice(_) => "give each blob store a name of its own",
@@ -199,6 +207,7 @@ impl Settings {
             metadata,
             limits,
             audit,
+            metrics,
             mut log,
         } = file;
         if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
@@ -238,6 +247,7 @@ impl Settings {
             audit: audit.terms()?,
             audit_checkpoint_url: audit.url()?,
             audit_checkpoint_file: audit.checkpoint_file,
+            metrics: on_loopback(metrics.listen)?,
             log,
             accept_rollback: flags.accept_rollback,
             init: flags.init,
@@ -302,6 +312,13 @@ fn proxies(Proxy { addresses, client_address }: Proxy) -> Result<Option<Proxies>
 impl MetadataListener {
     fn default_for(listen: &[SocketAddr], networks: &[SubnetListener]) -> Self {
         if all_on_loopback(listen, networks) { DEFAULT_METADATA } else { Self::Off }
+    }
+}
+
+fn on_loopback(metrics: Option<SocketAddr>) -> Result<Option<SocketAddr>, SettingsError> {
+    match metrics {
+        Some(address) if !address.ip().is_loopback() => Err(SettingsError::MetricsExposed(address.ip())),
+        listen => Ok(listen),
     }
 }
 

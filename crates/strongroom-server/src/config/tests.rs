@@ -35,6 +35,7 @@ fn the_documented_sample_says_every_key() {
         metadata,
         limits,
         audit,
+        metrics,
         log: _,
     } = sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
@@ -49,6 +50,7 @@ fn the_documented_sample_says_every_key() {
     assert!(backup.directories.is_some() && !backup.allowed_hosts.is_empty());
     assert_eq!(limits, strongroom_core::Limits::default(), "the sample shows the defaults");
     assert!(audit.retention_days.is_some() && audit.checkpoint_file.is_some() && audit.checkpoint_url.is_some());
+    assert!(metrics.listen.is_some());
     let defaults = Audit::default();
     assert_eq!(
         (audit.segment_mib, audit.segment_hours, audit.checkpoint_seconds),
@@ -185,6 +187,17 @@ fn the_metadata_service_never_listens_on_the_network() {
     assert_eq!(with("on").unwrap_err(), SettingsError::MetadataAddress("on".to_owned()));
     for here in ["127.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[fe80::1]:80"] {
         assert_eq!(with(here).unwrap().metadata, MetadataListener::At(here.parse().unwrap()));
+    }
+}
+
+#[test]
+fn metrics_are_served_on_loopback_or_not_at_all() {
+    let settings = |text: &str| settings(text, Flags::default());
+    assert_eq!(settings("").unwrap().metrics, None);
+    let listen = |address: &str| settings(&format!("[metrics]\nlisten = \"{address}\""));
+    assert_eq!(listen("[::1]:9480").unwrap().metrics, Some("[::1]:9480".parse().unwrap()));
+    for address in ["0.0.0.0:9480", "10.0.0.1:9480"] {
+        assert!(matches!(listen(address).unwrap_err(), SettingsError::MetricsExposed(_)), "{address}");
     }
 }
 

@@ -39,7 +39,7 @@ use strongroom_types::{HsmName, TenantId, VaultName};
 
 use crate::audit_log::Strangers;
 use crate::authentication::{AuthenticationError, Authenticator, Authorities};
-use crate::http::exchange::{Inbound, Outbound, Plane, with_header};
+use crate::http::exchange::{Inbound, Outbound, Plane, performed, with_header};
 use crate::http::host::Suffixes;
 use crate::http::planes::Handle;
 use crate::statements::Statements;
@@ -186,7 +186,8 @@ impl DataPlane {
             Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound, named),
             other => other,
         };
-        headers::dress_for_caller(self.record(inbound, &request, row, result).await, inbound)
+        let answer = self.record(inbound, &request, row, result).await;
+        headers::dress_for_caller(performed(answer, request.context.operation), inbound)
     }
 
     fn find_operation(&self, inbound: &Inbound) -> Result<Asked, ApiError> {

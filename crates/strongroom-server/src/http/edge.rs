@@ -19,14 +19,15 @@ use strongroom_api::error::ErrorBody;
 use strongroom_core::ports::Clock;
 use strongroom_crypto::Entropy;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json};
+use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json, performed};
 use crate::http::health::{Health, Question};
 use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX, REQUESTS_MAX};
 use crate::http::planes::{Handle, Planes};
 use crate::http::proxies::Proxies;
+use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
 /// What stands between the connections and the planes.
@@ -36,6 +37,7 @@ pub struct Edge {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     tasks: Tasks,
+    metrics: Metrics,
     at_work: Arc<Semaphore>,
     proxies: Option<Arc<Proxies>>,
 }
@@ -66,13 +68,20 @@ impl Edge {
         entropy: Arc<dyn Entropy>,
         tasks: Tasks,
     ) -> Self {
-        Self { planes, health, clock, entropy, tasks, at_work: Arc::new(Semaphore::new(REQUESTS_MAX)), proxies: None }
+        let at_work = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Self { planes, health, clock, entropy, tasks, metrics: Metrics::new(), at_work, proxies: None }
     }
 
     /// The same behind proxies that are believed when they say for whom they speak.
     #[must_use]
     pub fn behind(self, proxies: Option<Arc<Proxies>>) -> Self {
         Self { proxies, ..self }
+    }
+
+    /// The same, counting where others count.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics, at_work: Arc<Semaphore>) -> Self {
+        Self { metrics, at_work, ..self }
     }
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer.
@@ -83,13 +92,21 @@ impl Edge {
         let Ok(id) = self.entropy.sixteen() else { return finish(NO_ENTROPY.answer(), Uuid::nil()) };
         let id = uuid::Builder::from_random_bytes(id).into_uuid();
         let closable = request.version() < Version::HTTP_2;
+        let (begun, plane) = (Instant::now(), self.plane_of(&request));
         let answer = match self.try_serve(request, peer, id).await {
             Ok(answer) => answer,
             // The rest of the body is thrown away, not parsed as a next request.
             Err(refusal) if closable && refusal.leaves_a_body() => closing(refusal.answer()),
             Err(refusal) => refusal.answer(),
         };
+        if let Some(plane) = plane {
+            self.metrics.answered(&plane, &answer, begun.elapsed());
+        }
         finish(answer, id)
+    }
+
+    fn plane_of<B>(&self, request: &Request<B>) -> Option<Plane> {
+        Some(self.planes.find(&authority(request).ok()?)?.0.plane)
     }
 
     async fn try_serve<B>(&self, request: Request<B>, peer: Peer, id: Uuid) -> OrRefusal<Outbound>
@@ -104,7 +121,7 @@ impl Edge {
         // Scripts wait for it (architecture.md §4), and it must answer while everything else is too busy.
         let asked = Question::of(request.uri().path()).filter(|_| host.plane == Plane::Management);
         if let Some(question) = asked {
-            return Ok(self.health.answer(request.method(), question));
+            return Ok(performed(self.health.answer(request.method(), question), "Health"));
         }
         let permit = Arc::clone(&self.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
         let peer = self.client(peer, request.headers())?;

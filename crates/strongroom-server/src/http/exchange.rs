@@ -67,7 +67,13 @@ pub enum Plane {
     Vault(String),
     /// The instance metadata service, on its own listener under whatever Host; it is never found by name.
     Metadata,
+    /// What programs that watch the server read, on its own listener on loopback.
+    Monitoring,
 }
+
+/// The operation that a request asked for, in the words of the audit log: planes leave it on their answers for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Performed(pub &'static str);
 
 /// An answer: always whole, never streamed.
 pub type Outbound = http::Response<Full<Bytes>>;
@@ -116,6 +122,12 @@ pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Outbound {
 pub fn empty(status: StatusCode) -> Outbound {
     let mut response = Outbound::new(Full::new(Bytes::new()));
     *response.status_mut() = status;
+    response
+}
+
+/// Notes which operation an answer belongs to.
+pub fn performed(mut response: Outbound, operation: &'static str) -> Outbound {
+    response.extensions_mut().insert(Performed(operation));
     response
 }
 

@@ -116,6 +116,11 @@ impl Health {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
+    /// Whether every kind of request can be served.
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Ready && (self.condition)().cryptography
+    }
+
     /// `/health`: 200 once the node serves, 503 before and after. `/health/live`: 200 while the process answers at all.
     /// `/health/ready`: 200 while every kind of request can be served, else 503 with the reasons.
     pub fn answer(&self, method: &Method, question: Question) -> Outbound {

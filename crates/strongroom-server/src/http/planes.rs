@@ -21,6 +21,8 @@ pub enum Planes {
     Public(Box<PublicPlanes>),
     /// The instance metadata service: any Host is let through, the plane judges it itself.
     Metadata(Arc<dyn Handle>),
+    /// What watches the server: any Host is let through as well.
+    Monitoring(Arc<dyn Handle>),
 }
 
 /// The planes behind TLS.
@@ -43,6 +45,7 @@ impl std::fmt::Debug for Planes {
         f.write_str(match self {
             Self::Public(_) => "Public",
             Self::Metadata(_) => "Metadata",
+            Self::Monitoring(_) => "Monitoring",
         })
     }
 }
@@ -56,13 +59,16 @@ impl Planes {
                 let plane = Arc::clone(planes.of(&host.plane));
                 Some((host, plane))
             }
-            Self::Metadata(plane) => {
-                let authority = authority.to_ascii_lowercase();
-                let host = Host { plane: Plane::Metadata, domain: authority.clone(), authority };
-                Some((host, Arc::clone(plane)))
-            }
+            Self::Metadata(plane) => Some((any(Plane::Metadata, authority), Arc::clone(plane))),
+            Self::Monitoring(plane) => Some((any(Plane::Monitoring, authority), Arc::clone(plane))),
         }
     }
+}
+
+/// A Host that the plane judges itself.
+fn any(plane: Plane, authority: &str) -> Host {
+    let authority = authority.to_ascii_lowercase();
+    Host { plane, domain: authority.clone(), authority }
 }
 
 impl PublicPlanes {
@@ -71,8 +77,8 @@ impl PublicPlanes {
             Plane::Authority => &self.authority,
             Plane::Management => &self.management,
             Plane::Graph => &self.graph,
-            // The metadata service has a listener of its own and is never found by name.
-            Plane::ManagedHsm(_) | Plane::Vault(_) | Plane::Metadata => &self.keys,
+            // The last two have listeners of their own and are never found by name.
+            Plane::ManagedHsm(_) | Plane::Vault(_) | Plane::Metadata | Plane::Monitoring => &self.keys,
         }
     }
 }

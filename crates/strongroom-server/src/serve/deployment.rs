@@ -29,6 +29,7 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn Kv>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) strangers: Arc<Strangers>,
+    pub(super) pool: Arc<ThreadPool>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) root_provider: &'static str,
@@ -54,6 +55,7 @@ impl Opened {
         let witness = Arc::new(open_witness(folder, settings, store.as_ref(), &audit).await?);
         node::remember(folder, deployment.id)?;
         let (audit, strangers) = (Arc::new(audit), Strangers::open(&audit_folder).map_err(of_audit)?);
+        let pool = Arc::new(ThreadPool::start().map_err(StartError::Thread)?);
         let foundations = Foundations {
             store: Arc::clone(&store),
             entropy: Arc::clone(&entropy),
@@ -61,7 +63,7 @@ impl Opened {
             audit: Arc::clone(&audit) as Arc<dyn strongroom_core::ports::AuditSink>,
             witness: Arc::clone(&witness),
             root,
-            pool: Arc::new(ThreadPool::start().map_err(StartError::Thread)?),
+            pool: Arc::clone(&pool) as Arc<dyn strongroom_core::ports::CryptoPool>,
         };
         let places = blobs::places(folder, settings, roots, Arc::clone(&clock), Arc::clone(&entropy))?;
         let core = Core::new(deployment, foundations).with_limits(settings.limits).with_blob_stores(Arc::new(places));
@@ -76,7 +78,7 @@ impl Opened {
         let starting = Starting { key, witness, clock: Arc::clone(&clock), new_log };
         audit.start(starting).map_err(|source| StartError::AuditLog { folder: audit_folder, source })?;
         let strangers = Arc::new(strangers);
-        Ok(Self { core, store, audit, strangers, entropy, clock, root_provider, audit_key })
+        Ok(Self { core, store, audit, strangers, pool, entropy, clock, root_provider, audit_key })
     }
 
     /// Work of the server itself; every commit needs a request of its own.

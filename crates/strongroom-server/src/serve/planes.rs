@@ -39,6 +39,7 @@ pub(super) struct Wired {
     pub(super) public: Planes,
     pub(super) metadata: Planes,
     pub(super) arm: Arc<Arm>,
+    pub(super) authenticator: Arc<Authenticator>,
     /// Those of the public listeners.
     pub(super) proxies: Option<Arc<Proxies>>,
 }
@@ -77,7 +78,7 @@ impl Parts<'_> {
             gate,
         );
         let login = Authority::new(Arc::clone(&directory), Arc::clone(&names), outside, Arc::clone(strangers));
-        let graph = Graph::new(Arc::clone(&directory), authenticator, Arc::clone(strangers));
+        let graph = Graph::new(Arc::clone(&directory), Arc::clone(&authenticator), Arc::clone(strangers));
         let served = if settings.is_local() {
             ServedIdentities::All
         } else {
@@ -92,7 +93,8 @@ impl Parts<'_> {
         };
         let metadata = Arc::new(MetadataPlane(Imds::new(directory, names, identity_header, served)));
         let proxies = settings.proxies.clone().map(Arc::new);
-        Ok(Wired { public: Planes::Public(Box::new(public)), metadata: Planes::Metadata(metadata), arm, proxies })
+        let (public, metadata) = (Planes::Public(Box::new(public)), Planes::Metadata(metadata));
+        Ok(Wired { public, metadata, arm, authenticator, proxies })
     }
 }
 

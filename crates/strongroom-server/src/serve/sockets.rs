@@ -17,6 +17,7 @@ pub(super) struct Sockets {
     /// The real port of the first public listener.
     pub(super) port: u16,
     pub(super) metadata: Option<TcpListener>,
+    pub(super) metrics: Option<TcpListener>,
 }
 
 impl Sockets {
@@ -30,7 +31,10 @@ impl Sockets {
             MetadataListener::Off => None,
             MetadataListener::At(address) => Some(bind(address).map_err(|source| problem(address, source, "--imds"))?),
         };
-        Ok(Self { public, port, metadata })
+        let metrics = settings
+            .metrics
+            .map(|address| bind(address).map_err(|source| problem(address, source, "[metrics] listen")));
+        Ok(Self { public, port, metadata, metrics: metrics.transpose()? })
     }
 }
 

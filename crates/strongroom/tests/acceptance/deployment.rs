@@ -66,6 +66,11 @@ impl Deployment {
 
     /// Starts the server on what is there and waits until it answers.
     pub(crate) fn run(&mut self) {
+        self.run_through(|serve| serve);
+    }
+
+    /// The same through another program, which must become the server: a wrapper that prepares something for it.
+    pub(crate) fn run_through(&mut self, wrap: impl FnOnce(Command) -> Command) {
         assert!(self.server.is_none(), "it is already running");
         let mut serve = self.command("serve");
         let configuration = self.folder.path().join("strongroom.toml");
@@ -73,6 +78,7 @@ impl Deployment {
             serve.arg("--config").arg(configuration);
         }
         self.ports.listen(&mut serve);
+        let mut serve = wrap(serve);
         serve.stdout(self.log_file()).stderr(self.log_file());
         self.server = Some(serve.spawn().expect("the built binary starts"));
         self.wait_until_ready();

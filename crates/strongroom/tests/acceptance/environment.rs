@@ -48,6 +48,11 @@ pub(crate) fn openapi_python() -> PathBuf {
     client("openapi/bin/python")
 }
 
+/// The Python that has Prometheus' own parser.
+pub(crate) fn monitoring_python() -> PathBuf {
+    client("monitoring/bin/python")
+}
+
 /// How often the crash test kills the server.
 pub(crate) fn kills() -> u32 {
     match variable("STRONGROOM_TEST_KILLS") {

@@ -55,6 +55,8 @@ mod identity_endpoint;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod outside_issuer;
 #[cfg(test)]
 mod python_sdk;

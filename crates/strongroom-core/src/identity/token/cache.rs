@@ -51,6 +51,16 @@ impl TokenCache {
         self.tokens.remove(hash);
     }
 
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         self.tokens.clear();

@@ -1,0 +1,71 @@
+//! How a running server is, for those who watch it.
+
+use std::sync::Arc;
+
+use strongroom_core::ports::AuditSink;
+use strongroom_store::Kv;
+use tokio::sync::Semaphore;
+
+use crate::audit_log::{AuditLog, CheckpointKeeper};
+use crate::authentication::{Authenticator, TokenCacheStatus};
+use crate::crypto_pool::{PoolStatus, ThreadPool};
+use crate::http::health::{Condition, Health};
+use crate::http::limits::REQUESTS_MAX;
+use crate::metrics::{Look, Sample};
+
+/// The parts that are looked at.
+#[derive(Clone)]
+pub(super) struct Watched {
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) keeper: Arc<CheckpointKeeper>,
+    pub(super) store: Arc<dyn Kv>,
+    pub(super) pool: Arc<ThreadPool>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) health: Arc<Health>,
+    /// What requests at work hold permits of.
+    pub(super) at_work: Arc<Semaphore>,
+}
+
+impl Watched {
+    /// For the metrics page.
+    pub(super) fn look(self) -> Look {
+        Box::new(move || {
+            let watched = self.clone();
+            Box::pin(async move { watched.sample().await })
+        })
+    }
+
+    async fn sample(&self) -> Sample {
+        let TokenCacheStatus { tokens, hits, misses } = self.authenticator.token_cache();
+        let PoolStatus { fast, slow, refused } = self.pool.status();
+        let audit = self.audit.status();
+        Sample {
+            requests_at_work: REQUESTS_MAX.saturating_sub(self.at_work.available_permits()) as u64,
+            fast_jobs: fast,
+            slow_jobs: slow,
+            refused_jobs: refused,
+            tokens,
+            token_hits: hits,
+            token_misses: misses,
+            audit_waiting: audit.waiting as u64,
+            audit_lines: audit.written,
+            audit_writable: u64::from(!audit.is_failing),
+            audit_checkpoints_failing: self.keeper.failing().len() as u64,
+            store_revision: self.store.revision().await.map_or(0, |revision| revision.0),
+            ready: u64::from(self.health.is_ready()),
+        }
+    }
+}
+
+/// How the node is, whenever somebody asks for its health.
+pub(super) fn condition(
+    audit: &Arc<AuditLog>,
+    keeper: &Arc<CheckpointKeeper>,
+) -> impl Fn() -> Condition + Send + Sync + 'static {
+    let (audit, keeper) = (Arc::clone(audit), Arc::clone(keeper));
+    move || Condition {
+        audit_writable: !audit.status().is_failing,
+        cryptography: audit.accepts(),
+        audit_checkpoints_failing: keeper.failing(),
+    }
+}
