@@ -18,6 +18,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     install_python(&environment.join("az"), &[AZURE_CLI.to_owned()])?;
     install_python(&environment.join("sdk"), &requirements(&sources(workspace, "python"))?)?;
     install_javascript(&sources(workspace, "javascript"), &environment.join("javascript"))?;
+    // What is no client but stands behind one: the blob store that backups go to.
+    install_javascript(&sources(workspace, "azurite"), &environment.join("azurite"))?;
     install_reader(workspace)?;
     install_python(&environment.join("monitoring"), &[PROMETHEUS_CLIENT.to_owned()])?;
     build_rust(workspace, &sources(workspace, "rust"), &environment.join("rust"))

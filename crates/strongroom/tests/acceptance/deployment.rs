@@ -248,7 +248,8 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn free_port() -> u16 {
+/// A port nobody listens on, outside the range that the kernel hands out by itself.
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test binaries of several clones may run at once: begin at different places.
     let start = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).unwrap_or_default();

@@ -28,6 +28,16 @@ pub(crate) fn node_modules() -> PathBuf {
     client("javascript/node_modules")
 }
 
+/// The installed blob store.
+pub(crate) fn azurite() -> PathBuf {
+    client("azurite/node_modules/azurite/dist/src/blob/main.js")
+}
+
+/// The Node.js that it runs on.
+pub(crate) fn azurite_node() -> PathBuf {
+    client("azurite/bin/node")
+}
+
 /// A built program of `tests/clients/rust`.
 pub(crate) fn rust_program(name: &str) -> PathBuf {
     client(&format!("rust/debug/{name}"))

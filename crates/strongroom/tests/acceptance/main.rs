@@ -31,7 +31,11 @@ mod az_sealed;
 #[cfg(test)]
 mod az_settings;
 #[cfg(test)]
+mod az_storage;
+#[cfg(test)]
 mod az_vaults;
+#[cfg(test)]
+mod azurite;
 #[cfg(test)]
 mod ceremony;
 #[cfg(test)]
