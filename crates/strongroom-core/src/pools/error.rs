@@ -80,6 +80,19 @@ pub enum Error {
     /// No blob store is configured for a storage account of that name.
     #[error("no blob store is configured for a storage account named {0}")]
     StorageAccountNotConfigured(String),
+    /// The name of a virtual network belongs to another one; listeners are named by them.
+    #[error(
+        "the name {0} is in use by a virtual network elsewhere, and listeners are named by them: choose another one"
+    )]
+    VirtualNetworkNameTaken(String),
+    /// Private endpoints lie in a subnet that is to go.
+    #[error("private endpoint {endpoint} lies in subnet {subnet}: delete it first")]
+    SubnetInUse {
+        /// The subnet.
+        subnet: String,
+        /// One of the endpoints.
+        endpoint: String,
+    },
     /// The body names no location.
     #[error("a location is required")]
     LocationRequired,

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::barrier::{Record, Stored, Transaction};
 use crate::managed_hsm::ManagedHsm;
 use crate::pools::{
-    Action, Error, GroupName, HsmView, Location, Permit, Pools, ResourceScope, Result, StorageAccount,
-    StorageAccountView, Subscription, Tags, UserAssignedIdentity, Written, layout,
+    Action, Error, GroupName, HsmView, Location, Permit, Pools, PrivateEndpoint, ResourceScope, Result, StorageAccount,
+    StorageAccountView, Subscription, Tags, UserAssignedIdentity, VirtualNetwork, Written, layout,
 };
 use crate::request::{Caller, Request};
 use crate::vault::Vault;
@@ -54,6 +54,10 @@ pub struct Resources {
     pub identities: Vec<UserAssignedIdentity>,
     /// Storage accounts.
     pub storage_accounts: Vec<StorageAccountView>,
+    /// Virtual networks.
+    pub virtual_networks: Vec<VirtualNetwork>,
+    /// Private endpoints.
+    pub private_endpoints: Vec<PrivateEndpoint>,
 }
 
 /// What a user says about a resource group. What is absent stays as it is.
@@ -101,7 +105,7 @@ impl Pools {
         Ok(all.into_iter().map(|stored| stored.value).filter(readable).collect())
     }
 
-    /// The resources of a subscription that the caller may read: HSMs, vaults, identities and storage accounts.
+    /// The resources of a subscription that the caller may read.
     pub async fn resources(&self, permit: &Permit, subscription: Uuid) -> Result<Resources> {
         permit.demand_list(Action::ResourcesRead, &ResourceScope::subscription(subscription))?;
         Ok(Resources {
@@ -109,6 +113,8 @@ impl Pools {
             vaults: self.readable_vaults(permit, subscription, None).await?,
             identities: self.readable_identities(permit, subscription, None).await?,
             storage_accounts: self.readable_storage_accounts(permit, subscription, None).await?,
+            virtual_networks: self.readable_networks(permit, subscription, None).await?,
+            private_endpoints: self.readable_endpoints(permit, subscription, None).await?,
         })
     }
 
@@ -247,6 +253,14 @@ impl Pools {
         let keeps = |account: &StorageAccount| {
             account.subscription == subscription && account.resource_group.folded() == name.folded()
         };
+        let here = |of: Uuid, group: &GroupName| of == subscription && group.folded() == name.folded();
+        let networks = self.all_networks().await?;
+        let endpoints = self.all_endpoints().await?;
+        if networks.iter().any(|network| here(network.subscription, &network.resource_group))
+            || endpoints.iter().any(|endpoint| here(endpoint.subscription, &endpoint.resource_group))
+        {
+            return Ok(false);
+        }
         let has_hsm = hsms.iter().any(|stored| inside(&stored.value));
         Ok(!has_hsm && !vaults.iter().any(holds) && !accounts.iter().any(keeps))
     }

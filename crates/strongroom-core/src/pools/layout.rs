@@ -8,6 +8,8 @@
 //! d/storage-account/<name>                       names are global
 //! d/azure-role/assignment/<guid>
 //! d/azure-role/definition/<guid>                 custom roles; the built-in ones are a table
+//! d/virtual-network/<name>                       names are unique in the deployment
+//! d/private-endpoint/<subscription>/<group>/<name>
 //! d/purged-vault/<instance>                      purged vaults whose keys a job removes
 //! d/operation/<guid>                             long-running operations that are not finished
 //! d/operation-result/<guid>                      finished ones, kept for a while
@@ -58,6 +60,27 @@ pub(super) const STORAGE_ACCOUNTS: &str = "d/storage-account/";
 /// A storage account.
 pub(super) fn storage_account(name: &str) -> String {
     format!("{STORAGE_ACCOUNTS}{name}")
+}
+
+/// Prefix of virtual networks.
+pub(super) const VIRTUAL_NETWORKS: &str = "d/virtual-network/";
+
+/// A virtual network.
+pub(super) fn virtual_network(folded_name: &str) -> String {
+    format!("{VIRTUAL_NETWORKS}{folded_name}")
+}
+
+/// Prefix of private endpoints.
+pub(super) const PRIVATE_ENDPOINTS: &str = "d/private-endpoint/";
+
+/// Prefix of a subscription's private endpoints.
+pub(super) fn private_endpoints(subscription: Uuid) -> String {
+    format!("{PRIVATE_ENDPOINTS}{subscription}/")
+}
+
+/// A private endpoint.
+pub(super) fn private_endpoint(subscription: Uuid, folded_group: &str, folded_name: &str) -> String {
+    format!("{}{folded_group}/{folded_name}", private_endpoints(subscription))
 }
 
 /// Prefix of Azure role assignments.

@@ -18,6 +18,7 @@ mod groups;
 mod hsms;
 mod identities;
 mod layout;
+mod network;
 mod operations;
 mod rbac;
 mod scope;
@@ -44,6 +45,10 @@ pub use hsms::{
 };
 pub use identities::{IdentitySpecification, UserAssignedIdentity};
 pub(crate) use layout::GUARD as MANAGEMENT_GUARD;
+pub use network::{
+    ConnectionDecision, LinkTarget, PrivateEndpoint, PrivateEndpointId, PrivateEndpointSpecification,
+    PrivateEndpointView, Subnet, VirtualNetwork, VirtualNetworkId, VirtualNetworkSpecification,
+};
 pub use operations::{Operation, OperationKind, OperationState, Progress};
 pub use rbac::{
     Action, AssignmentSpecification, BUILT_IN_ROLES, BuiltInRole, Changes, CustomRoleSpecification, OWNER, Permission,

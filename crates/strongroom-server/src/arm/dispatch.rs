@@ -6,7 +6,9 @@ use strongroom_core::retry::ATTEMPTS_MAX;
 
 use crate::arm::error::ArmError;
 use crate::arm::operations::{Access, Operation, OperationId as Id, Place};
-use crate::arm::{Arm, Call, groups, hsms, identities, keys, roles, storage, subscriptions, vaults};
+use crate::arm::{
+    Arm, Call, groups, hsms, identities, keys, networks, private_links, roles, storage, subscriptions, vaults,
+};
 use crate::http::exchange::{Inbound, Outbound};
 
 /// Does an operation. What lost a race is authorized again from the start (protocols.md §4).
@@ -55,6 +57,7 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::ListProviders => subscriptions::providers(call),
         Id::GetProvider => subscriptions::provider(call),
         Id::RegisterKeyVault => subscriptions::registered(call, "Microsoft.KeyVault"),
+        Id::RegisterNetwork => subscriptions::registered(call, "Microsoft.Network"),
         Id::RegisterManagedIdentity => subscriptions::registered(call, "Microsoft.ManagedIdentity"),
         Id::RegisterStorage => subscriptions::registered(call, "Microsoft.Storage"),
         Id::ListResources => subscriptions::resources(call, permit).await,
@@ -70,8 +73,6 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::PatchHsm => hsms::patch(call, permit).await,
         Id::DeleteHsm => hsms::delete(call, permit).await,
         Id::ListRegions => hsms::regions(call, permit).await,
-        Id::ListPrivateLinkResources => hsms::private_link_resources(call, permit).await,
-        Id::ListPrivateEndpointConnections => hsms::private_endpoint_connections(call, permit).await,
         Id::ListHsmKeys => keys::list(call, permit).await,
         Id::GetHsmKey => keys::get(call, permit).await,
         Id::PutHsmKey => keys::put(call, permit).await,
@@ -114,5 +115,37 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::GetRoleAssignment => roles::get_assignment(call, permit),
         Id::PutRoleAssignment => roles::put_assignment(call, permit).await,
         Id::DeleteRoleAssignment => roles::delete_assignment(call, permit).await,
+        _ => networked(call, permit, id).await,
+    }
+}
+
+/// The operations of `Microsoft.Network`, and the other ends of private endpoints.
+async fn networked(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbound, ArmError> {
+    match id {
+        Id::ListPrivateLinkResources => hsms::private_link_resources(call, permit).await,
+        Id::ListPrivateEndpointConnections => private_links::connections(call, permit, &hsms::link(call)?).await,
+        Id::GetHsmConnection => private_links::get_connection(call, permit, &hsms::link(call)?).await,
+        Id::PutHsmConnection => private_links::put_connection(call, permit, &hsms::link(call)?).await,
+        Id::DeleteHsmConnection => private_links::delete_connection(call, permit, &hsms::link(call)?).await,
+        Id::ListVaultPrivateLinkResources => vaults::private_link_resources(call, permit).await,
+        Id::ListVaultConnections => private_links::connections(call, permit, &vaults::link(call)?).await,
+        Id::GetVaultConnection => private_links::get_connection(call, permit, &vaults::link(call)?).await,
+        Id::PutVaultConnection => private_links::put_connection(call, permit, &vaults::link(call)?).await,
+        Id::DeleteVaultConnection => private_links::delete_connection(call, permit, &vaults::link(call)?).await,
+        Id::ListVirtualNetworks => networks::list(call, permit).await,
+        Id::ListVirtualNetworksOfGroup => networks::list_of_group(call, permit).await,
+        Id::GetVirtualNetwork => networks::get(call, permit).await,
+        Id::PutVirtualNetwork => networks::put(call, permit).await,
+        Id::DeleteVirtualNetwork => networks::delete(call, permit).await,
+        Id::ListSubnets => networks::list_subnets(call, permit).await,
+        Id::GetSubnet => networks::get_subnet(call, permit).await,
+        Id::PutSubnet => networks::put_subnet(call, permit).await,
+        Id::DeleteSubnet => networks::delete_subnet(call, permit).await,
+        Id::ListPrivateEndpoints => private_links::list(call, permit).await,
+        Id::ListPrivateEndpointsOfGroup => private_links::list_of_group(call, permit).await,
+        Id::GetPrivateEndpoint => private_links::get(call, permit).await,
+        Id::PutPrivateEndpoint => private_links::put(call, permit).await,
+        Id::DeletePrivateEndpoint => private_links::delete(call, permit).await,
+        _ => Err(strongroom_core::Error::Internal("an operation without a handler").into()),
     }
 }

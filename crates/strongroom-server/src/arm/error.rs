@@ -170,6 +170,8 @@ fn status_of_pools(error: &pools::Error) -> (StatusCode, &'static str) {
             (StatusCode::CONFLICT, "ConflictError")
         }
         E::VaultNameTaken(_) => (StatusCode::CONFLICT, "VaultAlreadyExists"),
+        E::VirtualNetworkNameTaken(_) => (StatusCode::CONFLICT, "ConflictError"),
+        E::SubnetInUse { .. } => (StatusCode::BAD_REQUEST, "InUseSubnetCannotBeDeleted"),
         E::StorageAccountNameTaken(_) => (StatusCode::CONFLICT, "StorageAccountAlreadyTaken"),
         E::StorageAccountNotConfigured(_) => (StatusCode::BAD_REQUEST, "StorageAccountNotConfigured"),
         E::LocationRequired => (StatusCode::BAD_REQUEST, "LocationRequired"),
@@ -256,7 +258,9 @@ fn message_of_pools(error: &pools::Error) -> String {
         | E::RoleAssignmentNotFound(_)
         | E::RoleAssignmentExists { .. }
         | E::RoleAssignmentUpdateNotPermitted(_)
-        | E::LastRoleAdministrator => sentence(&error.to_string()),
+        | E::LastRoleAdministrator
+        | E::VirtualNetworkNameTaken(_)
+        | E::SubnetInUse { .. } => sentence(&error.to_string()),
         E::Directory(error) => message_of_directory(error),
     }
 }

@@ -5,10 +5,11 @@ mod wire;
 use http::{StatusCode, header};
 use serde_json::json;
 use strongroom_core::guard::HsmState;
-use strongroom_core::pools::{Action, HsmId, HsmPlan, HsmView, Operation, OperationState, Permit};
+use strongroom_core::pools::{Action, HsmId, HsmPlan, HsmView, LinkTarget, Operation, OperationState, Permit};
 
 use crate::arm::error::ArmError;
 use crate::arm::hsms::wire::{HsmBody, NameBody};
+use crate::arm::private_links::private_link_resource;
 use crate::arm::wire::{self as wire_of_all, body, list_of};
 use crate::arm::{API_VERSION, Call};
 use crate::http::exchange::{Outbound, empty, json as answer, with_header};
@@ -90,24 +91,13 @@ pub(super) async fn regions(call: &Call<'_>, permit: &Permit) -> Result<Outbound
 /// `GET …/privateLinkResources`.
 pub(super) async fn private_link_resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let action = Action::HsmPrivateLinkResourcesRead;
-    let view = call.arm.pools.hsm_for(permit, action, &call.place.hsm()?).await?;
-    Ok(list_of(vec![json!({
-        "id": format!("{}/privateLinkResources/managedhsm", view.hsm.resource_id()),
-        "name": "managedhsm",
-        "type": "Microsoft.KeyVault/managedHSMs/privateLinkResources",
-        "properties": {
-            "groupId": "managedhsm",
-            "requiredMembers": ["default"],
-            "requiredZoneNames": [format!("privatelink.{}", wire::without_port(&call.arm.suffixes.managed_hsm))],
-        },
-    })]))
+    call.arm.pools.hsm_for(permit, action, &call.place.hsm()?).await?;
+    Ok(list_of(vec![private_link_resource(call.arm, &link(call)?)]))
 }
 
-/// `GET …/privateEndpointConnections`: there are none.
-pub(super) async fn private_endpoint_connections(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
-    let action = Action::HsmPrivateEndpointConnectionsRead;
-    call.arm.pools.hsm_for(permit, action, &call.place.hsm()?).await?;
-    Ok(list_of(Vec::<serde_json::Value>::new()))
+/// The HSM of the path, as private endpoints lead to it.
+pub(super) fn link(call: &Call<'_>) -> Result<LinkTarget, ArmError> {
+    Ok(LinkTarget::ManagedHsm(call.place.hsm()?))
 }
 
 /// `POST …/checkMhsmNameAvailability`.

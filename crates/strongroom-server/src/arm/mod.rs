@@ -18,7 +18,9 @@ mod identities;
 mod jobs;
 mod keys;
 mod metadata;
+mod networks;
 mod operations;
+mod private_links;
 mod roles;
 mod storage;
 mod subscriptions;
@@ -41,6 +43,7 @@ use crate::arm::error::ArmError;
 use crate::arm::jobs::LastSweep;
 use crate::arm::operations::{Match, Operation, Place, Route};
 use crate::authentication::{Audience, AuthenticationError, Authenticator};
+use crate::data_plane::SubnetListener;
 use crate::http::exchange::{Inbound, Outbound, json, performed, with_header};
 use crate::http::host::Suffixes;
 
@@ -53,6 +56,8 @@ pub struct Arm {
     /// What stands behind the names of HSMs and vaults.
     suffixes: Suffixes,
     storage_keys: StorageKeys,
+    /// The addresses of this machine that are subnets'.
+    networks: Vec<SubnetListener>,
     last_sweep: LastSweep,
 }
 
@@ -74,13 +79,19 @@ impl Arm {
     /// A management plane. The URIs of HSMs and vaults are rendered below `suffixes`.
     pub fn new(pools: Arc<Pools>, authenticator: Arc<Authenticator>, suffixes: Suffixes) -> Self {
         let (storage_keys, last_sweep) = (StorageKeys::default(), LastSweep::default());
-        Self { pools, authenticator, suffixes, storage_keys, last_sweep }
+        Self { pools, authenticator, suffixes, storage_keys, networks: Vec::new(), last_sweep }
     }
 
     /// The same with shared keys of storage accounts.
     #[must_use]
     pub fn with_storage_keys(self, storage_keys: StorageKeys) -> Self {
         Self { storage_keys, ..self }
+    }
+
+    /// The same on a machine that has addresses in subnets: private endpoints tell them.
+    #[must_use]
+    pub fn listening_for(self, networks: Vec<SubnetListener>) -> Self {
+        Self { networks, ..self }
     }
 
     /// Answers one request.

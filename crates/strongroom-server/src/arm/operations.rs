@@ -5,8 +5,8 @@
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
 use strongroom_core::pools::{
-    Action, GroupName, HsmId, IdentityName, ResourceScope, StorageAccountId, StorageAccountName, UserAssignedIdentity,
-    VaultId,
+    Action, GroupName, HsmId, IdentityName, NetworkName, PrivateEndpointId, ResourceScope, StorageAccountId,
+    StorageAccountName, UserAssignedIdentity, VaultId, VirtualNetworkId,
 };
 use strongroom_types::{HsmName, KeyName, VaultName};
 use uuid::Uuid;
@@ -58,6 +58,9 @@ pub(crate) enum Target {
     DeletedVault,
     Identity,
     StorageAccount,
+    VirtualNetwork,
+    Subnet,
+    PrivateEndpoint,
     /// The scope before `/providers/Microsoft.Authorization`.
     Scope,
 }
@@ -115,6 +118,7 @@ operations! {
     RegisterKeyVault: POST Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/register", On(A::KeyVaultRegister, T::Subscription), "ProviderRegister", 200;
     RegisterManagedIdentity: POST Whole "/subscriptions/{subscription}/providers/Microsoft.ManagedIdentity/register", On(A::ManagedIdentityRegister, T::Subscription), "ProviderRegister", 200;
     RegisterStorage: POST Whole "/subscriptions/{subscription}/providers/Microsoft.Storage/register", On(A::StorageRegister, T::Subscription), "ProviderRegister", 200;
+    RegisterNetwork: POST Whole "/subscriptions/{subscription}/providers/Microsoft.Network/register", On(A::NetworkRegister, T::Subscription), "ProviderRegister", 200;
     ListResources: GET Whole "/subscriptions/{subscription}/resources", Within(A::ResourcesRead, T::Subscription), "ResourceList", 200;
 
     ListGroups: GET Whole "/subscriptions/{subscription}/resourceGroups", Within(A::GroupRead, T::Subscription), "ResourceGroupList", 200;
@@ -132,6 +136,9 @@ operations! {
     ListRegions: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/regions", On(A::HsmRead, T::Hsm), "ManagedHsmRegionList", 200;
     ListPrivateLinkResources: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateLinkResources", On(A::HsmPrivateLinkResourcesRead, T::Hsm), "ManagedHsmPrivateLinkResourceList", 200;
     ListPrivateEndpointConnections: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateEndpointConnections", On(A::HsmPrivateEndpointConnectionsRead, T::Hsm), "ManagedHsmPrivateEndpointConnectionList", 200;
+    GetHsmConnection: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateEndpointConnections/{connection}", On(A::HsmPrivateEndpointConnectionsRead, T::Hsm), "ManagedHsmPrivateEndpointConnectionGet", 200;
+    PutHsmConnection: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateEndpointConnections/{connection}", On(A::HsmPrivateEndpointConnectionsWrite, T::Hsm), "ManagedHsmPrivateEndpointConnectionPut", 200;
+    DeleteHsmConnection: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/privateEndpointConnections/{connection}", On(A::HsmPrivateEndpointConnectionsDelete, T::Hsm), "ManagedHsmPrivateEndpointConnectionDelete", 200;
     ListHsmKeys: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys", On(A::HsmKeyRead, T::Hsm), "ManagedHsmKeyList", 200;
     GetHsmKey: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys/{key}", On(A::HsmKeyRead, T::HsmKey), "ManagedHsmKeyGet", 200;
     PutHsmKey: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/managedHSMs/{hsm}/keys/{key}", On(A::HsmKeyWrite, T::HsmKey), "ManagedHsmKeyPut", 200;
@@ -149,6 +156,11 @@ operations! {
     PatchVault: PATCH Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}", On(A::VaultWrite, T::Vault), "VaultPatch", 200;
     DeleteVault: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}", On(A::VaultDelete, T::Vault), "VaultDelete", 200;
     PutVaultPolicies: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/accessPolicies/{change}", On(A::VaultPoliciesWrite, T::Vault), "VaultAccessPoliciesPut", 200;
+    ListVaultPrivateLinkResources: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/privateLinkResources", On(A::VaultPrivateLinkResourcesRead, T::Vault), "VaultPrivateLinkResourceList", 200;
+    ListVaultConnections: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/privateEndpointConnections", On(A::VaultPrivateEndpointConnectionsRead, T::Vault), "VaultPrivateEndpointConnectionList", 200;
+    GetVaultConnection: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/privateEndpointConnections/{connection}", On(A::VaultPrivateEndpointConnectionsRead, T::Vault), "VaultPrivateEndpointConnectionGet", 200;
+    PutVaultConnection: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/privateEndpointConnections/{connection}", On(A::VaultPrivateEndpointConnectionsWrite, T::Vault), "VaultPrivateEndpointConnectionPut", 200;
+    DeleteVaultConnection: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/{vault}/privateEndpointConnections/{connection}", On(A::VaultPrivateEndpointConnectionsDelete, T::Vault), "VaultPrivateEndpointConnectionDelete", 200;
     CheckVaultName: POST Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/checkNameAvailability", Within(A::VaultNameCheck, T::Subscription), "VaultNameCheck", 200;
     ListDeletedVaults: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/deletedVaults", Within(A::DeletedVaultsRead, T::Subscription), "VaultDeletedList", 200;
     GetDeletedVault: GET Whole "/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{vault}", On(A::DeletedVaultRead, T::DeletedVault), "VaultDeletedGet", 200;
@@ -168,6 +180,21 @@ operations! {
     ListStorageAccountKeys: POST Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}/listKeys", On(A::StorageAccountListKeys, T::StorageAccount), "StorageAccountListKeys", 200;
     DeleteStorageAccount: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}", On(A::StorageAccountDelete, T::StorageAccount), "StorageAccountDelete", 200;
     CheckStorageAccountName: POST Whole "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability", Within(A::StorageNameCheck, T::Subscription), "StorageAccountNameCheck", 200;
+
+    ListVirtualNetworks: GET Whole "/subscriptions/{subscription}/providers/Microsoft.Network/virtualNetworks", Within(A::VirtualNetworkRead, T::Subscription), "VirtualNetworkList", 200;
+    ListVirtualNetworksOfGroup: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks", Within(A::VirtualNetworkRead, T::Group), "VirtualNetworkList", 200;
+    GetVirtualNetwork: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}", On(A::VirtualNetworkRead, T::VirtualNetwork), "VirtualNetworkGet", 200;
+    PutVirtualNetwork: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}", On(A::VirtualNetworkWrite, T::VirtualNetwork), "VirtualNetworkPut", 200;
+    ListSubnets: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/subnets", On(A::SubnetRead, T::VirtualNetwork), "SubnetList", 200;
+    GetSubnet: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}", On(A::SubnetRead, T::Subnet), "SubnetGet", 200;
+    PutSubnet: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}", On(A::SubnetWrite, T::Subnet), "SubnetPut", 200;
+    ListPrivateEndpoints: GET Whole "/subscriptions/{subscription}/providers/Microsoft.Network/privateEndpoints", Within(A::PrivateEndpointRead, T::Subscription), "PrivateEndpointList", 200;
+    ListPrivateEndpointsOfGroup: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/privateEndpoints", Within(A::PrivateEndpointRead, T::Group), "PrivateEndpointList", 200;
+    GetPrivateEndpoint: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/privateEndpoints/{endpoint}", On(A::PrivateEndpointRead, T::PrivateEndpoint), "PrivateEndpointGet", 200;
+    PutPrivateEndpoint: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/privateEndpoints/{endpoint}", On(A::PrivateEndpointWrite, T::PrivateEndpoint), "PrivateEndpointPut", 200;
+    DeletePrivateEndpoint: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/privateEndpoints/{endpoint}", On(A::PrivateEndpointDelete, T::PrivateEndpoint), "PrivateEndpointDelete", 200;
+    DeleteSubnet: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}", On(A::SubnetDelete, T::Subnet), "SubnetDelete", 200;
+    DeleteVirtualNetwork: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/{network}", On(A::VirtualNetworkDelete, T::VirtualNetwork), "VirtualNetworkDelete", 200;
 
     ListRoleDefinitions: GET Authorization "/roleDefinitions", On(A::RoleDefinitionRead, T::Scope), "RoleDefinitionList", 200;
     GetRoleDefinition: GET Authorization "/roleDefinitions/{role}", On(A::RoleDefinitionRead, T::Scope), "RoleDefinitionGet", 200;
@@ -256,6 +283,9 @@ impl Place {
             }
             Target::Identity => UserAssignedIdentity::scope_of(self.subscription()?, &self.group()?, &self.identity()?),
             Target::StorageAccount => self.storage_account()?.scope(),
+            Target::VirtualNetwork => self.virtual_network()?.scope(),
+            Target::Subnet => self.virtual_network()?.subnet_scope(&self.subnet()?),
+            Target::PrivateEndpoint => self.private_endpoint()?.scope(),
             Target::Scope => self.scope.parse().map_err(|_| ArmError::ScopeNotValid)?,
         })
     }
@@ -297,6 +327,20 @@ impl Place {
     pub(crate) fn storage_account(&self) -> Result<StorageAccountId, ArmError> {
         let name = self.name("account", "storage account", StorageAccountName::EXPECTED)?;
         Ok(StorageAccountId { subscription: self.subscription()?, group: self.group()?, name })
+    }
+
+    pub(crate) fn virtual_network(&self) -> Result<VirtualNetworkId, ArmError> {
+        let name = self.name("network", "virtual network", NetworkName::EXPECTED)?;
+        Ok(VirtualNetworkId { subscription: self.subscription()?, group: self.group()?, name })
+    }
+
+    pub(crate) fn subnet(&self) -> Result<NetworkName, ArmError> {
+        self.name("subnet", "subnet", NetworkName::EXPECTED)
+    }
+
+    pub(crate) fn private_endpoint(&self) -> Result<PrivateEndpointId, ArmError> {
+        let name = self.name("endpoint", "private endpoint", NetworkName::EXPECTED)?;
+        Ok(PrivateEndpointId { subscription: self.subscription()?, group: self.group()?, name })
     }
 
     pub(crate) fn location(&self) -> Result<strongroom_core::pools::Location, ArmError> {

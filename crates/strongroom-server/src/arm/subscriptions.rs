@@ -34,6 +34,11 @@ const PROVIDERS: &[Provider] = &[
         versions: &["2021-09-01", "2022-09-01", "2023-05-01", "2024-01-01", "2025-01-01", "2025-06-01", "2025-08-01"],
     },
     Provider {
+        namespace: "Microsoft.Network",
+        types: &["virtualNetworks", "privateEndpoints"],
+        versions: &["2021-02-01", "2022-07-01", "2023-09-01", "2024-05-01", "2025-07-01", "2026-01-01"],
+    },
+    Provider {
         namespace: "Microsoft.Authorization",
         types: &["roleAssignments", "roleDefinitions"],
         versions: &["2015-07-01", "2018-01-01-preview", "2020-04-01-preview", "2022-04-01", "2022-05-01-preview"],
@@ -147,13 +152,15 @@ fn rendered(call: &Call<'_>, provider: &Provider) -> Result<Value, ArmError> {
 /// `GET /subscriptions/{id}/resources`, of one type or name if the filter says so.
 pub(super) async fn resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let wanted = Wanted::parse(call)?;
-    let Resources { hsms, vaults, identities, storage_accounts } =
+    let Resources { hsms, vaults, identities, storage_accounts, virtual_networks, private_endpoints } =
         call.arm.pools.resources(permit, call.place.subscription()?).await?;
     let hsms = hsms.iter().map(wire::hsm_resource);
     let all = hsms
         .chain(vaults.iter().map(wire::vault_resource))
         .chain(identities.iter().map(wire::identity_resource))
-        .chain(storage_accounts.iter().map(wire::storage_account_resource));
+        .chain(storage_accounts.iter().map(wire::storage_account_resource))
+        .chain(virtual_networks.iter().map(wire::network_resource))
+        .chain(private_endpoints.iter().map(wire::endpoint_resource));
     Ok(list_of(all.filter(|resource| wanted.shows(resource)).collect()))
 }
 

@@ -3,9 +3,10 @@
 mod wire;
 
 use http::StatusCode;
-use strongroom_core::pools::{Permit, PolicyChange, Removed, VaultPlan, VaultView};
+use strongroom_core::pools::{Action, LinkTarget, Permit, PolicyChange, Removed, VaultPlan, VaultView};
 
 use crate::arm::error::ArmError;
+use crate::arm::private_links::private_link_resource;
 use crate::arm::vaults::wire::{NameBody, PoliciesBody, VaultBody};
 use crate::arm::wire::{self as wire_of_all, body, list_of};
 use crate::arm::{API_VERSION, Call};
@@ -72,6 +73,18 @@ pub(super) async fn put_policies(call: &Call<'_>, permit: &Permit) -> Result<Out
     let policies = body::<PoliciesBody>(call.inbound)?.into_policies()?;
     let view = call.arm.pools.change_policies(call.request, permit, &call.place.vault()?, change, policies).await?;
     Ok(answer(StatusCode::OK, &wire::policies(&view)))
+}
+
+/// `GET …/privateLinkResources`.
+pub(super) async fn private_link_resources(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
+    let action = Action::VaultPrivateLinkResourcesRead;
+    call.arm.pools.vault_for(permit, action, &call.place.vault()?).await?;
+    Ok(list_of(vec![private_link_resource(call.arm, &link(call)?)]))
+}
+
+/// The vault of the path, as private endpoints lead to it.
+pub(super) fn link(call: &Call<'_>) -> Result<LinkTarget, ArmError> {
+    Ok(LinkTarget::Vault(call.place.vault()?))
 }
 
 /// `POST …/checkNameAvailability`.

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_core::pools::{
-    self, CreateMode, HsmId, HsmView, Location, RetentionDays, StorageAccount, StorageAccountView, Tags,
-    UserAssignedIdentity, VaultId,
+    self, CreateMode, HsmId, HsmView, Location, PrivateEndpoint, RetentionDays, StorageAccount, StorageAccountView,
+    Tags, UserAssignedIdentity, VaultId, VirtualNetwork,
 };
 use strongroom_core::vault::Vault;
 
@@ -167,9 +167,36 @@ pub(super) fn storage_account_resource(view: &StorageAccountView) -> Value {
     })
 }
 
+/// A virtual network in a list of resources of any type.
+pub(super) fn network_resource(network: &VirtualNetwork) -> Value {
+    json!({
+        "id": network.id().scope().as_str(),
+        "name": network.name,
+        "type": VirtualNetwork::RESOURCE_TYPE,
+        "location": network.location,
+        "tags": network.tags,
+    })
+}
+
+/// A private endpoint in a list of resources of any type.
+pub(super) fn endpoint_resource(endpoint: &PrivateEndpoint) -> Value {
+    json!({
+        "id": endpoint.id().scope().as_str(),
+        "name": endpoint.name,
+        "type": PrivateEndpoint::RESOURCE_TYPE,
+        "location": endpoint.location,
+        "tags": endpoint.tags,
+    })
+}
+
 /// `sku.tier` follows from the name: `Standard_LRS`, `Premium_LRS`.
 pub(super) fn tier(sku: &str) -> &'static str {
     if sku.to_ascii_lowercase().starts_with("premium") { "Premium" } else { "Standard" }
+}
+
+/// A host without its port.
+pub(super) fn without_port(host: &str) -> &str {
+    host.split_once(':').map_or(host, |(name, _)| name)
 }
 
 /// Characters of a parser's complaint that an error repeats.

@@ -59,7 +59,8 @@ impl Parts<'_> {
         let keys = settings.storage.accounts.iter();
         let keys = keys.filter_map(|account| Some((account.name.clone(), account.key_file.clone()?)));
         let arm = Arm::new(pools, Arc::clone(&authenticator), suffixes.clone());
-        let arm = Arc::new(arm.with_storage_keys(StorageKeys::new(keys.collect())));
+        let arm = arm.with_storage_keys(StorageKeys::new(keys.collect()));
+        let arm = Arc::new(arm.listening_for(settings.networks.clone()));
         let core = Arc::clone(&opened.core);
         let unlisted = if settings.is_local() { Unlisted::OnLoopback } else { Unlisted::Refused };
         let release = ReleaseParts {

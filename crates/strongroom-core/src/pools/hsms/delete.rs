@@ -25,7 +25,12 @@ impl Pools {
         }
         let now = request.received;
         let deletion = Deletion { at: now, scheduled_purge: now.plus_days(stored.value.retention_days) };
-        let deleted = ManagedHsm { deletion: Some(deletion), ..stored.value.clone() };
+        let deleted = ManagedHsm {
+            deletion: Some(deletion),
+            // Whoever recovers it decides anew who is connected (management-plane.md §4).
+            private_endpoint_connections: Vec::new(),
+            ..stored.value.clone()
+        };
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("instance {}", deleted.instance));
         permit.bind(&mut transaction);

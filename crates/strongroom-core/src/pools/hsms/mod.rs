@@ -79,7 +79,7 @@ impl HsmId {
     pub const RESOURCE_TYPE: &'static str = "Microsoft.KeyVault/managedHSMs";
 
     /// The id of a record.
-    pub(super) fn of(hsm: &ManagedHsm) -> Result<Self> {
+    pub fn of(hsm: &ManagedHsm) -> Result<Self> {
         let group =
             hsm.resource_group.parse().map_err(|_| crate::Error::Internal("a stored group name is not valid"))?;
         Ok(Self { subscription: hsm.subscription, group, name: hsm.name.clone() })
@@ -101,12 +101,12 @@ impl HsmId {
             .child("deletedManagedHSMs", name)
     }
 
-    fn not_found(&self) -> Error {
+    pub(in crate::pools) fn not_found(&self) -> Error {
         let (name, group) = (self.name.to_string(), self.group.to_string());
         Error::ResourceNotFound { resource_type: Self::RESOURCE_TYPE, name, group }
     }
 
-    fn is(&self, hsm: &ManagedHsm) -> bool {
+    pub(in crate::pools) fn is(&self, hsm: &ManagedHsm) -> bool {
         self.subscription == hsm.subscription && hsm.resource_group.eq_ignore_ascii_case(self.group.as_str())
     }
 }

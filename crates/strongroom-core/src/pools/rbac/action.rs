@@ -49,6 +49,12 @@ actions! {
     HsmPrivateLinkResourcesRead => "Microsoft.KeyVault/managedHSMs/privateLinkResources/read",
     /// Show the private endpoint connections of a managed HSM.
     HsmPrivateEndpointConnectionsRead => "Microsoft.KeyVault/managedHSMs/privateEndpointConnections/read",
+    /// Approve or reject private endpoint connections of a managed HSM.
+    HsmPrivateEndpointConnectionsWrite => "Microsoft.KeyVault/managedHSMs/privateEndpointConnections/write",
+    /// Remove private endpoint connections of a managed HSM.
+    HsmPrivateEndpointConnectionsDelete => "Microsoft.KeyVault/managedHSMs/privateEndpointConnections/delete",
+    /// Make private endpoints to a managed HSM that are approved at once.
+    HsmConnectionsApprove => "Microsoft.KeyVault/managedHSMs/privateEndpointConnectionsApproval/action",
     /// Show the keys of a managed HSM.
     HsmKeyRead => "Microsoft.KeyVault/managedHSMs/keys/read",
     /// Make a key of a managed HSM.
@@ -73,6 +79,16 @@ actions! {
     VaultDelete => "Microsoft.KeyVault/vaults/delete",
     /// Change the access policies of a vault.
     VaultPoliciesWrite => "Microsoft.KeyVault/vaults/accessPolicies/write",
+    /// Show the private link resources of a vault.
+    VaultPrivateLinkResourcesRead => "Microsoft.KeyVault/vaults/privateLinkResources/read",
+    /// Show the private endpoint connections of a vault.
+    VaultPrivateEndpointConnectionsRead => "Microsoft.KeyVault/vaults/privateEndpointConnections/read",
+    /// Approve or reject private endpoint connections of a vault.
+    VaultPrivateEndpointConnectionsWrite => "Microsoft.KeyVault/vaults/privateEndpointConnections/write",
+    /// Remove private endpoint connections of a vault.
+    VaultPrivateEndpointConnectionsDelete => "Microsoft.KeyVault/vaults/privateEndpointConnections/delete",
+    /// Make private endpoints to a vault that are approved at once.
+    VaultConnectionsApprove => "Microsoft.KeyVault/vaults/privateEndpointConnectionsApproval/action",
     /// Ask whether a name for a vault is free.
     VaultNameCheck => "Microsoft.KeyVault/checkNameAvailability/read",
     /// List deleted vaults.
@@ -101,6 +117,28 @@ actions! {
     StorageAccountListKeys => "Microsoft.Storage/storageAccounts/listKeys/action",
     /// Ask whether a name for a storage account is free.
     StorageNameCheck => "Microsoft.Storage/checkNameAvailability/read",
+    /// Register the Network provider.
+    NetworkRegister => "Microsoft.Network/register/action",
+    /// Show a virtual network.
+    VirtualNetworkRead => "Microsoft.Network/virtualNetworks/read",
+    /// Make or change a virtual network.
+    VirtualNetworkWrite => "Microsoft.Network/virtualNetworks/write",
+    /// Remove a virtual network.
+    VirtualNetworkDelete => "Microsoft.Network/virtualNetworks/delete",
+    /// Show a subnet.
+    SubnetRead => "Microsoft.Network/virtualNetworks/subnets/read",
+    /// Make or change a subnet.
+    SubnetWrite => "Microsoft.Network/virtualNetworks/subnets/write",
+    /// Remove a subnet.
+    SubnetDelete => "Microsoft.Network/virtualNetworks/subnets/delete",
+    /// Put a private endpoint into a subnet.
+    SubnetJoin => "Microsoft.Network/virtualNetworks/subnets/join/action",
+    /// Show a private endpoint.
+    PrivateEndpointRead => "Microsoft.Network/privateEndpoints/read",
+    /// Make or change a private endpoint.
+    PrivateEndpointWrite => "Microsoft.Network/privateEndpoints/write",
+    /// Remove a private endpoint.
+    PrivateEndpointDelete => "Microsoft.Network/privateEndpoints/delete",
     /// Show role definitions.
     RoleDefinitionRead => "Microsoft.Authorization/roleDefinitions/read",
     /// Make or change a custom role.

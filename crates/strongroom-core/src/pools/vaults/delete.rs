@@ -38,7 +38,12 @@ impl Pools {
         };
         let now = request.received;
         let deletion = Deletion { at: now, scheduled_purge: now.plus_days(stored.value.retention_days) };
-        let deleted = Vault { deletion: Some(deletion), ..stored.value.clone() };
+        let deleted = Vault {
+            deletion: Some(deletion),
+            // Whoever recovers it decides anew who is connected.
+            private_endpoint_connections: Vec::new(),
+            ..stored.value.clone()
+        };
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("instance {}", deleted.instance));
         permit.bind(&mut transaction);

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod specification;
 
+use serde::{Deserialize, Serialize};
 use strongroom_types::VaultName;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub use change::PolicyChange;
 pub use specification::{VaultSpecification, vault_network_acls, vault_sku};
 
 /// The place of a vault among the resources.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VaultId {
     /// The subscription.
     pub subscription: Uuid,
@@ -54,7 +55,7 @@ impl VaultId {
     pub const RESOURCE_TYPE: &'static str = "Microsoft.KeyVault/vaults";
 
     /// The id of a record.
-    pub(crate) fn of(vault: &Vault) -> crate::Result<Self> {
+    pub fn of(vault: &Vault) -> crate::Result<Self> {
         let group =
             vault.resource_group.parse().map_err(|_| crate::Error::Internal("a stored group name is not valid"))?;
         Ok(Self { subscription: vault.subscription, group, name: vault.name.clone() })
@@ -89,6 +90,12 @@ impl Pools {
     /// [`Error::ResourceGroupNotFound`], [`Error::ResourceNotFound`].
     pub async fn vault(&self, permit: &Permit, id: &VaultId) -> Result<VaultView> {
         permit.demand(Action::VaultRead, &id.scope())?;
+        self.vault_view(self.live_vault(id).await?.value).await
+    }
+
+    /// A vault, for one of the actions that show a part of it.
+    pub async fn vault_for(&self, permit: &Permit, action: Action, id: &VaultId) -> Result<VaultView> {
+        permit.demand(action, &id.scope())?;
         self.vault_view(self.live_vault(id).await?.value).await
     }
 
@@ -222,7 +229,7 @@ impl Pools {
         Ok(if taken { NameAvailability::Taken } else { NameAvailability::Available })
     }
 
-    async fn live_vault(&self, id: &VaultId) -> Result<Stored<Vault>> {
+    pub(super) async fn live_vault(&self, id: &VaultId) -> Result<Stored<Vault>> {
         self.existing_group(id.subscription, &id.group).await?;
         let found = self.core.vault_record(&id.name).await?;
         found.filter(|stored| id.is(&stored.value) && stored.value.deletion.is_none()).ok_or_else(|| id.not_found())

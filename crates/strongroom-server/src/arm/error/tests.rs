@@ -59,6 +59,8 @@ one_of_each!(pools_errors: pools::Error {
     pools::Error::NameDeleted(_) => pools::Error::NameDeleted(text());
     pools::Error::VaultNameTaken(_) => pools::Error::VaultNameTaken(text());
     pools::Error::VaultNameDeleted(_) => pools::Error::VaultNameDeleted(text());
+    pools::Error::VirtualNetworkNameTaken(_) => pools::Error::VirtualNetworkNameTaken(text());
+    pools::Error::SubnetInUse { .. } => pools::Error::SubnetInUse { subnet: text(), endpoint: text() };
     pools::Error::StorageAccountNameTaken(_) => pools::Error::StorageAccountNameTaken(text());
     pools::Error::StorageAccountNotConfigured(_) => pools::Error::StorageAccountNotConfigured(text());
     pools::Error::LocationRequired => pools::Error::LocationRequired;

@@ -8,11 +8,12 @@ use strongroom_core::audit::rfc3339;
 use strongroom_core::guard::HsmState;
 use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess};
 use strongroom_core::pools::{
-    CreateMode, Error, HsmId, HsmSpecification, HsmView, IdentityChange, Location, NameAvailability, Result,
-    network_acls, sku,
+    CreateMode, Error, HsmId, HsmSpecification, HsmView, IdentityChange, LinkTarget, Location, NameAvailability,
+    Result, network_acls, sku,
 };
 
 use crate::arm::error::ArmError;
+use crate::arm::private_links::stage_connections;
 use crate::arm::wire::{NumberOrText, TagsBody, create_mode, guid, location, tags};
 
 /// The body of PUT and PATCH.
@@ -204,6 +205,9 @@ pub(super) fn hsm(view: &HsmView, hsm_suffix: &str) -> Value {
             },
         },
     });
+    if let Ok(id) = HsmId::of(hsm) {
+        stage_connections(&mut resource, &LinkTarget::ManagedHsm(id), &hsm.private_endpoint_connections);
+    }
     if !identities.is_empty() {
         let map: serde_json::Map<_, _> = identities
             .iter()
@@ -315,9 +319,4 @@ pub(super) fn name_availability(availability: &NameAvailability) -> Value {
             "message": "The name is in use by a managed HSM, maybe by a deleted one.",
         }),
     }
-}
-
-/// A host without its port.
-pub(super) fn without_port(host: &str) -> &str {
-    host.split_once(':').map_or(host, |(name, _)| name)
 }

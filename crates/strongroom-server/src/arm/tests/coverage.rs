@@ -23,6 +23,10 @@ fn target(world: &World, row: &Operation) -> String {
         .replace("{change}", "add")
         .replace("{identity}", "covered")
         .replace("{account}", "covered")
+        .replace("{network}", "covered")
+        .replace("{subnet}", "covered")
+        .replace("{endpoint}", "covered")
+        .replace("{connection}", "covered")
         .replace("{key}", "covered")
         .replace("{version}", "0123456789abcdef0123456789abcdef")
         .replace("{location}", "local")
@@ -46,6 +50,12 @@ fn body(world: &World, id: OperationId) -> Value {
         OperationId::PatchVault => json!({"tags": {"a": "b"}}),
         OperationId::PutVaultPolicies => json!({"properties": {"accessPolicies": []}}),
         OperationId::CheckVaultName => json!({"name": "covered", "type": "Microsoft.KeyVault/vaults"}),
+        OperationId::PutHsmConnection | OperationId::PutVaultConnection => {
+            json!({"properties": {"privateLinkServiceConnectionState": {"status": "Approved"}}})
+        }
+        OperationId::PutVirtualNetwork => world.network_body(),
+        OperationId::PutSubnet => json!({"properties": {"addressPrefix": "10.1.2.0/24"}}),
+        OperationId::PutPrivateEndpoint => world.endpoint_body(&world.hsm("covered"), "covered"),
         OperationId::PutRoleDefinition => json!({"properties": {
             "roleName": "Covered", "permissions": [{"actions": ["*/read"]}], "assignableScopes": [world.root()],
         }}),

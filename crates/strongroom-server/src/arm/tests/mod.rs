@@ -4,6 +4,7 @@ mod coverage;
 mod hsms;
 mod keys;
 mod plane;
+mod private_links;
 mod resources;
 mod roles;
 mod storage;

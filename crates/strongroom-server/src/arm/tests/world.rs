@@ -166,6 +166,40 @@ impl World {
         })
     }
 
+    pub(super) fn network(&self, name: &str) -> String {
+        format!("{}/providers/Microsoft.Network/virtualNetworks/{name}", self.group())
+    }
+
+    /// What `az network vnet create --subnet-name covered` sends.
+    pub(super) fn network_body(&self) -> Value {
+        json!({
+            "location": "local",
+            "properties": {
+                "addressSpace": {"addressPrefixes": ["10.1.0.0/16"]},
+                "subnets": [{"name": "covered", "properties": {"addressPrefix": "10.1.1.0/24"}}],
+            },
+        })
+    }
+
+    pub(super) fn endpoint(&self, name: &str) -> String {
+        format!("{}/providers/Microsoft.Network/privateEndpoints/{name}", self.group())
+    }
+
+    /// What `az network private-endpoint create` sends, for a subnet `covered` of a network.
+    pub(super) fn endpoint_body(&self, target: &str, network: &str) -> Value {
+        let group = if target.contains("/managedHSMs/") { "managedhsm" } else { "vault" };
+        json!({
+            "location": "local",
+            "properties": {
+                "privateLinkServiceConnections": [{
+                    "name": "link",
+                    "properties": {"groupIds": [group], "privateLinkServiceId": target},
+                }],
+                "subnet": {"id": format!("{}/subnets/covered", self.network(network))},
+            },
+        })
+    }
+
     /// Makes an HSM and waits until it is there.
     pub(super) async fn create(&self, name: &str) -> Value {
         let answer = self.put(&self.hsm(name), self.hsm_body()).await;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strongroom_core::audit::rfc3339;
 use strongroom_core::pools::{
-    CreateMode, Error, Location, NameAvailability, Result, VaultId, VaultSpecification, VaultView, vault_network_acls,
-    vault_sku,
+    CreateMode, Error, LinkTarget, Location, NameAvailability, Result, VaultId, VaultSpecification, VaultView,
+    vault_network_acls, vault_sku,
 };
 use strongroom_core::vault::{
     AccessPolicy, AuthorizationModel, Permissions, Vault, VaultNetworkAccess, VaultNetworkAcls, VaultSku,
@@ -15,6 +15,7 @@ use strongroom_types::{KeyPermission, KeyPermissionSet};
 use uuid::Uuid;
 
 use crate::arm::error::ArmError;
+use crate::arm::private_links::stage_connections;
 use crate::arm::wire::{NumberOrText, TagsBody, create_mode, guid, location, tags};
 
 /// The body of PUT and PATCH.
@@ -251,7 +252,7 @@ pub(super) fn vault(view: &VaultView, vault_suffix: &str) -> Value {
             members.insert("networkAcls".to_owned(), acls(rules));
         }
     }
-    json!({
+    let mut resource = json!({
         "id": vault.resource_id(),
         "name": vault.name,
         "type": VaultId::RESOURCE_TYPE,
@@ -259,7 +260,11 @@ pub(super) fn vault(view: &VaultView, vault_suffix: &str) -> Value {
         "tags": vault.tags,
         "systemData": {"createdAt": rfc3339(vault.created), "lastModifiedAt": rfc3339(vault.updated)},
         "properties": properties,
-    })
+    });
+    if let Ok(id) = VaultId::of(vault) {
+        stage_connections(&mut resource, &LinkTarget::Vault(id), &vault.private_endpoint_connections);
+    }
+    resource
 }
 
 /// The answer to a change of access policies: all of them.
