@@ -53,6 +53,8 @@ pub enum OperationId {
     GetTransferKey,
     UploadSecurityDomain,
     UploadSecurityDomainPending,
+    GetSecurityDomain,
+    RotateSecurityDomain,
 }
 
 /// A verb of HTTP that the data plane uses.
@@ -110,6 +112,15 @@ pub enum Containers {
     ManagedHsm,
 }
 
+/// Where an operation comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The OpenAPI reference of the service.
+    Reference,
+    /// Ours: no client but our own has it.
+    Strongroom,
+}
+
 /// When the audit event must be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditDurability {
@@ -134,6 +145,8 @@ pub struct Operation {
     pub scope: OperationScope,
     /// Which containers have it.
     pub containers: Containers,
+    /// Where it comes from.
+    pub source: Source,
     /// In which states it answers.
     pub states: States,
     /// The first api-version that has it.
@@ -190,8 +203,8 @@ pub const OPERATIONS: &[Operation] = {
         since: ApiVersion,
         audit_name: &'static str,
     ) -> Operation {
-        let (containers, states, audit) = (Containers::All, Active, Soon);
-        Operation { id, method, paths, action, scope, containers, states, since, success, audit_name, audit }
+        let (containers, source, states, audit) = (Containers::All, Source::Reference, Active, Soon);
+        Operation { id, method, paths, action, scope, containers, source, states, since, success, audit_name, audit }
     }
     const fn managed_hsm(row: Operation) -> Operation {
         Operation { containers: Containers::ManagedHsm, ..row }
@@ -201,6 +214,9 @@ pub const OPERATIONS: &[Operation] = {
     }
     const fn security_domain(row: Operation) -> Operation {
         managed_hsm(Operation { states: Any, ..before_answer(row) })
+    }
+    const fn ours(row: Operation) -> Operation {
+        Operation { source: Source::Strongroom, ..row }
     }
     /// Key material leaves.
     const fn leaving(row: Operation) -> Operation {
@@ -456,6 +472,20 @@ pub const OPERATIONS: &[Operation] = {
             V7_2,
             "SecurityDomainUploadStatusGet",
         )),
+        ours(security_domain(row(
+            O::GetSecurityDomain,
+            (Get, paths!("/securitydomain"), 200),
+            (A::SecurityDomainDownloadRead, Root),
+            V7_2,
+            "SecurityDomainGet",
+        ))),
+        ours(security_domain(row(
+            O::RotateSecurityDomain,
+            (Post, paths!("/securitydomain/rotate"), 202),
+            (A::SecurityDomainDownload, Root),
+            V7_2,
+            "SecurityDomainRotate",
+        ))),
     ]
 };
 

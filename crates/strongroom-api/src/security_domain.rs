@@ -26,3 +26,56 @@ pub struct TransferKey {
     /// A JWK as text inside a string: clients cannot take an object, whatever the reference declares.
     pub transfer_key: String,
 }
+
+/// The answer of `GET /securitydomain`, which is ours: what an administrator may know of the security domain.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecurityDomain {
+    /// `NotActivated`, `Recovering`, `Active` or `Restoring`.
+    pub state: &'static str,
+    /// The domain's id, once activated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain_id: Option<String>,
+    /// The epoch that records are sealed under.
+    pub epoch: u32,
+    /// The oldest epoch that a record may still be sealed under; lower than `epoch` while records are sealed again.
+    pub oldest_epoch: u32,
+    /// Who holds the newest file, once activated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custodians: Option<SecurityDomainCustodians>,
+    /// What it takes to download it again or to rotate it: `disabled`, `quorum` or `administrator`.
+    pub download_policy: &'static str,
+    /// Until when a quorum that has proved itself stands for a file, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum_proved_until: Option<i64>,
+    /// Whether a file was made that no client has confirmed yet.
+    pub unconfirmed_download: bool,
+    /// The last rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<SecurityDomainRotation>,
+}
+
+/// Who holds a security-domain file.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecurityDomainCustodians {
+    /// How many of them open it.
+    pub required: u8,
+    /// SHA-256 of their certificates, base64url, in the order of their shares.
+    #[serde(rename = "x5t#S256")]
+    pub thumbprints: Vec<String>,
+}
+
+/// How far the sealing of the records under a new epoch is.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecurityDomainRotation {
+    /// The epoch.
+    pub epoch: u32,
+    /// `InProgress` or `Success`.
+    pub status: &'static str,
+    /// Records that were sealed again so far.
+    pub records: u64,
+    /// When the epoch began, seconds since 1970.
+    pub began: i64,
+    /// When the last record was sealed under it, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<i64>,
+}

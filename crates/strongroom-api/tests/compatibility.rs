@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use strongroom_api::operations::{Containers, OPERATIONS, OperationScope, States};
+use strongroom_api::operations::{Containers, OPERATIONS, OperationScope, Source, States};
 use strongroom_api::version::ApiVersion;
 use strongroom_types::{Algorithm, KeyOperation};
 
@@ -23,12 +23,13 @@ fn tables() -> String {
             OperationScope::Key => "the key",
             OperationScope::Path => "the path's scope",
         };
+        let ours = if row.source == Source::Strongroom { ", ours" } else { "" };
         let before = if row.states == States::Any { ", before activation too" } else { "" };
         let path = row.paths[0].as_str();
         let right = row.action.as_str().trim_start_matches("Microsoft.KeyVault/managedHsm/");
         writeln!(
             text,
-            "| {:?} | `{} {path}` | `{right}` | {scope}{before} | {} |",
+            "| {:?} | `{} {path}` | `{right}` | {scope}{before} | {}{ours} |",
             row.id,
             row.method.as_str(),
             row.since

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::Deserialize;
-use strongroom_api::operations::{Containers, OPERATIONS, Operation};
+use strongroom_api::operations::{Containers, OPERATIONS, Operation, Source};
 use strongroom_api::version::ApiVersion;
 
 /// One line of the record: a successful exchange.
@@ -43,9 +43,10 @@ impl Plane {
         }
     }
 
-    /// The operations it has.
+    /// The operations it has; no official client has, and no record of the reference knows, those of our own.
     fn operations(self) -> impl Iterator<Item = &'static Operation> {
-        OPERATIONS.iter().filter(move |row| self == Self::ManagedHsm || row.containers == Containers::All)
+        let official = OPERATIONS.iter().filter(|row| row.source == Source::Reference);
+        official.filter(move |row| self == Self::ManagedHsm || row.containers == Containers::All)
     }
 
     fn proofs(self) -> Vec<Proof> {
@@ -99,7 +100,7 @@ const TO_PROVE_IT: &str = "\
 fn every_operation_is_proved_under_every_api_version_that_has_it() {
     let proofs = Plane::ManagedHsm.proofs();
     let mut missing = Vec::new();
-    for row in OPERATIONS {
+    for row in Plane::ManagedHsm.operations() {
         let proved: BTreeSet<&str> =
             proofs.iter().filter(|proof| proof.is_of(row)).map(|proof| proof.api_version.as_str()).collect();
         let accepted = ApiVersion::SPELLINGS.iter().filter(|(_, version)| *version >= row.since);

@@ -4,6 +4,7 @@
 //! here and is not older than what was seen; writing goes through a [`Transaction`], which carries preconditions and
 //! the audit event in the same commit.
 
+mod outdated;
 mod snapshot;
 mod transaction;
 
@@ -21,6 +22,7 @@ use crate::ports::{AuditSink, Clock};
 use crate::witness::Witness;
 use crate::{Error, Result, layout};
 
+pub(crate) use outdated::Outdated;
 pub use transaction::Transaction;
 
 /// A persisted type. When it must change incompatibly the old one is frozen beside it and `FORMAT` rises.

@@ -15,6 +15,7 @@ use crate::barrier::Barrier;
 use crate::blobs::BlobStores;
 use crate::deployment::Deployment;
 use crate::domain::OpenDomains;
+use crate::download_policy::DownloadPolicy;
 use crate::keys::FailureBudget;
 use crate::layout::Generation;
 use crate::limits::Limits;
@@ -36,6 +37,7 @@ pub struct Core {
     azure_rights: CompiledRights,
     decryption_failures: FailureBudget,
     limits: Limits,
+    download_policy: DownloadPolicy,
     open_domains: OpenDomains,
     exchange_keys: ExchangeKeys,
     blob_stores: Option<Arc<dyn BlobStores>>,
@@ -74,8 +76,8 @@ pub(crate) struct Caches {
     pub(crate) access: Cache<(InstanceId, u64), Arc<AccessControl>>,
     /// Compiled rights of vaults by the version of their guard and of the management guard, where that counts.
     pub(crate) vault_rights: Cache<(InstanceId, u64, Option<u64>), Arc<VaultRights>>,
-    /// Record keys by instance, domain and epoch.
-    pub(crate) sealers: Cache<(InstanceId, DomainId, Epoch), Arc<Sealer>>,
+    /// Record keys by instance, domain, and the oldest and the newest epoch that are opened.
+    pub(crate) sealers: Cache<(InstanceId, DomainId, Epoch, Epoch), Arc<Sealer>>,
     /// Parsed key material; a version's material never changes. Dropped when its key is disabled, deleted or purged.
     pub(crate) materials: Cache<(KeyId, KeyVersion), Arc<KeyMaterial>>,
 }
@@ -103,6 +105,7 @@ impl Core {
             azure_rights: CompiledRights::default(),
             decryption_failures,
             limits,
+            download_policy: DownloadPolicy::default(),
             open_domains: OpenDomains::default(),
             exchange_keys: ExchangeKeys::default(),
             blob_stores: None,
@@ -126,6 +129,17 @@ impl Core {
     #[must_use]
     pub fn with_backup_rules(self, backup_rules: BackupRules) -> Self {
         Self { backup_rules, ..self }
+    }
+
+    /// The same with a policy of the operator's choice on the security domains of active HSMs.
+    #[must_use]
+    pub fn with_download_policy(self, download_policy: DownloadPolicy) -> Self {
+        Self { download_policy, ..self }
+    }
+
+    /// Who may have the security domain of an active HSM.
+    pub fn download_policy(&self) -> DownloadPolicy {
+        self.download_policy
     }
 
     /// How much there may be of what clients make.

@@ -4,22 +4,24 @@
 //! are in this process only: after a start an HSM is sealed until a quorum has uploaded its security domain.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use strongroom_crypto::Root;
 use strongroom_crypto::backup::BackupKey;
 use strongroom_crypto::digest::sha256;
 use strongroom_crypto::seal::Sealer;
+use strongroom_crypto::{Label, Root};
 use strongroom_security_domain::{Custodians, DomainSecrets, Manifest};
-use strongroom_types::{DomainId, Epoch, InstanceId};
+use strongroom_types::{DomainId, Epoch, InstanceId, PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use crate::barrier::Record;
 use crate::guard::Guard;
 use crate::layout;
+use crate::managed_hsm::ManagedHsm;
 use crate::{Core, Error, Result};
 
 /// The security domain of an HSM, as it is kept.
@@ -31,6 +33,15 @@ pub(crate) struct DomainRecord {
     pub(crate) pending: Option<PendingDownload>,
     /// What activated the HSM.
     pub(crate) activated_by: Option<Activation>,
+    /// The newest download that was confirmed after activation.
+    #[serde(default)]
+    pub(crate) confirmed: Option<Uuid>,
+    /// A quorum that has proved itself, until its download is confirmed.
+    #[serde(default)]
+    pub(crate) quorum: Option<QuorumProof>,
+    /// The last rotation, and how far the sealing of the records under its epoch is.
+    #[serde(default)]
+    pub(crate) resealing: Option<Resealing>,
 }
 
 impl Record for DomainRecord {
@@ -42,6 +53,47 @@ impl Record for DomainRecord {
 pub(crate) struct PendingDownload {
     pub(crate) operation: Uuid,
     pub(crate) domain: KeptDomain,
+    /// What its first poll brings about.
+    #[serde(default)]
+    pub(crate) purpose: Purpose,
+}
+
+/// What a security-domain file is made for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// To activate the HSM.
+    #[default]
+    Activation,
+    /// To give an active HSM's domain, as it is, to new custodians.
+    Again,
+    /// To begin a new epoch.
+    Rotation,
+}
+
+/// A quorum of an active HSM's custodians that has proved itself by an upload. It stands for one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuorumProof {
+    /// The upload.
+    pub(crate) mark: UploadMark,
+    /// Who has sent it: the quorum has given its leave to nobody else.
+    pub(crate) by: PrincipalId,
+    /// When it was accepted.
+    pub(crate) proved: Timestamp,
+    /// What it was used for, so that a request may be repeated and no other is made with the same proof.
+    pub(crate) used_for: Option<(Purpose, CustodianList)>,
+}
+
+/// The sealing of an HSM's records under a new epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Resealing {
+    /// The new epoch.
+    pub(crate) epoch: Epoch,
+    /// When it began.
+    pub(crate) began: Timestamp,
+    /// Records that were sealed again so far.
+    pub(crate) records: u64,
+    /// When the last of them was.
+    pub(crate) ended: Option<Timestamp>,
 }
 
 /// A domain, and its secrets where they may be stored.
@@ -52,8 +104,18 @@ pub(crate) struct KeptDomain {
     pub(crate) epoch: Epoch,
     /// The secrets, wrapped by the platform root for this instance, base64url; none if they are in memory only.
     wrapped: Option<String>,
+    /// What tells two sets of secrets of one domain apart, base64url; none if they are wrapped.
+    #[serde(default)]
+    check: Option<String>,
     /// Who holds the file.
     pub(crate) custodians: CustodianList,
+}
+
+impl KeptDomain {
+    /// Whether these are its secrets, for one whose secrets are in memory only.
+    pub(crate) fn is_opened_by(&self, secrets: &DomainSecrets) -> Result<bool> {
+        Ok(self.check.as_ref() == Some(&check_value(secrets)?))
+    }
 }
 
 /// Who holds a security-domain file, and how many of them open it.
@@ -124,41 +186,66 @@ pub(crate) struct OpenDomains(Mutex<HashMap<InstanceId, Vec<OpenDomain>>>);
 #[derive(Debug, Clone)]
 struct OpenDomain {
     secrets: Arc<DomainSecrets>,
+    /// See [`KeptDomain::check`]: two rotations of one domain have the same id and epoch, and different roots.
+    check: String,
     opened_by: Option<UploadMark>,
 }
 
 impl OpenDomains {
-    /// Holds the secrets of a domain; what was held of it before is dropped.
-    pub(crate) fn hold(&self, instance: InstanceId, secrets: Arc<DomainSecrets>, opened_by: Option<UploadMark>) {
+    /// Holds the secrets of a domain; answers their check value.
+    pub(crate) fn hold(
+        &self,
+        instance: InstanceId,
+        secrets: Arc<DomainSecrets>,
+        opened_by: Option<UploadMark>,
+    ) -> Result<String> {
+        let check = check_value(&secrets)?;
         let mut open = self.lock();
         let domains = open.entry(instance).or_default();
-        domains.retain(|open| open.secrets.domain_id() != secrets.domain_id());
-        domains.push(OpenDomain { secrets, opened_by });
+        domains.retain(|open| open.check != check);
+        domains.push(OpenDomain { secrets, check: check.clone(), opened_by });
+        Ok(check)
     }
 
-    /// Drops everything of an instance but one domain.
-    pub(crate) fn keep_only(&self, instance: InstanceId, domain: Option<DomainId>) {
+    /// Drops everything of an instance but some domains.
+    pub(crate) fn keep_only<'a>(&self, instance: InstanceId, kept: impl IntoIterator<Item = &'a KeptDomain>) {
+        let kept: Vec<_> = kept.into_iter().filter_map(|domain| domain.check.as_deref()).collect();
         let mut open = self.lock();
         if let Some(domains) = open.get_mut(&instance) {
-            domains.retain(|open| Some(open.secrets.domain_id()) == domain);
+            domains.retain(|open| kept.contains(&open.check.as_str()));
         }
         open.retain(|_, domains| !domains.is_empty());
     }
 
-    /// The upload that opened a domain since the start.
+    /// The uploads that opened domains since the start.
     pub(crate) fn opened_by(&self, instance: InstanceId) -> Option<UploadMark> {
         self.lock().get(&instance)?.iter().find_map(|open| open.opened_by.clone())
     }
 
-    fn secrets(&self, instance: InstanceId, domain: DomainId) -> Option<Arc<DomainSecrets>> {
+    fn secrets(&self, instance: InstanceId, check: &str) -> Option<Arc<DomainSecrets>> {
         let open = self.lock();
-        let held = open.get(&instance)?.iter().find(|open| open.secrets.domain_id() == domain)?;
+        let held = open.get(&instance)?.iter().find(|open| open.check == check)?;
         Some(Arc::clone(&held.secrets))
+    }
+
+    fn has(&self, instance: InstanceId, domain: DomainId, epoch: Epoch) -> bool {
+        let open = self.lock();
+        let mut held = open.get(&instance).into_iter().flatten();
+        held.any(|open| open.secrets.domain_id() == domain && open.secrets.root(epoch).is_some())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Vec<OpenDomain>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells sets of secrets apart without revealing anything of them: derived from the newest root, which no other set has.
+fn check_value(secrets: &DomainSecrets) -> Result<String> {
+    let epoch = secrets.newest_epoch();
+    let root = secrets.root(epoch).ok_or(Error::Internal("a security domain has no root"))?;
+    let (domain, epoch) = (secrets.domain_id(), epoch.number().to_be_bytes());
+    let check = root.derive(Label::Check, &[domain.as_bytes().as_slice(), epoch.as_slice()])?;
+    Ok(URL_SAFE_NO_PAD.encode(check.expose()))
 }
 
 impl Core {
@@ -168,12 +255,12 @@ impl Core {
     /// [`Error::Sealed`] if its quorum has not opened it since the start.
     pub(crate) async fn hsm_sealer(&self, instance: InstanceId, guard: &Guard) -> Result<Arc<Sealer>> {
         let domain = guard.domain.ok_or(Error::NotActivated)?;
-        let cache_key = (instance, domain, guard.epoch);
+        let cache_key = (instance, domain, guard.oldest_epoch, guard.epoch);
         if let Some(sealer) = self.caches().sealers.get(&cache_key) {
             return Ok(sealer);
         }
         let active = self.active_domain(instance, domain, guard.epoch).await?;
-        let sealer = Arc::new(self.make_sealer(instance, &active)?);
+        let sealer = Arc::new(self.make_sealer(instance, &active, guard.oldest_epoch)?);
         self.caches().sealers.insert(cache_key, Arc::clone(&sealer));
         Ok(sealer)
     }
@@ -209,14 +296,13 @@ impl Core {
         custodians: CustodianList,
     ) -> Result<KeptDomain> {
         let (domain, epoch) = (secrets.domain_id(), secrets.newest_epoch());
-        let wrapped = if self.root_provider().wraps_hsm_roots() {
+        if self.root_provider().wraps_hsm_roots() {
             let wrapped = self.root_provider().wrap(&purpose(instance), secrets.to_bytes()?.expose())?;
-            Some(URL_SAFE_NO_PAD.encode(wrapped))
-        } else {
-            self.open_domains().hold(instance, secrets, None);
-            None
-        };
-        Ok(KeptDomain { domain, epoch, wrapped, custodians })
+            let wrapped = Some(URL_SAFE_NO_PAD.encode(wrapped));
+            return Ok(KeptDomain { domain, epoch, wrapped, check: None, custodians });
+        }
+        let check = Some(self.open_domains().hold(instance, secrets, None)?);
+        Ok(KeptDomain { domain, epoch, wrapped: None, check, custodians })
     }
 
     /// The secrets of a domain that was kept.
@@ -226,7 +312,10 @@ impl Core {
     pub(crate) fn domain_secrets(&self, instance: InstanceId, domain: &KeptDomain) -> Result<Arc<DomainSecrets>> {
         let tampered = |problem| Error::Tampered { key: layout::domain(instance), problem };
         match (&domain.wrapped, self.root_provider().wraps_hsm_roots()) {
-            (None, false) => self.open_domains().secrets(instance, domain.domain).ok_or(Error::Sealed),
+            (None, false) => {
+                let check = domain.check.as_ref().ok_or_else(|| tampered("it lacks the check value of its roots"))?;
+                self.open_domains().secrets(instance, check).ok_or(Error::Sealed)
+            }
             (Some(wrapped), true) => {
                 let wrapped = URL_SAFE_NO_PAD.decode(wrapped).map_err(|_| tampered("it is not base64url"))?;
                 let unwrapped = self.root_provider().unwrap(&purpose(instance), &wrapped);
@@ -240,20 +329,48 @@ impl Core {
 
     /// Whether an active HSM waits for its quorum.
     pub(crate) fn is_sealed(&self, instance: InstanceId, guard: &Guard) -> bool {
-        let held = |domain| self.open_domains().secrets(instance, domain).is_some();
-        !self.root_provider().wraps_hsm_roots() && guard.domain.is_some_and(|domain| !held(domain))
+        let open = |domain| self.open_domains().has(instance, domain, guard.epoch);
+        !self.root_provider().wraps_hsm_roots() && guard.domain.is_some_and(|domain| !open(domain))
     }
 
-    pub(crate) fn make_sealer(&self, instance: InstanceId, domain: &KeptDomain) -> Result<Sealer> {
-        sealer_of(instance, &*self.domain_secrets(instance, domain)?, domain.epoch)
+    /// How many active HSMs of the deployment wait for their quorum.
+    ///
+    /// # Errors
+    /// What reading them says.
+    pub async fn sealed_hsms(&self) -> Result<u64> {
+        let barrier = self.barrier();
+        let mut sealed = 0;
+        for hsm in barrier.all::<ManagedHsm>(barrier.deployment(), layout::MANAGED_HSMS).await? {
+            match self.guard(hsm.value.instance).await {
+                Ok(guard) => {
+                    sealed += u64::from(!guard.value.deleted && self.is_sealed(hsm.value.instance, &guard.value))
+                }
+                // On its way in or out.
+                Err(Error::HsmNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// What seals an HSM's records under a domain, and opens those of its epochs from `oldest` on.
+    pub(crate) fn make_sealer(&self, instance: InstanceId, domain: &KeptDomain, oldest: Epoch) -> Result<Sealer> {
+        sealer_of(instance, &*self.domain_secrets(instance, domain)?, oldest..=domain.epoch)
     }
 }
 
-/// The record key of an instance under one epoch of a domain.
-pub(crate) fn sealer_of(instance: InstanceId, secrets: &DomainSecrets, epoch: Epoch) -> Result<Sealer> {
-    let lacking = Error::Tampered { key: layout::domain(instance), problem: "the domain lacks its epoch" };
-    let root: &Root = secrets.root(epoch).ok_or(lacking)?;
-    Ok(Sealer::new(root, secrets.domain_id(), epoch, instance.uuid())?)
+/// The record keys of an instance under some epochs of a domain; the last of them seals.
+pub(crate) fn sealer_of(
+    instance: InstanceId,
+    secrets: &DomainSecrets,
+    epochs: RangeInclusive<Epoch>,
+) -> Result<Sealer> {
+    let lacking = || Error::Tampered { key: layout::domain(instance), problem: "the domain lacks its epoch" };
+    let newest: &Root = secrets.root(*epochs.end()).ok_or_else(lacking)?;
+    secrets.root(*epochs.start()).ok_or_else(lacking)?;
+    let sealer = Sealer::new(newest, secrets.domain_id(), *epochs.end(), instance.uuid())?;
+    let earlier = secrets.roots().iter().filter(|(epoch, _)| epochs.contains(epoch) && epoch != epochs.end());
+    Ok(earlier.into_iter().try_fold(sealer, |sealer, (epoch, root)| sealer.opening(root, *epoch))?)
 }
 
 fn purpose(instance: InstanceId) -> String {

@@ -3,7 +3,9 @@
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
-use strongroom_types::{DataAction, DomainId, KeyName, KeyOperation, KeyPermission, KeyVersion, PrincipalId, Scope};
+use strongroom_types::{
+    DataAction, DomainId, Epoch, KeyName, KeyOperation, KeyPermission, KeyVersion, PrincipalId, Scope,
+};
 
 use crate::attestation::AttestationProblem;
 use crate::backup::{BackupProblem, JobId};
@@ -59,6 +61,20 @@ pub enum Error {
     /// The security domain has been downloaded (or recovered) already.
     #[error("the managed HSM is already activated")]
     AlreadyActivated,
+    /// The policy lets nobody download the security domain of an active HSM, or rotate it.
+    #[error("the security domain of an active managed HSM is not given out")]
+    DownloadDisabled,
+    /// The policy wants a quorum of the custodians first.
+    #[error("no quorum of the custodians has proved itself")]
+    QuorumNotProved,
+    /// The upload holds the HSM's security domain as it was before, or as it may become.
+    #[error("the upload holds the security domain at epoch {uploaded:?}, the managed HSM is at {own:?}")]
+    OtherEpoch {
+        /// The newest epoch of what was uploaded.
+        uploaded: Epoch,
+        /// The epoch the HSM is at.
+        own: Epoch,
+    },
     /// Nothing on this machine opens the HSM: its quorum must upload its security domain first.
     #[error("the managed HSM is sealed")]
     Sealed,

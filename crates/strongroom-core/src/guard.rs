@@ -24,6 +24,10 @@ pub struct Guard {
     pub domain: Option<DomainId>,
     /// Which root of the domain seals the HSM's records.
     pub epoch: Epoch,
+    /// The oldest epoch that a record may still be sealed under; as [`Guard::epoch`], unless records are being sealed again
+    /// after a rotation.
+    #[serde(default = "first_epoch")]
+    pub oldest_epoch: Epoch,
     /// The generation its data lies under.
     pub generation: u32,
     /// Rises with every change of role assignments or definitions.
@@ -59,6 +63,7 @@ impl Core {
             deleted: false,
             domain: None,
             epoch: Epoch::FIRST,
+            oldest_epoch: Epoch::FIRST,
             generation: 1,
             rights_version: 0,
             rights_digest: String::new(),
@@ -90,7 +95,7 @@ impl Core {
 
     /// Removes some of what is left of a purged instance, the guard first. Answers whether nothing is left.
     pub async fn sweep_instance(&self, request: &crate::request::Request, instance: InstanceId) -> Result<Swept> {
-        self.open_domains().keep_only(instance, None);
+        self.open_domains().keep_only(instance, &None);
         let keys = self.barrier().keys(&layout::instance(instance), SWEEP_KEYS).await?;
         if keys.is_empty() {
             return Ok(Swept::Everything);
@@ -125,6 +130,11 @@ impl Guard {
     pub fn generation(&self, instance: InstanceId) -> Generation {
         Generation { instance, number: self.generation }
     }
+}
+
+/// Guards that were written before there were rotations.
+const fn first_epoch() -> Epoch {
+    Epoch::FIRST
 }
 
 /// Keys removed in one commit; below the store's limit on operations.

@@ -18,6 +18,8 @@ pub mod container;
 mod core;
 pub mod deployment;
 mod domain;
+pub mod download_policy;
+pub mod epochs;
 pub mod error;
 pub mod guard;
 pub mod hsm;

@@ -1,5 +1,5 @@
-//! Recovery: another HSM's security domain comes into a new HSM, or a sealed HSM gets its own back
-//! (protocols.md §1, §6; security-domain.md §5).
+//! Recovery: another HSM's security domain comes into a new HSM, or a sealed HSM gets its own back; and, in the same steps,
+//! the quorum of an active HSM proves itself for another file (protocols.md §1, §6; security-domain.md §5).
 //!
 //! The HSM draws a transfer key that exists in this process only; a quorum of custodians encrypts the domain to it; the
 //! upload is opened, checked against its manifest and committed before it is answered. A recovery begins by a change of
@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_security_domain::{
     EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, ExchangeKey, OpenedDomain, SecurityDomainError, open_upload,
 };
-use strongroom_types::{DataAction, InstanceId, Scope, Timestamp};
+use strongroom_types::{DataAction, DomainId, InstanceId, Scope, Timestamp};
 use uuid::Uuid;
 
 use crate::activation::Activated;
 use crate::barrier::Stored;
-use crate::domain::{Activation, CustodianList, DomainRecord, UploadMark, sealer_of};
+use crate::domain::{Activation, CustodianList, DomainRecord, QuorumProof, UploadMark, sealer_of};
+use crate::download_policy::DownloadPolicy;
 use crate::guard::{Guard, HsmState};
 use crate::hsm::Hsm;
 use crate::ports::Lane;
@@ -31,6 +32,8 @@ pub enum UploadStatus {
     InProgress,
     /// The HSM is active.
     Success,
+    /// The HSM has been active, and the upload proves that a quorum wants its security domain.
+    Proved,
     /// No recovery is under way.
     Failed,
 }
@@ -73,13 +76,18 @@ impl Hsm<'_> {
     pub async fn upload_security_domain(&self, request: &Request, upload: String) -> Result<Uuid> {
         let mark = UploadMark::new(Uuid::from_bytes(self.core().barrier().entropy().sixteen()?), &upload);
         let (_, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUpload).await?;
-        if stage == Stage::Active {
-            return self.repeated(&mark).await;
-        }
         let key = self.core().exchange_keys().live(self.instance(), request.received);
-        let key = key.filter(|_| stage != Stage::New).ok_or(Error::NoTransferKey)?;
+        let key = match (stage, key) {
+            (Stage::Active, key) => match (self.repeated(&mark).await, key) {
+                (Err(Error::AlreadyActivated), Some(key)) => key,
+                (repeated, _) => return repeated,
+            },
+            (Stage::Recovering | Stage::Sealed, Some(key)) => key,
+            (Stage::Recovering | Stage::Sealed, None) | (Stage::New, _) => return Err(Error::NoTransferKey),
+        };
         let opened = self.open_upload(&key, upload).await?;
-        let operation = retry_on_conflict!(self.try_finish_recovery(request, &key, &opened, &mark))?;
+        let upload = Upload { key, begun: stage, opened, mark };
+        let operation = retry_on_conflict!(self.try_finish_recovery(request, &upload))?;
         self.core().exchange_keys().destroy(self.instance());
         Ok(operation)
     }
@@ -98,6 +106,10 @@ impl Hsm<'_> {
     /// What became of an upload, asked by its operation id: that is the proof of having made it, so no token is asked for.
     pub async fn upload_status_of(&self, operation: Uuid) -> Result<UploadStatus> {
         self.living_guard().await?;
+        let proof = self.domain_record().await?.and_then(|stored| stored.value.quorum);
+        if proof.is_some_and(|proof| proof.mark.operation == operation) {
+            return Ok(UploadStatus::Proved);
+        }
         let accepted = self.accepted_uploads().await?.iter().any(|mark| mark.operation == operation);
         Ok(if accepted { UploadStatus::Success } else { UploadStatus::Failed })
     }
@@ -117,11 +129,12 @@ impl Hsm<'_> {
         if stage != Stage::New && !fresh {
             return Ok(());
         }
+        let changes_state = matches!(stage, Stage::New | Stage::Recovering);
         let barrier = self.core().barrier();
         let detail = format!("transfer key x5t#S256 {}", key.exchange.thumbprint());
         let mut transaction = barrier.transaction().detail(detail);
         transaction.expect(&guard);
-        if stage != Stage::Sealed {
+        if changes_state {
             let recovering = Guard { state: HsmState::Recovering, ..guard.value.clone() };
             transaction.replace(barrier.deployment(), &guard, &recovering)?;
         }
@@ -132,8 +145,8 @@ impl Hsm<'_> {
             transaction.replace(barrier.deployment(), &stored, &record)?;
         }
         transaction.commit(request).await?;
-        if stage != Stage::Sealed {
-            self.core().open_domains().keep_only(self.instance(), None);
+        if changes_state {
+            self.core().open_domains().keep_only(self.instance(), &None);
         }
         Ok(())
     }
@@ -151,15 +164,11 @@ impl Hsm<'_> {
         Ok(opened)
     }
 
-    async fn try_finish_recovery(
-        &self,
-        request: &Request,
-        key: &Arc<HeldKey>,
-        opened: &OpenedDomain,
-        mark: &UploadMark,
-    ) -> Result<Uuid> {
+    async fn try_finish_recovery(&self, request: &Request, upload: &Upload) -> Result<Uuid> {
+        let Upload { key, begun, opened, mark } = upload;
         let (guard, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUpload).await?;
-        if stage == Stage::Active {
+        // Another upload has ended what this one was made for.
+        if stage == Stage::Active && *begun != Stage::Active {
             return self.repeated(mark).await;
         }
         let live = self.core().exchange_keys().live(self.instance(), request.received);
@@ -167,8 +176,9 @@ impl Hsm<'_> {
             return Err(Error::NoTransferKey);
         }
         match stage {
+            Stage::Active => self.prove_quorum(request, &guard, opened, mark).await?,
             Stage::Sealed => self.unseal(request, &guard, opened, mark).await?,
-            Stage::New | Stage::Recovering | Stage::Active => self.restore(request, &guard, opened, mark).await?,
+            Stage::New | Stage::Recovering => self.restore(request, &guard, opened, mark).await?,
         }
         Ok(mark.operation)
     }
@@ -196,15 +206,15 @@ impl Hsm<'_> {
         opened: &OpenedDomain,
         mark: &UploadMark,
     ) -> Result<()> {
-        let (secrets, own) = (&opened.secrets, guard.value.domain.ok_or(Error::NotActivated)?);
-        if secrets.domain_id() != own {
-            return Err(Error::OtherSecurityDomain { uploaded: secrets.domain_id(), own });
+        let own = self.check_own(&guard.value, opened)?;
+        // A rotation that was never confirmed has left a file with one root more.
+        let secrets = Arc::new(opened.secrets.up_to(guard.value.epoch)?);
+        // Roots that are not the HSM's, or do not open its rights, are refused, whoever has signed for them.
+        let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
+        if !record.active.ok_or(Error::NotActivated)?.is_opened_by(&secrets)? {
+            return Err(SecurityDomainError::Altered("its root is not that of this managed HSM").into());
         }
-        if secrets.root(guard.value.epoch).is_none() {
-            return Err(SecurityDomainError::UnknownEpoch.into());
-        }
-        // Roots that do not open the rights of this HSM are not its roots, whoever has signed for them.
-        let sealer = sealer_of(self.instance(), secrets, guard.value.epoch)?;
+        let sealer = sealer_of(self.instance(), &secrets, guard.value.oldest_epoch..=guard.value.epoch)?;
         let generation = guard.value.generation(self.instance());
         match self.core().rights(generation, &guard.value, &sealer).await {
             Ok(_) => {}
@@ -217,8 +227,53 @@ impl Hsm<'_> {
         let mut transaction = self.core().barrier().transaction().detail(detail);
         transaction.expect(guard);
         transaction.commit(request).await?;
-        self.core().open_domains().hold(self.instance(), Arc::clone(secrets), Some(mark.clone()));
+        self.core().open_domains().hold(self.instance(), secrets, Some(mark.clone()))?;
         Ok(())
+    }
+
+    /// A quorum of an active HSM wants a file for other custodians, or a new epoch: the upload shows that it could open the
+    /// security domain by itself. Nothing else changes.
+    async fn prove_quorum(
+        &self,
+        request: &Request,
+        guard: &Stored<Guard>,
+        opened: &OpenedDomain,
+        mark: &UploadMark,
+    ) -> Result<()> {
+        let own = self.check_own(&guard.value, opened)?;
+        let newest = opened.secrets.newest_epoch();
+        if newest != guard.value.epoch {
+            return Err(Error::OtherEpoch { uploaded: newest, own: guard.value.epoch });
+        }
+        let stored = self.domain_record().await?.ok_or(Error::Internal("an active HSM has no domain record"))?;
+        let active = stored.value.active.as_ref().ok_or(Error::NotActivated)?;
+        if !self.core().domain_secrets(self.instance(), active)?.has_same_newest_root(&opened.secrets) {
+            return Err(SecurityDomainError::Altered("its root is not that of this managed HSM").into());
+        }
+        let custodians = CustodianList::from(&opened.manifest);
+        let detail =
+            format!("a quorum has opened security domain {own}, {custodians}: one download or rotation may follow");
+        let proof =
+            QuorumProof { mark: mark.clone(), by: request.caller.principal, proved: request.received, used_for: None };
+        let barrier = self.core().barrier();
+        let mut transaction = barrier.transaction().detail(detail);
+        transaction.expect(guard);
+        let record = DomainRecord { quorum: Some(proof), ..stored.value.clone() };
+        transaction.replace(barrier.deployment(), &stored, &record)?;
+        transaction.commit(request).await?;
+        Ok(())
+    }
+
+    /// Checks that an upload holds the HSM's own domain, with the root in use.
+    fn check_own(&self, guard: &Guard, opened: &OpenedDomain) -> Result<DomainId> {
+        let (secrets, own) = (&opened.secrets, guard.domain.ok_or(Error::NotActivated)?);
+        if secrets.domain_id() != own {
+            return Err(Error::OtherSecurityDomain { uploaded: secrets.domain_id(), own });
+        }
+        if secrets.root(guard.epoch).is_none() {
+            return Err(Error::OtherEpoch { uploaded: secrets.newest_epoch(), own: guard.epoch });
+        }
+        Ok(own)
     }
 
     /// The operation of an upload that was accepted before.
@@ -229,17 +284,20 @@ impl Hsm<'_> {
     }
 
     async fn accepted_uploads(&self) -> Result<Vec<UploadMark>> {
-        let activated_by = self.domain_record().await?.and_then(|stored| stored.value.activated_by);
+        let DomainRecord { activated_by, quorum, .. } =
+            self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
         let restored = match activated_by {
             Some(Activation::Upload(mark)) => Some(mark),
             Some(Activation::Download(_)) | None => None,
         };
-        Ok(restored.into_iter().chain(self.core().open_domains().opened_by(self.instance())).collect())
+        let since = self.core().open_domains().opened_by(self.instance());
+        Ok(restored.into_iter().chain(quorum.map(|proof| proof.mark)).chain(since).collect())
     }
 
     async fn authorize_transfer_key(&self, request: &Request) -> Result<(Stored<Guard>, Stage)> {
+        let by_quorum = self.core().download_policy() == DownloadPolicy::Quorum;
         match self.authorize_recovery(request, DataAction::SecurityDomainTransferKeyRead).await? {
-            (_, Stage::Active) => Err(Error::AlreadyActivated),
+            (_, Stage::Active) if !by_quorum => Err(Error::AlreadyActivated),
             other => Ok(other),
         }
     }
@@ -267,6 +325,15 @@ impl Hsm<'_> {
         self.check_initial_administrator(request, action)?;
         Ok((guard, stage))
     }
+}
+
+/// An upload that was opened.
+struct Upload {
+    key: Arc<HeldKey>,
+    /// How far the HSM was when it came.
+    begun: Stage,
+    opened: OpenedDomain,
+    mark: UploadMark,
 }
 
 /// A transfer key in this process.

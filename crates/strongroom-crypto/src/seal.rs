@@ -59,12 +59,14 @@ impl Header {
 
 /// Seals and opens the records of one instance under one root.
 ///
-/// The instance is a managed HSM, a vault, or the deployment itself; its 16 bytes are bound into the key.
+/// The instance is a managed HSM, a vault, or the deployment itself; its 16 bytes are bound into the key. Everything is
+/// sealed under one epoch; while records of earlier epochs are being sealed again, those are opened too.
 pub struct Sealer {
     domain: DomainId,
     epoch: Epoch,
     instance: Uuid,
     keys: OneUseKeys,
+    earlier: Vec<(Epoch, OneUseKeys)>,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -76,13 +78,18 @@ impl std::fmt::Debug for Sealer {
 impl Sealer {
     /// The record key of an instance: KDF(root, `record`, epoch ‖ instance).
     pub fn new(root: &Root, domain: DomainId, epoch: Epoch, instance: Uuid) -> Result<Self, CryptoError> {
-        let key = root.derive(Label::Record, &[&epoch.number().to_be_bytes(), instance.as_bytes()])?;
-        Ok(Self { domain, epoch, instance, keys: OneUseKeys::new(key.expose()) })
+        Ok(Self { domain, epoch, instance, keys: record_keys(root, epoch, instance)?, earlier: Vec::new() })
     }
 
-    /// Whether a value with this header was sealed under this domain and epoch.
-    pub fn fits(&self, header: &Header) -> bool {
-        header.domain == self.domain && header.epoch == self.epoch
+    /// The same, which also opens what was sealed under an earlier epoch of the domain.
+    pub fn opening(mut self, root: &Root, epoch: Epoch) -> Result<Self, CryptoError> {
+        self.earlier.push((epoch, record_keys(root, epoch, self.instance)?));
+        Ok(self)
+    }
+
+    /// Whether a value with this header is to be sealed again: it opens, but under an earlier epoch.
+    pub fn is_outdated(&self, header: &Header) -> bool {
+        header.domain == self.domain && self.earlier.iter().any(|(epoch, _)| *epoch == header.epoch)
     }
 
     /// Seals a value for a place.
@@ -100,15 +107,24 @@ impl Sealer {
     /// Opens a value that was read from a place.
     ///
     /// # Errors
-    /// [`CryptoError::Rejected`] if it was not sealed for exactly this place, instance, domain and epoch, or was altered.
+    /// [`CryptoError::Rejected`] if it was not sealed for exactly this place, instance and domain under an epoch that is
+    /// opened here, or was altered.
     pub fn open(&self, store_key: &str, sealed: &[u8]) -> Result<(Header, Secret<Vec<u8>>), CryptoError> {
         let header = Header::peek(sealed)?;
         let rest = sealed.get(Header::BYTES..).ok_or(CryptoError::Rejected)?;
-        if !self.fits(&header) {
-            return Err(CryptoError::Rejected);
-        }
-        let value = self.keys.open(&self.associated_data(header, store_key), rest)?;
+        let keys = self.keys_of(&header).ok_or(CryptoError::Rejected)?;
+        let value = keys.open(&self.associated_data(header, store_key), rest)?;
         Ok((header, value))
+    }
+
+    fn keys_of(&self, header: &Header) -> Option<&OneUseKeys> {
+        if header.domain != self.domain {
+            return None;
+        }
+        if header.epoch == self.epoch {
+            return Some(&self.keys);
+        }
+        self.earlier.iter().find(|(epoch, _)| *epoch == header.epoch).map(|(_, keys)| keys)
     }
 
     fn associated_data(&self, header: Header, store_key: &str) -> Vec<u8> {
@@ -119,6 +135,11 @@ impl Sealer {
     }
 }
 
+fn record_keys(root: &Root, epoch: Epoch, instance: Uuid) -> Result<OneUseKeys, CryptoError> {
+    let key = root.derive(Label::Record, &[&epoch.number().to_be_bytes(), instance.as_bytes()])?;
+    Ok(OneUseKeys::new(key.expose()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +148,26 @@ mod tests {
     fn sealer(root: &Root, domain: u8, epoch: u32, instance: u8) -> Sealer {
         let domain = DomainId::from_uuid(Uuid::from_bytes([domain; 16]));
         Sealer::new(root, domain, Epoch::new(epoch), Uuid::from_bytes([instance; 16])).unwrap()
+    }
+
+    #[test]
+    fn an_earlier_epoch_opens_where_it_is_asked_for_and_nothing_is_sealed_under_it() {
+        let (first, second) = (Root::generate(&SystemEntropy).unwrap(), Root::generate(&SystemEntropy).unwrap());
+        let (before, after) = (sealer(&first, 1, 1, 1), sealer(&second, 1, 2, 1));
+        let sealed = before.seal(&SystemEntropy, "a/b", 7, b"value").unwrap();
+        let header = Header::peek(&sealed).unwrap();
+        assert!(!after.is_outdated(&header) && !before.is_outdated(&header));
+        assert_eq!(after.open("a/b", &sealed).unwrap_err(), CryptoError::Rejected);
+        let both = sealer(&second, 1, 2, 1).opening(&first, Epoch::FIRST).unwrap();
+        assert!(both.is_outdated(&header));
+        assert_eq!(both.open("a/b", &sealed).unwrap().1.expose().as_slice(), b"value".as_slice());
+        assert_eq!(both.open("a/c", &sealed).unwrap_err(), CryptoError::Rejected);
+        let again = both.seal(&SystemEntropy, "a/b", 8, b"value").unwrap();
+        assert_eq!(Header::peek(&again).unwrap().epoch, Epoch::new(2));
+        assert!(before.open("a/b", &again).is_err() && after.open("a/b", &again).is_ok());
+        // The right epoch under another domain's name is not opened.
+        let stranger = sealer(&second, 2, 2, 1).opening(&first, Epoch::FIRST).unwrap();
+        assert!(!stranger.is_outdated(&header) && stranger.open("a/b", &sealed).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strongroom_crypto::digest::sha256;
+use strongroom_crypto::digest::{constant_time_eq, sha256};
 use strongroom_crypto::{CryptoError, DomainIdentity, Entropy, Root};
 use strongroom_types::{DomainId, Epoch, Secret};
 use uuid::Uuid;
@@ -30,6 +30,46 @@ impl DomainSecrets {
         entropy.fill(seed.expose_mut())?;
         let root = Root::generate(entropy)?;
         Ok(Self { domain_id: domain_id(&seed)?, identity_seed: seed, roots: vec![(Epoch::FIRST, root)] })
+    }
+
+    /// The same domain with one more root, under the next epoch.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::TooManyEpochs`] if it has [`DomainSecrets::EPOCHS_MAX`] already.
+    pub fn with_next_epoch(&self, entropy: &dyn Entropy) -> Result<Self, SecurityDomainError> {
+        let next = self.newest_epoch().number().checked_add(1).map(Epoch::new);
+        let next = next.filter(|_| self.roots.len() < Self::EPOCHS_MAX).ok_or(SecurityDomainError::TooManyEpochs)?;
+        let mut roots = self.copies_of_roots(next)?;
+        roots.push((next, Root::generate(entropy)?));
+        Ok(Self { roots, ..self.without_roots() })
+    }
+
+    /// The same domain as it was when an epoch was the newest: later roots are left out.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::UnknownEpoch`] if it has no root of that epoch.
+    pub fn up_to(&self, newest: Epoch) -> Result<Self, SecurityDomainError> {
+        self.root(newest).ok_or(SecurityDomainError::UnknownEpoch)?;
+        Ok(Self { roots: self.copies_of_roots(newest)?, ..self.without_roots() })
+    }
+
+    /// Whether both are the same domain with the same newest root under the same epoch; compared in constant time.
+    pub fn has_same_newest_root(&self, other: &Self) -> bool {
+        let newest = self.roots.last().zip(other.roots.last());
+        self.domain_id == other.domain_id
+            && newest.is_some_and(|((epoch, root), (other_epoch, other_root))| {
+                epoch == other_epoch && constant_time_eq(root.expose(), other_root.expose())
+            })
+    }
+
+    fn copies_of_roots(&self, newest: Epoch) -> Result<Vec<(Epoch, Root)>, CryptoError> {
+        let roots = self.roots.iter().filter(|(epoch, _)| *epoch <= newest);
+        roots.map(|(epoch, root)| Ok((*epoch, Root::from_bytes(root.expose())?))).collect()
+    }
+
+    fn without_roots(&self) -> Self {
+        let identity_seed = Secret::new(*self.identity_seed.expose());
+        Self { domain_id: self.domain_id, identity_seed, roots: Vec::new() }
     }
 
     /// The name of the domain: the first 16 bytes of SHA-256(`strongroom/domain-id` ‖ public key of the identity).
@@ -221,6 +261,29 @@ mod tests {
             let error = DomainSecrets::from_bytes(wrong.as_bytes()).unwrap_err();
             assert!(matches!(error, SecurityDomainError::Malformed { .. }), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_next_epoch_keeps_the_earlier_roots_and_can_be_left_out_again() {
+        let first = DomainSecrets::generate(&SystemEntropy).unwrap();
+        let second = first.with_next_epoch(&SystemEntropy).unwrap();
+        assert_eq!((second.domain_id(), second.newest_epoch()), (first.domain_id(), Epoch::new(2)));
+        assert_eq!(second.root(Epoch::FIRST).unwrap().expose(), first.root(Epoch::FIRST).unwrap().expose());
+        assert_ne!(second.root(Epoch::new(2)).unwrap().expose(), first.root(Epoch::FIRST).unwrap().expose());
+        let again = second.up_to(Epoch::FIRST).unwrap();
+        assert_eq!(again.to_bytes().unwrap().expose(), first.to_bytes().unwrap().expose());
+        assert_eq!(first.up_to(Epoch::new(2)).unwrap_err(), SecurityDomainError::UnknownEpoch);
+    }
+
+    #[test]
+    fn a_domain_takes_no_more_roots_than_its_entry_has_room_for() {
+        let mut secrets = DomainSecrets::generate(&SystemEntropy).unwrap();
+        for _ in 1..DomainSecrets::EPOCHS_MAX {
+            secrets = secrets.with_next_epoch(&SystemEntropy).unwrap();
+        }
+        assert_eq!(DomainSecrets::from_bytes(secrets.to_bytes().unwrap().expose()).unwrap().roots().len(), 64);
+        assert_eq!(secrets.with_next_epoch(&SystemEntropy).unwrap_err(), SecurityDomainError::TooManyEpochs);
+        assert_eq!(fixed().with_next_epoch(&SystemEntropy).unwrap_err(), SecurityDomainError::TooManyEpochs);
     }
 
     #[test]

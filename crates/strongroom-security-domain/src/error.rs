@@ -65,6 +65,9 @@ pub enum SecurityDomainError {
     /// The domain has no root of this epoch.
     #[error("the security domain has no root of this epoch")]
     UnknownEpoch,
+    /// The domain has as many roots as it can have.
+    #[error("the security domain has {max} roots already and can be rotated no more", max = crate::DomainSecrets::EPOCHS_MAX)]
+    TooManyEpochs,
     /// The shares just made do not combine: the machine miscalculated.
     #[error("the self-check of the new shares failed")]
     SelfCheck,

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use strongroom_core::Limits;
+use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::network::{AddressRange, TrustedService};
 
 use crate::authentication::{Attestation, OutsideIssuer};
@@ -41,6 +42,8 @@ pub struct Configuration {
     pub tls: Tls,
     /// What opens the store.
     pub root: Root,
+    /// Who may have the security domain of an active managed HSM.
+    pub security_domain: SecurityDomain,
     /// Where records lie.
     pub store: Store,
     /// Issuers whose tokens count besides the built-in authority's.
@@ -112,6 +115,14 @@ pub enum RootProviderKind {
     File,
     /// A file for what belongs to the deployment; the roots of managed HSMs come back by their quorums after each start.
     Quorum,
+}
+
+/// `[security_domain]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecurityDomain {
+    /// What it takes to download it after activation, and to rotate it.
+    pub download_again: DownloadPolicy,
 }
 
 /// `[store]`.

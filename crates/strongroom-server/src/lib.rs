@@ -27,6 +27,7 @@ pub mod jobs;
 pub mod logging;
 pub mod metrics;
 mod outgoing;
+pub mod resealing;
 pub mod serve;
 pub mod statements;
 pub mod tasks;

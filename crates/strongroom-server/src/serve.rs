@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_core::audit::{Event, Result as EventResult};
+use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::identity::{Directory, Foundation};
 use strongroom_core::pools::{
     Pools, RESOURCE_GROUP, StorageEndpoint, Subscription, machine_identity_id, subscription_id,
@@ -44,6 +45,7 @@ use crate::http::listener::Listener;
 use crate::http::planes::Planes;
 use crate::jobs::KeyJobs;
 use crate::metrics::{Metrics, MetricsPage};
+use crate::resealing::Resealing;
 use crate::serve::deployment::Opened;
 use crate::serve::planes::{Parts, Wired};
 use crate::serve::signals::Signals;
@@ -124,7 +126,7 @@ impl Server {
             root_file: settings.root_file.clone(),
             memory_not_locked: hardening.memory_not_locked,
         };
-        warn_about(&ready, &trust);
+        warn_about(&ready, &trust, settings.download_policy);
         let (owner, metrics) = (TaskOwner::new(), Metrics::new());
         let at_work = Arc::new(Semaphore::new(REQUESTS_MAX));
         let server = Self { opened, health, owner, signals, ready, keeper, metrics, at_work, folder };
@@ -197,6 +199,9 @@ impl Server {
         let work = Work {
             arm,
             keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock), self.metrics.clone())),
+            resealing: Arc::new(Resealing::new(Arc::clone(core))),
+            core: Arc::clone(core),
+            health: Arc::clone(&self.health),
             directory,
             certificates: trust.certificates,
             entropy: Arc::clone(entropy),
@@ -345,7 +350,13 @@ fn record_accepted_rollback(opened: &Opened, settings: &Settings) -> Result<(), 
     Ok(())
 }
 
-fn warn_about(ready: &Ready, trust: &Trust) {
+fn warn_about(ready: &Ready, trust: &Trust, policy: DownloadPolicy) {
+    if policy == DownloadPolicy::Administrator {
+        tracing::warn!(
+            "security_domain.download_again is \"administrator\": one administrator of a managed HSM is as good as all its \
+             custodians"
+        );
+    }
     if let Some(reason) = &ready.memory_not_locked {
         tracing::warn!(reason, "memory may be swapped to disk");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use strongroom_core::backup::BackupRules;
 use strongroom_core::deployment::{Deployment, Expectation};
+use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::request::{Caller, CallerKind, Context, Request};
 use strongroom_core::witness::{NoLog, Witness};
 use strongroom_core::{Core, Foundations, Limits, Result};
@@ -52,8 +53,20 @@ impl TestCore {
     /// What the opening of a deployment says.
     pub async fn restarted_with(&self, limits: Limits) -> Result<Self> {
         let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
+        let configured = |core: Core| core.with_limits(limits);
         let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
-        open(store, root, around, limits).await
+        open(store, root, around, configured).await
+    }
+
+    /// The same under another policy on the security domains of active HSMs.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn restarted_under(&self, policy: DownloadPolicy) -> Result<Self> {
+        let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
+        let configured = |core: Core| core.with_download_policy(policy);
+        let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
+        open(store, root, around, configured).await
     }
 }
 
@@ -82,14 +95,14 @@ pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
 /// What the founding of a deployment says.
 pub async fn core_under(root: MemoryRoot, store: Arc<dyn Kv>) -> Result<TestCore> {
     let around = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Arc::new(MemoryBlobs::default()));
-    open(store, Arc::new(root), around, Limits::default()).await
+    open(store, Arc::new(root), around, |core| core).await
 }
 
 async fn open(
     store: Arc<dyn Kv>,
     root: Arc<MemoryRoot>,
     (clock, audit, blobs): (Arc<FakeClock>, Arc<MemoryAudit>, Arc<MemoryBlobs>),
-    limits: Limits,
+    configured: impl FnOnce(Core) -> Core,
 ) -> Result<TestCore> {
     let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
     let foundations = Foundations {
@@ -103,7 +116,7 @@ async fn open(
     };
     // Small parts, so that a few keys make several.
     let rules = BackupRules { part_bytes: 64 * 1024, ..BackupRules::default() };
-    let core = Core::new(deployment, foundations).with_limits(limits).with_backup_rules(rules);
+    let core = configured(Core::new(deployment, foundations)).with_backup_rules(rules);
     let core = Arc::new(core.with_blob_stores(Arc::<MemoryBlobs>::clone(&blobs)));
     Ok(TestCore { core, clock, audit, store, blobs, root })
 }

@@ -142,7 +142,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn put(&mut self, sealer: &Sealer, key: String, previous: u64, plaintext: &[u8]) -> Result<()> {
+    pub(super) fn put(&mut self, sealer: &Sealer, key: String, previous: u64, plaintext: &[u8]) -> Result<()> {
         let barrier = self.barrier;
         let change = previous.saturating_add(1).max(barrier.witness.next(&key));
         let sealed = sealer.seal(barrier.entropy.as_ref(), &key, change, plaintext)?;

@@ -28,7 +28,7 @@ pub struct KeyProvenance {
     pub instance: InstanceId,
     /// The security domain whose quorum can rebuild the root of its records.
     pub domain: DomainId,
-    /// The epoch of that root.
+    /// The epoch of that root; while records are being sealed again after a rotation, the oldest it may be.
     pub epoch: Epoch,
     /// What wraps the root for an unattended restart (protocols.md §1).
     pub root_provider: &'static str,
@@ -54,7 +54,7 @@ impl Hsm<'_> {
             deployment: self.core().deployment().id,
             instance: self.instance(),
             domain: guard.domain.ok_or(Error::NotActivated)?,
-            epoch: guard.epoch,
+            epoch: guard.oldest_epoch,
             root_provider: self.core().root_provider().name(),
         })
     }

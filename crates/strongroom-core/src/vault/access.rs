@@ -85,6 +85,7 @@ impl Core {
     ) -> Result<()> {
         let guard = Guard {
             state: HsmState::Active,
+            oldest_epoch: Epoch::FIRST,
             deleted: false,
             domain: None,
             epoch: Epoch::FIRST,

@@ -141,7 +141,7 @@ impl Core {
     pub(crate) fn vault_sealer(&self, instance: InstanceId, guard: &Guard) -> Result<Arc<Sealer>> {
         let deployment = self.deployment();
         let domain = DomainId::from_uuid(deployment.id.uuid());
-        let cache_key = (instance, domain, guard.epoch);
+        let cache_key = (instance, domain, guard.oldest_epoch, guard.epoch);
         if let Some(sealer) = self.caches().sealers.get(&cache_key) {
             return Ok(sealer);
         }

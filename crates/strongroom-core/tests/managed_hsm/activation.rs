@@ -44,10 +44,10 @@ async fn a_poll_for_a_superseded_download_fails_and_activates_nothing() {
 }
 
 #[tokio::test]
-async fn an_active_hsm_gives_its_security_domain_out_no_more() {
+async fn an_active_hsm_gives_its_security_domain_to_no_administrator_alone() {
     let world = World::active().await;
     let refused = world.hsm().await.download_security_domain(&world.administration(), world.custodians()).await;
-    assert!(matches!(refused, Err(Error::AlreadyActivated)));
+    assert!(matches!(refused, Err(Error::QuorumNotProved)));
 }
 
 #[tokio::test]

@@ -7,6 +7,10 @@ mod activation;
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod download_again;
+#[cfg(test)]
+mod epochs;
+#[cfg(test)]
 mod full_backup;
 #[cfg(test)]
 mod full_restore;

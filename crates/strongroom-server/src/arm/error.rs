@@ -313,6 +313,9 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::AlreadyActivated
         | E::NoTransferKey
         | E::OtherSecurityDomain { .. }
+        | E::OtherEpoch { .. }
+        | E::DownloadDisabled
+        | E::QuorumNotProved
         | E::KeyExists { .. }
         | E::NewerVersions { .. }
         | E::JobInProgress { .. }

@@ -146,6 +146,7 @@ const ALLOWED: [(&str, &str); 31] = [
     ("storage_account.key_file", "a file with a shared key in base64"),
     ("backup.directories", "a list of folders, such as [\"/var/backups/strongroom\"]"),
     ("backup.allowed_hosts", "a list of hosts, such as [\"backups.example.com\", \"*.blob.core.windows.net\"]"),
+    ("security_domain.download_again", "\"disabled\", \"quorum\" or \"administrator\""),
     ("metadata.listen", "\"off\", or ADDRESS:PORT on loopback or link-local, such as \"127.0.0.1:8480\""),
     ("metadata.identities", "a list of resource ids of user-assigned identities"),
     ("audit.on_full", "\"stop\" or \"serve\""),

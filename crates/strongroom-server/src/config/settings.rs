@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 use strongroom_core::Limits;
+use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::limits::LimitOutOfRange;
 use strongroom_core::network::TrustedService;
 
@@ -73,6 +74,8 @@ pub struct Settings {
     pub root_file: PathBuf,
     /// Whether memory must be locked.
     pub require_locked_memory: bool,
+    /// Who may have the security domain of an active managed HSM.
+    pub download_policy: DownloadPolicy,
     /// How much there may be of what clients make.
     pub limits: Limits,
     /// How the audit log is kept.
@@ -196,6 +199,7 @@ impl Settings {
             public,
             tls,
             root,
+            security_domain,
             store: _,
             issuer,
             attestation,
@@ -243,6 +247,7 @@ impl Settings {
             tls,
             data_dir,
             require_locked_memory: root.require_locked_memory,
+            download_policy: security_domain.download_again,
             limits,
             audit: audit.terms()?,
             audit_checkpoint_url: audit.url()?,

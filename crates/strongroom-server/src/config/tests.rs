@@ -24,6 +24,7 @@ fn the_documented_sample_says_every_key() {
         public,
         tls,
         root,
+        security_domain,
         store: _,
         issuer,
         attestation,
@@ -42,6 +43,7 @@ fn the_documented_sample_says_every_key() {
     assert!(public.port.is_some() && !public.suffixes.is_empty());
     assert!(tls.certificate_file.is_some() && tls.private_key_file.is_some() && !tls.extra_ca_files.is_empty());
     assert!(root.file.is_some() && root.require_locked_memory);
+    assert_eq!(security_domain, SecurityDomain::default(), "the sample shows the default");
     assert!(issuer.len() == 1 && issuer[0].ca_file.is_some());
     assert!(attestation.len() == 2 && attestation[0].ca_file.is_some() && attestation[1].jwks_file.is_some());
     assert!(network.len() == 1 && !network[0].clients.is_empty() && trusted_service.len() == 1);
@@ -59,7 +61,7 @@ fn the_documented_sample_says_every_key() {
     assert!(metadata.listen.is_some() && !metadata.identities.is_empty());
     let limits = SAMPLE.split("\n[limits]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
     assert_eq!(limits.lines().filter(|line| line.contains(" = ")).count(), 8, "each limit is shown");
-    for line in ["provider = ", "kind = ", "on_full = ", "format = ", "level = "] {
+    for line in ["provider = ", "download_again = ", "kind = ", "on_full = ", "format = ", "level = "] {
         assert!(SAMPLE.contains(&format!("\n{line}")), "{line} has a default and is documented all the same");
     }
 }

@@ -10,7 +10,7 @@ use strongroom_core::network::{Refusal, RefusedBy};
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
-use strongroom_types::{DomainId, KeyName, KeyPermission, PrincipalId};
+use strongroom_types::{DomainId, Epoch, KeyName, KeyPermission, PrincipalId};
 use uuid::Uuid;
 
 use super::Product;
@@ -134,6 +134,7 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         | Error::BackupRefused
         | Error::RotationPolicyMissing { .. }
         | Error::OtherSecurityDomain { .. }
+        | Error::OtherEpoch { .. }
         | Error::SecurityDomain(_) => (StatusCode::BAD_REQUEST, "BadParameter", None),
         Error::RefusedByNetwork(refusal) => forbidden(Some(network_code(refusal.by))),
         Error::Blob(BlobError::Unavailable(_)) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", None),
@@ -146,6 +147,7 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::ForbiddenByRbac { .. } => forbidden(Some("ForbiddenByRbac")),
         Error::ForbiddenByPolicy { .. } => forbidden(Some("ForbiddenByPolicy")),
         Error::NotActivated => forbidden(Some("NotActivated")),
+        Error::QuorumNotProved => forbidden(Some("QuorumNotProved")),
         // Only the management plane is told so.
         Error::ManagementNotAllowed => forbidden(None),
         Error::KeyDisabled { .. } => forbidden(Some("KeyDisabled")),
@@ -161,6 +163,7 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::RoleDefinitionNotFound { .. } => missing("RoleDefinitionNotFound"),
         Error::RoleAssignmentNotFound { .. } => missing("RoleAssignmentNotFound"),
         Error::AlreadyActivated
+        | Error::DownloadDisabled
         | Error::RecoveryInProgress
         | Error::NoTransferKey
         | Error::KeyExists { .. }
@@ -198,6 +201,9 @@ fn core_message(error: &Error) -> String {
         Error::RecoveryInProgress => RECOVERY_IN_PROGRESS.to_owned(),
         Error::NoTransferKey => NO_TRANSFER_KEY.to_owned(),
         Error::OtherSecurityDomain { uploaded, own } => other_domain(*uploaded, *own),
+        Error::OtherEpoch { uploaded, own } => other_epoch(*uploaded, *own),
+        Error::DownloadDisabled => DOWNLOAD_DISABLED.to_owned(),
+        Error::QuorumNotProved => QUORUM_NOT_PROVED.to_owned(),
         Error::Sealed => SEALED.to_owned(),
         Error::KeyNotFound { name, version } => {
             let version = version.map(|version| format!("/{version}")).unwrap_or_default();
@@ -269,8 +275,15 @@ fn last_administrator(principal: PrincipalId) -> String {
 }
 
 fn other_domain(uploaded: DomainId, own: DomainId) -> String {
+    format!("value: this is security domain {uploaded}; the managed HSM has its own, {own}, and takes no other")
+}
+
+fn other_epoch(uploaded: Epoch, own: Epoch) -> String {
     format!(
-        "value: this is security domain {uploaded}; the managed HSM is sealed under its own, {own}, and takes no other"
+        "value: this file holds the security domain up to epoch {}, and the managed HSM is at epoch {}; use the file of the \
+         last rotation",
+        uploaded.number(),
+        own.number()
     )
 }
 
@@ -353,6 +366,14 @@ const RECOVERY_IN_PROGRESS: &str = "A recovery of this managed HSM is under way.
 const NO_TRANSFER_KEY: &str = "There is no transfer key to open this upload with: none was asked for, or it has expired, was \
                                destroyed after too many failures, or ended with a restart of the server. Begin again with \
                                az keyvault security-domain init-recovery";
+const DOWNLOAD_DISABLED: &str = "The managed HSM has been activated already, and the policy of this deployment, download_again = \
+                                 \"disabled\", gives its security domain to nobody again. Whoever runs the server can set \
+                                 [security_domain] download_again to \"quorum\"; custodians can make a file for others \
+                                 offline with strongroom ceremony rewrap";
+const QUORUM_NOT_PROVED: &str = "The managed HSM has been activated already, and the policy of this deployment, download_again = \
+                                 \"quorum\", wants a quorum of its custodians first: az keyvault security-domain \
+                                 init-recovery, then upload with their file; within an hour one download or rotation may \
+                                 follow";
 const SEALED: &str = "The managed HSM is sealed since the start of the server: a quorum of its custodians must upload its \
                       security domain (az keyvault security-domain init-recovery, then upload)";
 const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \

@@ -261,6 +261,8 @@ impl DataPlane {
             OperationId::GetTransferKey => security_domain::transfer_key(&call).await,
             OperationId::UploadSecurityDomain => security_domain::upload(&call).await,
             OperationId::UploadSecurityDomainPending => security_domain::upload_status(&call).await,
+            OperationId::GetSecurityDomain => security_domain::get(&call).await,
+            OperationId::RotateSecurityDomain => security_domain::rotate(&call).await,
         }
     }
 

@@ -4,13 +4,16 @@ use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::operations::{Operation, OperationId};
 use strongroom_api::security_domain as api;
-use strongroom_core::activation::DownloadStatus;
+use strongroom_core::activation::{Download, DownloadStatus};
 use strongroom_core::audit::{Event, Result as EventResult};
+use strongroom_core::epochs::DomainState;
+use strongroom_core::guard::HsmState;
 use strongroom_core::hsm::Hsm;
 use strongroom_core::recovery::UploadStatus;
 use strongroom_core::request::Request;
 use strongroom_core::{Core, Error};
 use strongroom_security_domain::{CertificateJwk, Custodians};
+use strongroom_types::Timestamp;
 use uuid::Uuid;
 
 use super::wire::{self, required};
@@ -52,12 +55,30 @@ struct UploadRequest {
 }
 
 pub(super) async fn download(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    let download = call.hsm()?.download_security_domain(call.request, custodians(call)?).await?;
+    Ok(downloaded(call, download))
+}
+
+/// Ours: a download with a new root under the next epoch. Its status is asked as that of any download.
+pub(super) async fn rotate(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    let download = call.hsm()?.rotate_security_domain(call.request, custodians(call)?).await?;
+    Ok(downloaded(call, download))
+}
+
+/// Ours: what an administrator may know of the security domain.
+pub(super) async fn get(call: &Call<'_>) -> Result<Outbound, ApiError> {
+    Ok(json(StatusCode::OK, &of_domain(call.hsm()?.security_domain(call.request).await?)))
+}
+
+fn custodians(call: &Call<'_>) -> Result<Custodians, ApiError> {
     let asked: DownloadRequest = wire::body(&call.inbound.body)?;
     let certificates = required("certificates", asked.certificates)?;
-    let custodians = Custodians::parse(&certificates, required("required", asked.required)?).map_err(Error::from)?;
-    let download = call.hsm()?.download_security_domain(call.request, custodians).await?;
+    Ok(Custodians::parse(&certificates, required("required", asked.required)?).map_err(Error::from)?)
+}
+
+fn downloaded(call: &Call<'_>, download: Download) -> Outbound {
     let answer = json(StatusCode::ACCEPTED, &api::SecurityDomainObject { value: download.file });
-    Ok(with_status_url(call, answer, "download", download.operation))
+    with_status_url(call, answer, "download", download.operation)
 }
 
 pub(super) async fn download_status(call: &Call<'_>) -> Result<Outbound, ApiError> {
@@ -122,9 +143,58 @@ fn with_status_url(call: &Call<'_>, answer: Outbound, target: &str, operation: U
     with_header(with_header(answer, "azure-asyncoperation", &url), "retry-after", "1")
 }
 
+fn of_domain(domain: DomainState) -> api::SecurityDomain {
+    let DomainState {
+        state,
+        domain,
+        epoch,
+        oldest_epoch,
+        required,
+        custodians,
+        policy,
+        proved_until,
+        unconfirmed,
+        resealing,
+    } = domain;
+    let held = (required > 0).then_some(api::SecurityDomainCustodians { required, thumbprints: custodians });
+    let rotation = resealing.map(|progress| api::SecurityDomainRotation {
+        epoch: progress.epoch.number(),
+        status: if progress.ended.is_some() { "Success" } else { "InProgress" },
+        records: progress.records,
+        began: progress.began.seconds(),
+        ended: progress.ended.map(Timestamp::seconds),
+    });
+    api::SecurityDomain {
+        state: match state {
+            HsmState::Restoring => "Restoring",
+            HsmState::NotActivated => "NotActivated",
+            HsmState::Recovering => "Recovering",
+            HsmState::Active => "Active",
+        },
+        domain_id: domain.map(|domain| domain.to_string()),
+        epoch: epoch.number(),
+        oldest_epoch: oldest_epoch.number(),
+        custodians: held,
+        download_policy: policy.as_str(),
+        quorum_proved_until: proved_until.map(Timestamp::seconds),
+        unconfirmed_download: unconfirmed,
+        rotation,
+    }
+}
+
 fn of_download(status: DownloadStatus) -> api::SecurityDomainOperationStatus {
     let (status, status_details) = match status {
         DownloadStatus::Success => ("Success", "The resource is active."),
+        DownloadStatus::Replaced => (
+            "Success",
+            "The resource is active. The security domain was downloaded again: the custodians of earlier files can still \
+             open those.",
+        ),
+        DownloadStatus::Waiting => (
+            "InProgress",
+            "The file is not confirmed yet: a rotation is by the status URL that came with its file, and none is while a \
+             restore is under way.",
+        ),
         DownloadStatus::Failed => (
             "Failed",
             "This download was superseded by a newer one or by a recovery, was lost in a restart, or was never made.",
@@ -137,6 +207,11 @@ fn of_upload(status: UploadStatus) -> api::SecurityDomainOperationStatus {
     let (status, status_details) = match status {
         UploadStatus::InProgress => ("InProgress", "The Security Domain is being restored."),
         UploadStatus::Success => ("Success", "The resource is active."),
+        UploadStatus::Proved => (
+            "Success",
+            "The resource is active. The quorum has proved itself: within an hour the security domain can be downloaded or \
+             rotated once.",
+        ),
         UploadStatus::Failed => ("Failed", "No recovery is under way: begin with init-recovery."),
     };
     api::SecurityDomainOperationStatus { status, status_details }

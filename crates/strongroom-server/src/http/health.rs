@@ -1,7 +1,7 @@
 //! `GET https://management.<domain>/health`: whether this node serves, and what protects its keys. Below it, `/health/live`
 //! for who restarts processes and `/health/ready` for who sends requests; the latter says why not.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -13,6 +13,8 @@ use crate::http::exchange::{Outbound, json, with_header};
 /// What this node says about itself, to anybody who asks.
 pub struct Health {
     phase: AtomicU8,
+    /// How many managed HSMs wait for their quorum, or [`NOT_COUNTED`].
+    sealed: AtomicU64,
     facts: Facts,
     condition: Box<dyn Fn() -> Condition + Send + Sync>,
 }
@@ -74,6 +76,9 @@ pub enum Question {
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     status: &'static str,
+    /// Managed HSMs that wait for their quorum; absent until they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_hsms: Option<u64>,
     #[serde(flatten)]
     facts: &'a Facts,
     #[serde(flatten)]
@@ -108,7 +113,9 @@ impl std::fmt::Debug for Health {
 impl Health {
     /// A node that is starting; `condition` is asked at each question.
     pub fn new(facts: Facts, condition: impl Fn() -> Condition + Send + Sync + 'static) -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), facts, condition: Box::new(condition) }
+        // Under every other provider the machine opens them all.
+        let sealed = AtomicU64::new(if facts.root_provider == QUORUM { NOT_COUNTED } else { 0 });
+        Self { phase: AtomicU8::new(Phase::Starting as u8), sealed, facts, condition: Box::new(condition) }
     }
 
     /// Notes how far the node is.
@@ -119,6 +126,11 @@ impl Health {
     /// Whether every kind of request can be served.
     pub fn is_ready(&self) -> bool {
         self.phase() == Phase::Ready && (self.condition)().cryptography
+    }
+
+    /// Notes how many managed HSMs wait for their quorum.
+    pub fn set_sealed(&self, hsms: u64) {
+        self.sealed.store(hsms, Ordering::Release);
     }
 
     /// `/health`: 200 once the node serves, 503 before and after. `/health/live`: 200 while the process answers at all.
@@ -135,7 +147,10 @@ impl Health {
             Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         match question {
-            Question::Health => json(code, &Body { status, facts: &self.facts, condition }),
+            Question::Health => {
+                let sealed_hsms = Some(self.sealed.load(Ordering::Acquire)).filter(|sealed| *sealed != NOT_COUNTED);
+                json(code, &Body { status, sealed_hsms, facts: &self.facts, condition })
+            }
             Question::Live => json(StatusCode::OK, &Short { status: "live", reasons: Vec::new() }),
             Question::Ready => {
                 let mut reasons = if code == StatusCode::OK { Vec::new() } else { vec![status] };
@@ -159,6 +174,10 @@ impl Health {
     }
 }
 
+/// The root provider that opens no managed HSM by itself.
+const QUORUM: &str = "quorum";
+const NOT_COUNTED: u64 = u64::MAX;
+
 #[cfg(test)]
 pub(crate) mod tests {
     use http_body_util::BodyExt;
@@ -172,6 +191,11 @@ pub(crate) mod tests {
     /// A node that is starting and well.
     pub(crate) fn starting_health() -> Health {
         Health::new(facts(), well)
+    }
+
+    /// The same under a root provider.
+    pub(crate) fn health_under(root_provider: &'static str) -> Health {
+        Health::new(Facts { root_provider, ..facts() }, well)
     }
 
     fn facts() -> Facts {

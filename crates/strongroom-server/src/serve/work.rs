@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_core::Core;
 use strongroom_core::identity::Directory;
 use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
 use strongroom_crypto::Entropy;
 
 use crate::arm::Arm;
+use crate::http::health::Health;
 use crate::jobs::KeyJobs;
+use crate::resealing::Resealing;
 use crate::tasks::Tasks;
 use crate::tls::certificates::Certificates;
 
@@ -17,6 +20,9 @@ use crate::tls::certificates::Certificates;
 pub(super) struct Work {
     pub(super) arm: Arc<Arm>,
     pub(super) keys: Arc<KeyJobs>,
+    pub(super) resealing: Arc<Resealing>,
+    pub(super) core: Arc<Core>,
+    pub(super) health: Arc<Health>,
     pub(super) directory: Arc<Directory>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -26,7 +32,7 @@ pub(super) struct Work {
 impl Work {
     /// Begins all of it.
     pub(super) fn begin(self, tasks: &Tasks) {
-        let Self { arm, keys, directory, certificates, entropy, clock } = self;
+        let Self { arm, keys, resealing, core, health, directory, certificates, entropy, clock } = self;
         tasks.every(OPERATIONS_PERIOD, move || {
             let arm = Arc::clone(&arm);
             async move { arm.run_pending().await }
@@ -35,6 +41,18 @@ impl Work {
             let keys = Arc::clone(&keys);
             async move { keys.run().await }
         });
+        let stop = tasks.clone();
+        tasks.every(RESEALING_PERIOD, move || {
+            let (resealing, stop) = (Arc::clone(&resealing), stop.clone());
+            async move { resealing.run(&|| stop.is_stopping()).await }
+        });
+        // Under any other provider none is ever sealed.
+        if !core.root_provider().wraps_hsm_roots() {
+            tasks.every(SEALED_PERIOD, move || {
+                let (core, health) = (Arc::clone(&core), Arc::clone(&health));
+                async move { count_sealed(&core, &health).await }
+            });
+        }
         let (rotation_entropy, rotation_clock) = (Arc::clone(&entropy), Arc::clone(&clock));
         tasks.every(ROTATION_PERIOD, move || {
             let (directory, entropy, clock) =
@@ -45,6 +63,13 @@ impl Work {
             let (certificates, entropy, clock) = (Arc::clone(&certificates), Arc::clone(&entropy), Arc::clone(&clock));
             async move { renew_certificate(&certificates, entropy.as_ref(), clock.as_ref()) }
         });
+    }
+}
+
+async fn count_sealed(core: &Core, health: &Health) {
+    match core.sealed_hsms().await {
+        Ok(sealed) => health.set_sealed(sealed),
+        Err(error) => tracing::warn!(%error, "the sealed managed HSMs could not be counted"),
     }
 }
 
@@ -71,6 +96,10 @@ fn renew_certificate(certificates: &Certificates, entropy: &dyn Entropy, clock: 
 
 /// How often steps of long-running operations are looked for; new ones begin at once.
 const OPERATIONS_PERIOD: Duration = Duration::from_secs(1);
+/// How often records are looked for that a rotation has left to be sealed again.
+const RESEALING_PERIOD: Duration = Duration::from_secs(1);
+/// How often sealed managed HSMs are counted.
+const SEALED_PERIOD: Duration = Duration::from_secs(1);
 /// How often purges of keys that are due, and what purges left, are looked for.
 const KEYS_PERIOD: Duration = Duration::from_secs(60);
 /// How often the age of the token-signing key is looked at.

@@ -7,7 +7,7 @@ use strongroom_core::backup::BackupProblem;
 use strongroom_core::error::DeploymentError;
 use strongroom_core::network::Origin;
 use strongroom_security_domain::SecurityDomainError;
-use strongroom_types::{DataAction, KeyOperation, Scope};
+use strongroom_types::{DataAction, Epoch, KeyOperation, Scope};
 
 use super::*;
 
@@ -60,6 +60,9 @@ one_of_each!(core_errors: Error {
     Error::HsmNotFound => Error::HsmNotFound;
     Error::AlreadyActivated => Error::AlreadyActivated;
     Error::Sealed => Error::Sealed;
+    Error::DownloadDisabled => Error::DownloadDisabled;
+    Error::QuorumNotProved => Error::QuorumNotProved;
+    Error::OtherEpoch { .. } => Error::OtherEpoch { uploaded: Epoch::FIRST, own: Epoch::new(2) };
     Error::RecoveryInProgress => Error::RecoveryInProgress;
     Error::NoTransferKey => Error::NoTransferKey;
     Error::OtherSecurityDomain { .. } => Error::OtherSecurityDomain { uploaded: domain(), own: domain() };

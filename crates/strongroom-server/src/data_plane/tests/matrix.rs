@@ -57,7 +57,9 @@ pub(super) fn body(row: &Operation) -> Value {
         }}),
         OperationId::ImportKey => json!({"key": {"kty": "oct-HSM", "k": "AAECAwQFBgcICQoLDA0ODw"}}),
         OperationId::UpdateSetting => json!({"value": "true"}),
-        OperationId::DownloadSecurityDomain => serde_json::from_slice(DOWNLOAD).unwrap(),
+        OperationId::DownloadSecurityDomain | OperationId::RotateSecurityDomain => {
+            serde_json::from_slice(DOWNLOAD).unwrap()
+        }
         // Operations on keys take what they know of this.
         _ => json!({"kty": "EC-HSM", "alg": "ES256", "value": "AA", "digest": "AA", "count": 1, "target": "a.b.c"}),
     }

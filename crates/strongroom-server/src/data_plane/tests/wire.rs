@@ -287,3 +287,31 @@ async fn a_group_gives_its_members_a_role_and_takes_it_with_the_membership() {
 
 const DECRYPT: &str = "Microsoft.KeyVault/managedHsm/keys/decrypt/action";
 const THROUGH_ARM: &str = "AllowKeyManagementOperationsThroughARM";
+
+#[tokio::test]
+async fn an_active_hsm_says_what_its_security_domain_is_and_what_another_file_takes() {
+    let world = World::new().await;
+    let token = world.token(world.administrator).await;
+    let shown = world.send(&token, "GET", &format!("/securitydomain?{VERSION}"), &Value::Null).await;
+    assert_eq!(shown.status, 200, "{shown:?}");
+    let shown = shown.json();
+    assert_eq!((&shown["state"], &shown["epoch"], &shown["oldest_epoch"]), (&json!("Active"), &json!(1), &json!(1)));
+    assert_eq!(shown["custodians"]["required"], 2);
+    assert_eq!(shown["custodians"]["x5t#S256"].as_array().map(Vec::len), Some(3));
+    assert_eq!((&shown["download_policy"], &shown["unconfirmed_download"]), (&json!("quorum"), &json!(false)));
+    assert!(shown.get("rotation").is_none() && shown.get("quorum_proved_until").is_none());
+    let body: Value = serde_json::from_slice(DOWNLOAD).unwrap();
+    for path in ["/securitydomain/download", "/securitydomain/rotate"] {
+        let answer = world.send(&token, "POST", &format!("{path}?{VERSION}"), &body).await;
+        assert_error(&answer, 403, "Forbidden");
+        let error = &answer.json()["error"];
+        assert_eq!(error["innererror"]["code"], "QuorumNotProved", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("download_again = \"quorum\"") && message.contains("init-recovery"), "{message}");
+    }
+    let foreign =
+        world.send(&token, "POST", &format!("/securitydomain/upload?{VERSION}"), &json!({"value": "{}"})).await;
+    assert_error(&foreign, 409, "Conflict");
+}
+
+const DOWNLOAD: &[u8] = include_bytes!("../../../../../vectors/security-domain/download-request.json");

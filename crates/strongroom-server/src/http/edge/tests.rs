@@ -10,7 +10,7 @@ use strongroom_types::Timestamp;
 use super::*;
 use crate::http::exchange::empty;
 use crate::http::health::Phase;
-use crate::http::health::tests::starting_health;
+use crate::http::health::tests::health_under;
 use crate::http::host::{Domain, Hosts};
 use crate::http::planes::PublicPlanes;
 use crate::tasks::TaskOwner;
@@ -62,8 +62,12 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    fixture_under("file")
+}
+
+fn fixture_under(root_provider: &'static str) -> Fixture {
     let (plane, owner) = (Arc::new(Recorder::default()), TaskOwner::new());
-    let health = Arc::new(starting_health());
+    let health = Arc::new(health_under(root_provider));
     let planes = Planes::Public(Box::new(PublicPlanes {
         hosts: Hosts::new(vec![Domain::localhost()]),
         authority: Arc::new(Nowhere),
@@ -197,7 +201,7 @@ async fn health_says_how_far_the_node_is() {
     health.set(Phase::Ready);
     let (status, text) = get().await;
     assert_eq!(status, StatusCode::OK);
-    let expected = "{\"status\":\"ready\",\"deployment\":\"d\",\"version\":\"0\",\"rootProvider\":\"file\",\
+    let expected = "{\"status\":\"ready\",\"sealedHsms\":0,\"deployment\":\"d\",\"version\":\"0\",\"rootProvider\":\"file\",\
                     \"lockedMemory\":false,\"coreDumpsDisabled\":true,\"auditKey\":{\"kty\":\"EC\",";
     assert!(text.starts_with(expected), "{text}");
     assert!(text.ends_with("},\"auditWritable\":true,\"auditCheckpointsFailing\":[]}"), "{text}");
@@ -205,6 +209,18 @@ async fn health_says_how_far_the_node_is() {
     assert_eq!(get().await.0, StatusCode::SERVICE_UNAVAILABLE);
     let post = request("management.localhost", "/health").body(Empty::new()).unwrap();
     assert_eq!(edge.serve(post, peer()).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn health_counts_the_managed_hsms_that_wait_for_their_quorum_once_they_were_counted() {
+    let Fixture { edge, health, .. } = fixture_under("quorum");
+    let get = async || {
+        let request = Request::get("/health").header(header::HOST, "management.localhost:8443");
+        body(edge.serve(request.body(Empty::new()).unwrap(), peer()).await).await
+    };
+    assert!(!get().await.contains("sealedHsms"));
+    health.set_sealed(2);
+    assert!(get().await.contains("\"sealedHsms\":2,"));
 }
 
 #[tokio::test]
