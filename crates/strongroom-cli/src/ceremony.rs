@@ -4,7 +4,7 @@
 //! the official client, and the other way round.
 
 mod error;
-mod files;
+pub(crate) mod files;
 mod protocol;
 
 use std::path::PathBuf;

@@ -12,4 +12,5 @@
 pub mod ceremony;
 pub mod connection;
 pub mod directory;
+pub mod domain;
 pub mod quickstart;

@@ -21,6 +21,7 @@ use crate::download_policy::{DownloadPolicy, QUORUM_PROOF_SECONDS};
 use crate::guard::{Guard, HsmState};
 use crate::hsm::Hsm;
 use crate::keys::JobRequest;
+use crate::layout::Generation;
 use crate::request::Request;
 use crate::{Error, Result};
 
@@ -38,8 +39,8 @@ pub enum ResealStep {
 /// Where a round over the records is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResealRound {
-    /// What it seals under: another rotation begins the round anew.
-    epoch: Option<Epoch>,
+    /// What it seals, and under which epoch: another rotation, or a restore, begins the round anew.
+    of: Option<(Generation, Epoch)>,
     after: Option<String>,
     /// Whether the round has met a record of an earlier epoch.
     dirty: bool,
@@ -84,8 +85,9 @@ impl Hsm<'_> {
     pub async fn reseal(&self, request: &JobRequest<'_>, round: &mut ResealRound) -> Result<ResealStep> {
         let permit = self.permit_for_job().await?;
         let Guard { epoch, oldest_epoch, .. } = permit.guard().value;
-        if round.epoch != Some(epoch) {
-            *round = ResealRound { epoch: Some(epoch), ..ResealRound::default() };
+        let of = Some((permit.generation(), epoch));
+        if round.of != of {
+            *round = ResealRound { of, ..ResealRound::default() };
         }
         if oldest_epoch == epoch {
             return Ok(ResealStep::Idle);

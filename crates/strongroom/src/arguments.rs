@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Look at the audit log of a data folder; the server may be running.
     #[command(subcommand, after_help = AUDIT_EXAMPLES)]
     Audit(AuditCommand),
+    /// Look after the security domain of a managed HSM: status, files for other custodians, rotation.
+    #[command(subcommand, after_help = DOMAIN_EXAMPLES)]
+    Domain(strongroom_cli::domain::Domain),
     /// Manage the built-in directory of a running server.
     #[command(subcommand, after_help = DIRECTORY_EXAMPLE)]
     Directory(DirectoryCommand),
@@ -213,6 +216,13 @@ Examples:
   strongroom audit verify
   strongroom audit verify --data-dir /var/lib/strongroom --public-key audit-key.json --checkpoints /mnt/worm/checkpoints
   strongroom audit verify --config /etc/strongroom/strongroom.toml --json";
+
+const DOMAIN_EXAMPLES: &str = "\
+Examples:
+  strongroom domain status --hsm-name ContosoMHSM
+  strongroom domain rotate --hsm-name ContosoMHSM --certificate a.cer b.cer c.cer --quorum 2 --out ContosoMHSM-SD-2.json
+
+It asks the server that runs on the data folder, as the administrator of its client.env.";
 
 const DIRECTORY_EXAMPLE: &str = "\
 Example:

@@ -6,6 +6,7 @@ mod arguments;
 mod audit;
 mod check_config;
 mod directory;
+mod domain;
 mod quickstart;
 mod serve;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::CheckConfig(arguments) => check_config::run(&arguments),
         Command::Ceremony(step) => strongroom_cli::ceremony::run(step).map_err(Failure::from),
         Command::Audit(command) => audit::run(command),
+        Command::Domain(command) => run(domain::run(command)),
         Command::Directory(command) => run(directory::run(command)),
     };
     match done {

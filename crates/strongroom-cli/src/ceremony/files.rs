@@ -11,12 +11,12 @@ use strongroom_types::Secret;
 use super::CeremonyError;
 
 /// A file that was read. It may be a private key.
-pub(super) struct Input {
-    pub(super) path: PathBuf,
-    pub(super) text: Secret<String>,
+pub(crate) struct Input {
+    pub(crate) path: PathBuf,
+    pub(crate) text: Secret<String>,
 }
 
-pub(super) fn read(path: &Path) -> Result<Input, CeremonyError> {
+pub(crate) fn read(path: &Path) -> Result<Input, CeremonyError> {
     let failed = |source| CeremonyError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -44,7 +44,7 @@ pub(super) fn read_password(path: &Path) -> Result<Secret<String>, CeremonyError
     Ok(Secret::new(text.expose().lines().next().unwrap_or_default().to_owned()))
 }
 
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
     let failed = |source| CeremonyError::Write { path: path.to_owned(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;

@@ -18,8 +18,9 @@ fn ceremony(arguments: &[&str]) -> Output {
     command.output().expect("the built binary starts")
 }
 
+/// What a step that must succeed has said.
 #[track_caller]
-fn done(arguments: &[&str]) -> Value {
+pub(crate) fn done(arguments: &[&str]) -> Value {
     let output = ceremony(&[arguments, &["--json"]].concat());
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     serde_json::from_slice(&output.stdout).expect("a protocol is JSON")

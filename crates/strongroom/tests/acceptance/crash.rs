@@ -266,10 +266,10 @@ impl Request {
 }
 
 /// Random choices from a seed that is printed, so that a failure can be looked into.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let seed = std::collections::hash_map::RandomState::new().build_hasher().finish() | 1;
         println!("seed {seed}");
         Self(seed)
@@ -283,7 +283,7 @@ impl Dice {
         self.0
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.roll() % limit
     }
 

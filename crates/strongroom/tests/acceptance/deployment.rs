@@ -95,6 +95,8 @@ impl Deployment {
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.wait_for_end();
+        // The next start is not ready because of what this one has left.
+        fs::remove_file(self.client_env()).expect("client.env of the killed server is removed");
     }
 
     /// A command of the same binary on this deployment's data folder, with nothing inherited but the search path.

@@ -11,6 +11,8 @@ mod attestation_authority;
 #[cfg(test)]
 mod az;
 #[cfg(test)]
+mod az_domain;
+#[cfg(test)]
 mod az_hsm;
 #[cfg(test)]
 mod az_import;
@@ -46,6 +48,8 @@ mod crash;
 mod deployment;
 #[cfg(test)]
 mod device_page;
+#[cfg(test)]
+mod domain_crash;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]

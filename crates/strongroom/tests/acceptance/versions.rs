@@ -37,8 +37,11 @@ const VERSIONS: [&str; 14] = [
 #[test]
 fn every_operation_answers_under_every_api_version_that_has_it() {
     let attested = Attested { authority: Authority::start(Conduct::Proper), environment: Environment::start() };
-    let trusted = format!("[tls]\nextra_ca_files = [{:?}]\n", attested.authority.ca_file());
-    let mut deployment = Deployment::start_with(|_| trusted);
+    let configuration = format!(
+        "[tls]\nextra_ca_files = [{:?}]\n[security_domain]\ndownload_again = \"administrator\"\n",
+        attested.authority.ca_file()
+    );
+    let mut deployment = Deployment::start_with(|_| configuration);
     let rest = deployment.rest();
     let custodians = WrappingKeys::make(3);
     for (number, version) in VERSIONS.into_iter().enumerate() {
@@ -52,6 +55,7 @@ fn every_operation_answers_under_every_api_version_that_has_it() {
         walk.secure_wrapping(&attested);
         walk.roles();
         walk.settings();
+        walk.security_domain(&custodians);
         let recovered = Walk { name: format!("recovered-{number}"), ..walk };
         recovered.recover(&custodians, &domain);
     }
@@ -234,6 +238,15 @@ impl Walk<'_> {
             json!({"properties": {"roleName": "walker", "permissions": [permission], "assignableScopes": ["/"]}});
         ask(Method::PUT, &definition, Some(&body), 201);
         ask(Method::DELETE, &definition, None, 200);
+    }
+
+    fn security_domain(&self, custodians: &WrappingKeys) {
+        self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain", None, 200);
+        let body = json!({"certificates": custodians.jwks(), "required": 2});
+        let rotated = self.ask(LOCAL_RBAC, &Method::POST, "/securitydomain/rotate", Some(&body), 202);
+        let Some(rotated) = rotated else { return };
+        let status = self.rest.send(&Method::GET, rotated.header("azure-asyncoperation"), None, None).expect(200);
+        assert_eq!(status["status"], "Success", "{status}");
     }
 
     fn settings(&self) {
