@@ -212,7 +212,7 @@ impl Settings {
             limits,
             audit,
             metrics,
-            mut log,
+            log,
         } = file;
         if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
             return Err(SettingsError::HalfCertificate);
@@ -227,7 +227,6 @@ impl Settings {
         };
         let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
         let suffixes = besides(&domain, public.suffixes);
-        log.format = flags.log_format.unwrap_or(log.format);
         Ok(Self {
             domain,
             suffixes,
@@ -253,7 +252,7 @@ impl Settings {
             audit_checkpoint_url: audit.url()?,
             audit_checkpoint_file: audit.checkpoint_file,
             metrics: on_loopback(metrics.listen)?,
-            log,
+            log: Log { format: flags.log_format.unwrap_or(log.format), ..log },
             accept_rollback: flags.accept_rollback,
             init: flags.init,
         })

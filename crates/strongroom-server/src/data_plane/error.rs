@@ -230,12 +230,8 @@ fn core_message(error: &Error) -> String {
             format!("Target environment attestation statement cannot be verified: {problem}.")
         }
         Error::BackupRefused => BACKUP_REFUSED.to_owned(),
-        Error::RotationPolicyMissing { name } => {
-            format!("Key {name} has no rotation policy; set one before it is rotated")
-        }
-        Error::PurgeProtected { name } => {
-            format!("Purge protection is on: key {name} is kept until its scheduled purge date")
-        }
+        Error::RotationPolicyMissing { name } => rotation_policy_missing(name),
+        Error::PurgeProtected { name } => purge_protected(name),
         Error::BadParameter { parameter, problem } => format!("{parameter}: {problem}"),
         Error::WrappedKeyRejected => WRAPPED_KEY_REJECTED.to_owned(),
         Error::LimitReached { what, limit } => format!("The limit of {limit} {what} is reached"),
@@ -259,6 +255,14 @@ fn core_message(error: &Error) -> String {
         Error::Store(_) => "The store is unavailable; try again later".to_owned(),
         Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => FAULT.to_owned(),
     }
+}
+
+fn rotation_policy_missing(name: &KeyName) -> String {
+    format!("Key {name} has no rotation policy; set one before it is rotated")
+}
+
+fn purge_protected(name: &KeyName) -> String {
+    format!("Purge protection is on: key {name} is kept until its scheduled purge date")
 }
 
 fn key_deleted(name: &KeyName) -> String {
