@@ -47,7 +47,7 @@ use crate::data_plane::SubnetListener;
 use crate::http::exchange::{Inbound, Outbound, json, performed, with_header};
 use crate::http::host::Suffixes;
 
-pub use crate::arm::storage::StorageKeys;
+pub use crate::arm::storage::{StorageKeyError, StorageKeys, shared_key_in};
 
 /// The management plane of a deployment.
 pub struct Arm {

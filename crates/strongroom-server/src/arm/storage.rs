@@ -14,8 +14,7 @@ use crate::arm::storage::wire::{AccountBody, NameBody, account};
 use crate::arm::wire::{body, page};
 use crate::http::exchange::{Outbound, empty, json as answer};
 
-pub(crate) use keys::StorageKeyError;
-pub use keys::StorageKeys;
+pub use keys::{StorageKeyError, StorageKeys, shared_key_in};
 
 /// `GET …/storageAccounts` of a subscription.
 pub(super) async fn list(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {

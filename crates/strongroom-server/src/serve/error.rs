@@ -10,6 +10,7 @@ use strongroom_core::{Error as CoreError, pools};
 use strongroom_crypto::CryptoError;
 use strongroom_store::StoreError;
 
+use crate::arm::StorageKeyError;
 use crate::audit_log::RecoverError;
 use crate::authentication::{AttestationError, OutsideIssuerError};
 use crate::blob::BlobTlsError;
@@ -86,6 +87,9 @@ pub enum StartError {
         #[source]
         source: RecoverError,
     },
+    /// The file with the shared key of a storage account cannot be used.
+    #[error(transparent)]
+    StorageKey(#[from] StorageKeyError),
     /// The folder for backups cannot be made.
     #[error("{}: {source}", path.display())]
     BackupFolder {
@@ -213,6 +217,7 @@ impl StartError {
             Self::Core(CoreError::Deployment(error)) => deployment(error),
             Self::Core(CoreError::Tampered { .. }) => RESTORE.to_owned(),
             Self::Thread(_) => "raise the limit on processes (ulimit -u, TasksMax)".to_owned(),
+            Self::StorageKey(_) => "correct the file, or key_file of that [[storage_account]]".to_owned(),
             Self::BackupFolder { .. } => "free the way, or name other folders in [backup] directories".to_owned(),
             Self::BlobTls(_) | Self::Tls(_) | Self::Core(_) | Self::Signals(_) => "start again; if it stays, please report it".to_owned(),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use strongroom_core::ports::Clock;
 
+use crate::arm::shared_key_in;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
@@ -58,12 +59,15 @@ impl Trust {
     }
 }
 
-/// Reads the files that `[tls]` names, as a start would; answers with the hosts that the certificate does not cover.
+/// Reads the files that `[tls]` and `[[storage_account]]` name; answers with the hosts that the certificate does not cover.
 ///
 /// # Errors
-/// [`StartError::Tls`] names the file and what is wrong with it.
+/// [`StartError::Tls`] or [`StartError::StorageKey`] names the file and what is wrong with it.
 pub fn check_files(settings: &Settings) -> Result<Vec<String>, StartError> {
     TrustedRoots::load(&settings.tls.extra_ca_files)?;
+    for key_file in settings.storage.accounts.iter().filter_map(|account| account.key_file.as_ref()) {
+        shared_key_in(key_file)?;
+    }
     let Some(files) = by_operator(settings) else { return Ok(Vec::new()) };
     let (certificate, _) = files.read(SystemClock.now())?;
     let domains = settings.domains();

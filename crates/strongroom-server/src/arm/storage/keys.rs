@@ -1,13 +1,13 @@
 //! Shared keys of blob stores: read from their files when they are asked for, and kept nowhere.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use strongroom_core::pools::StorageAccountName;
 use strongroom_types::Secret;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 /// The files with the shared keys of storage accounts.
 #[derive(Debug, Clone, Default)]
@@ -37,16 +37,26 @@ impl StorageKeys {
     /// [`StorageKeyError`] if the file cannot be read or holds no key.
     pub async fn read(&self, account: &StorageAccountName) -> Result<Option<Secret<String>>, StorageKeyError> {
         let Some((_, path)) = self.files.iter().find(|(name, _)| name == account) else { return Ok(None) };
-        let failed = |problem: String| StorageKeyError { path: path.clone(), problem };
-        let mut text = Secret::new(String::new());
-        let file = File::open(path).await.map_err(|error| failed(error.to_string()))?;
-        let read = file.take(FILE_BYTES_MAX).read_to_string(text.expose_mut()).await;
-        read.map_err(|error| failed(error.to_string()))?;
-        let key = Secret::new(text.expose().trim().to_owned());
-        match STANDARD.decode(key.expose()).map(Secret::new) {
-            Ok(bytes) if !bytes.expose().is_empty() => Ok(Some(key)),
-            _ => Err(failed("it holds no key in base64".to_owned())),
-        }
+        let path = path.clone();
+        let cut_off = StorageKeyError { path: path.clone(), problem: "reading it was cut off".to_owned() };
+        let read = tokio::task::spawn_blocking(move || shared_key_in(&path)).await;
+        read.map_err(|_| cut_off)?.map(Some)
+    }
+}
+
+/// The shared key that a file holds, in base64.
+///
+/// # Errors
+/// [`StorageKeyError`] if the file cannot be read or holds no key.
+pub fn shared_key_in(path: &Path) -> Result<Secret<String>, StorageKeyError> {
+    let failed = |problem: String| StorageKeyError { path: path.to_owned(), problem };
+    let mut text = Secret::new(String::new());
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(text.expose_mut()));
+    read.map_err(|error| failed(error.to_string()))?;
+    let key = Secret::new(text.expose().trim().to_owned());
+    match STANDARD.decode(key.expose()).map(Secret::new) {
+        Ok(bytes) if !bytes.expose().is_empty() => Ok(key),
+        _ => Err(failed("it holds no key in base64".to_owned())),
     }
 }
 
