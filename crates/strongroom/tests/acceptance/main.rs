@@ -43,6 +43,8 @@ mod ceremony;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod comparison;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod deployment;
