@@ -125,7 +125,7 @@ fn allowed(key: &str) -> Option<&'static str> {
     ALLOWED.iter().find(|(name, _)| *name == key).map(|(_, allowed)| *allowed)
 }
 
-const ALLOWED: [(&str, &str); 31] = [
+const ALLOWED: &[(&str, &str)] = &[
     ("data_dir", "a folder, such as \"/var/lib/strongroom\""),
     ("domain", "a domain, such as \"hsm.example.com\""),
     ("listen", "a list of ADDRESS:PORT, such as [\"0.0.0.0:443\", \"[::]:443\"]"),
