@@ -115,6 +115,13 @@ impl Directory {
         Ok(found)
     }
 
+    /// At most `limit` principals of any kind in the order of their object ids, behind one of them.
+    pub async fn principals_after(&self, after: Option<PrincipalId>, limit: usize) -> Result<Vec<Principal>> {
+        let (barrier, after) = (self.barrier(), after.map(layout::principal));
+        let page = barrier.page(barrier.deployment(), layout::PRINCIPALS, after.as_deref(), limit, None).await?;
+        Ok(page.records.into_iter().map(|stored| stored.value).collect())
+    }
+
     /// A service principal or managed identity by its client id.
     pub async fn by_client_id(&self, client_id: Uuid) -> Result<Option<Stored<Principal>>> {
         self.by_index(&layout::client(client_id)).await
@@ -180,7 +187,8 @@ impl Directory {
         };
         let program = PrincipalKind::ServicePrincipal(program);
         self.stage_principal(&mut transaction, &new_principal(administrator, "administrator", program, request))?;
-        let identity = ManagedIdentity { client_id: self.draw_uuid()?, resource_id: machine_resource_id.to_owned() };
+        let (client_id, resource_id) = (self.draw_uuid()?, machine_resource_id.to_owned());
+        let identity = ManagedIdentity { client_id, resource_id, federated: Vec::new() };
         let identity = PrincipalKind::ManagedIdentity(identity);
         self.stage_principal(&mut transaction, &new_principal(machine, "machine", identity, request))?;
         self.stage_first_signing_key(&mut transaction, request.received).await?;

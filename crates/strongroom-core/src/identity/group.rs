@@ -14,7 +14,29 @@ impl Directory {
     /// # Errors
     /// [`IdentityError::BadParameter`] for a name that is empty or too long.
     pub async fn create_group(&self, request: &Request, display_name: &str) -> Result<PrincipalId> {
-        let group = self.new_principal(display_name, PrincipalKind::Group(Group { members: Vec::new() }))?;
+        self.create_nicknamed_group(request, display_name, None).await
+    }
+
+    /// As [`Directory::create_group`], with a `mailNickname`.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadParameter`] for a name that is empty or too long.
+    pub async fn create_nicknamed_group(
+        &self,
+        request: &Request,
+        display_name: &str,
+        mail_nickname: Option<&str>,
+    ) -> Result<PrincipalId> {
+        let printable =
+            |text: &str| (1..=NICKNAME_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if !mail_nickname.is_none_or(printable) {
+            return Err(IdentityError::BadParameter {
+                parameter: "mailNickname",
+                problem: "1 to 64 printable ASCII characters without blanks",
+            });
+        }
+        let group = Group { members: Vec::new(), mail_nickname: mail_nickname.map(str::to_owned) };
+        let group = self.new_principal(display_name, PrincipalKind::Group(group))?;
         let mut transaction = self.barrier().transaction();
         self.stage_principal(&mut transaction, &group)?;
         transaction.detail(format!("group {}", group.object_id)).commit(request).await?;
@@ -75,6 +97,8 @@ enum Membership {
     None,
 }
 
+/// As Graph limits `mailNickname`.
+const NICKNAME_MAX: usize = 64;
 const MEMBERS_MAX: usize = 1000;
 /// So many groups Entra puts into a token before it answers with a reference instead.
 const GROUPS_MAX: usize = 200;

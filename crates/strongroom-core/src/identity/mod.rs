@@ -13,6 +13,7 @@
 mod credential;
 mod directory;
 mod error;
+mod federated;
 mod group;
 mod issue;
 mod layout;
@@ -29,8 +30,9 @@ mod user;
 pub use credential::CredentialHash;
 pub use directory::{Directory, Foundation, ProgramIds};
 pub use error::{IdentityError, Result};
+pub use federated::{FederatedSpecification, WrittenFederated};
 pub use issue::{ACCESS_TOKEN_SECONDS, AccessTokenOrder, IssuedToken, IssuerForm};
-pub use principal::NewManagedIdentity;
+pub use principal::{CertificateChange, NewManagedIdentity, PrincipalChange};
 pub use secret::{BootstrapSecret, SecretDescription};
 pub use sign_in::{Continued, SIGN_INS_MAX, SignIn};
 pub use signing::{PUBLISHED_AHEAD_SECONDS, PublicSigningKey, SIGNING_KEY_DAYS, SigningKeyState};

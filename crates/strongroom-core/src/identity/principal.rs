@@ -5,8 +5,7 @@ use strongroom_types::PrincipalId;
 use crate::barrier::Transaction;
 use crate::identity::directory::{ProgramIds, repeat_on_conflict};
 use crate::identity::record::{
-    ClientCertificate, FederatedCredential, Index, ManagedIdentity, Principal, PrincipalKind, PrincipalState,
-    ServicePrincipal,
+    ClientCertificate, Index, ManagedIdentity, Principal, PrincipalKind, PrincipalState, ServicePrincipal,
 };
 use crate::identity::{Directory, IdentityError, Result, layout};
 use crate::request::Request;
@@ -20,16 +19,50 @@ pub struct NewManagedIdentity<'a> {
     pub resource_id: &'a str,
 }
 
+/// What of a principal is to change, in one commit; what is absent stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PrincipalChange {
+    /// The name for people.
+    pub display_name: Option<String>,
+    /// Whether it may get and use tokens.
+    pub state: Option<PrincipalState>,
+    /// The certificates of a service principal.
+    pub certificates: Option<CertificateChange>,
+}
+
+/// New certificates in the place of those that are not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CertificateChange {
+    /// Those that stay, by SHA-256 thumbprint.
+    pub kept: Vec<String>,
+    /// Those that come.
+    pub new: Vec<ClientCertificate>,
+}
+
 impl Directory {
     /// Makes a service principal without credentials.
     ///
     /// # Errors
     /// [`IdentityError::BadParameter`] for a name that is empty or too long.
     pub async fn create_service_principal(&self, request: &Request, display_name: &str) -> Result<ProgramIds> {
+        self.create_certified_program(request, display_name, Vec::new()).await
+    }
+
+    /// Makes a service principal with certificates.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadParameter`] for a name that is empty or too long, [`IdentityError::LimitReached`].
+    pub async fn create_certified_program(
+        &self,
+        request: &Request,
+        display_name: &str,
+        certificates: Vec<ClientCertificate>,
+    ) -> Result<ProgramIds> {
+        below(certificates.len(), CERTIFICATES_MAX + 1, "certificates of a client")?;
         let kind = PrincipalKind::ServicePrincipal(ServicePrincipal {
             client_id: self.draw_uuid()?,
             secrets: Vec::new(),
-            certificates: Vec::new(),
+            certificates,
             federated: Vec::new(),
         });
         let principal = self.new_principal(display_name, kind)?;
@@ -53,6 +86,7 @@ impl Directory {
         let kind = PrincipalKind::ManagedIdentity(ManagedIdentity {
             client_id: self.draw_uuid()?,
             resource_id: new.resource_id.to_owned(),
+            federated: Vec::new(),
         });
         let principal = self.new_principal(new.display_name, kind)?;
         self.stage_principal(transaction, &principal)
@@ -77,6 +111,9 @@ impl Directory {
                 }
             }
         }
+        if stored.value.user().is_some() {
+            self.stage_sign_in_removal(transaction, object_id).await?;
+        }
         for key in index_keys(&stored.value) {
             transaction.discard(key);
         }
@@ -99,12 +136,11 @@ impl Directory {
     }
 
     /// Switches a principal on or off. Tokens of a disabled principal are refused from now on.
+    ///
+    /// # Errors
+    /// As [`Directory::update`].
     pub async fn set_state(&self, request: &Request, object_id: PrincipalId, state: PrincipalState) -> Result<()> {
-        self.change(request, object_id, |principal| {
-            principal.state = state;
-            Ok(())
-        })
-        .await
+        self.update(request, object_id, &PrincipalChange { state: Some(state), ..PrincipalChange::default() }).await
     }
 
     /// Lets the key of a certificate sign assertions of a service principal.
@@ -126,21 +162,30 @@ impl Directory {
         .await
     }
 
-    /// Lets an outside identity act as a service principal.
+    /// Changes a principal of any kind.
     ///
     /// # Errors
-    /// [`IdentityError::LimitReached`], [`IdentityError::PrincipalNotFound`].
-    pub async fn add_federated_credential(
-        &self,
-        request: &Request,
-        object_id: PrincipalId,
-        credential: &FederatedCredential,
-    ) -> Result<()> {
-        self.change_program(request, object_id, |program| {
-            program.federated.retain(|known| known != credential);
-            below(program.federated.len(), FEDERATED_MAX, "federated credentials of a client")?;
-            program.federated.push(credential.clone());
-            Ok(())
+    /// [`IdentityError::BadParameter`] for a name that is empty or too long, [`IdentityError::LimitReached`],
+    /// [`IdentityError::Protected`] for the administrator, who is never switched off,
+    /// [`IdentityError::PrincipalNotFound`], also for certificates of what is no service principal.
+    pub async fn update(&self, request: &Request, object_id: PrincipalId, change: &PrincipalChange) -> Result<()> {
+        let PrincipalChange { display_name, state, certificates } = change;
+        if let Some(name) = display_name {
+            check_display_name(name)?;
+        }
+        if *state == Some(PrincipalState::Disabled) && object_id == self.tenant()?.administrator {
+            return Err(IdentityError::Protected);
+        }
+        self.change(request, object_id, |principal| {
+            if let Some(name) = display_name {
+                name.clone_into(&mut principal.display_name);
+            }
+            principal.state = state.unwrap_or(principal.state);
+            match (certificates, &mut principal.kind) {
+                (None, _) => Ok(()),
+                (Some(change), PrincipalKind::ServicePrincipal(program)) => change.apply(&mut program.certificates),
+                (Some(_), _) => Err(IdentityError::PrincipalNotFound),
+            }
         })
         .await
     }
@@ -181,13 +226,7 @@ impl Directory {
 
     /// A principal without groups, made now.
     pub(super) fn new_principal(&self, display_name: &str, kind: PrincipalKind) -> Result<Principal> {
-        let length = display_name.chars().count();
-        if !(1..=DISPLAY_NAME_MAX).contains(&length) || display_name.chars().any(char::is_control) {
-            return Err(IdentityError::BadParameter {
-                parameter: "displayName",
-                problem: "1 to 256 characters, none of them a control character",
-            });
-        }
+        check_display_name(display_name)?;
         Ok(Principal {
             object_id: self.draw_principal_id()?,
             display_name: display_name.to_owned(),
@@ -217,6 +256,27 @@ impl Directory {
     }
 }
 
+impl CertificateChange {
+    fn apply(&self, certificates: &mut Vec<ClientCertificate>) -> Result<()> {
+        certificates.retain(|known| self.kept.contains(&known.thumbprint_sha256));
+        for certificate in &self.new {
+            certificates.retain(|known| known.thumbprint_sha256 != certificate.thumbprint_sha256);
+            below(certificates.len(), CERTIFICATES_MAX, "certificates of a client")?;
+            certificates.push(certificate.clone());
+        }
+        Ok(())
+    }
+}
+
+fn check_display_name(display_name: &str) -> Result<()> {
+    let length = display_name.chars().count();
+    if (1..=DISPLAY_NAME_MAX).contains(&length) && !display_name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let problem = "1 to 256 characters, none of them a control character";
+    Err(IdentityError::BadParameter { parameter: "displayName", problem })
+}
+
 /// The store keys of what points to a principal.
 fn index_keys(principal: &Principal) -> Vec<String> {
     match &principal.kind {
@@ -236,7 +296,6 @@ pub(super) fn below(count: usize, limit: usize, what: &'static str) -> Result<()
 
 const DISPLAY_NAME_MAX: usize = 256;
 const CERTIFICATES_MAX: usize = 20;
-const FEDERATED_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -278,6 +337,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_administrator_is_never_switched_off() {
+        let (directory, foundation) = directory().await;
+        let administrator = foundation.administrator.object_id;
+        let disabled = directory.set_state(&request(), administrator, PrincipalState::Disabled).await;
+        assert!(matches!(disabled, Err(IdentityError::Protected)));
+        directory.set_state(&request(), administrator, PrincipalState::Enabled).await.unwrap();
+        directory.set_state(&request(), foundation.machine.object_id, PrincipalState::Disabled).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_sign_ins_of_a_user_go_with_the_user() {
+        let (directory, foundation) = directory().await;
+        let user = directory.create_user(&request(), "ada@example.org", "Ada").await.unwrap().principal.object_id;
+        directory.sign_in(&request(), user, foundation.administrator.client_id).await.unwrap();
+        assert_eq!(directory.core().barrier().keys(&layout::sign_ins(user), 9).await.unwrap().len(), 1);
+        directory.remove(&request(), user).await.unwrap();
+        assert!(directory.core().barrier().keys(&layout::sign_ins(user), 9).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
     async fn a_display_name_is_neither_empty_nor_long_nor_has_control_characters() {
         let (directory, _) = directory().await;
         for name in ["", "a\nb", &"a".repeat(257)] {
@@ -285,22 +364,5 @@ mod tests {
             assert!(matches!(made, Err(IdentityError::BadParameter { .. })), "{name:?}");
         }
         assert!(directory.create_service_principal(&request(), &"ä".repeat(256)).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_client_has_at_most_twenty_federated_credentials() {
-        let (directory, _) = directory().await;
-        let ids = directory.create_service_principal(&request(), "app").await.unwrap();
-        let credential = |number: usize| FederatedCredential {
-            issuer: "https://issuer.example".to_owned(),
-            subject: number.to_string(),
-            audience: "a".to_owned(),
-        };
-        for number in 0..FEDERATED_MAX {
-            directory.add_federated_credential(&request(), ids.object_id, &credential(number)).await.unwrap();
-        }
-        directory.add_federated_credential(&request(), ids.object_id, &credential(0)).await.unwrap();
-        let beyond = directory.add_federated_credential(&request(), ids.object_id, &credential(99)).await;
-        assert!(matches!(beyond, Err(IdentityError::LimitReached { limit: FEDERATED_MAX, .. })));
     }
 }

@@ -115,15 +115,33 @@ pub struct ClientCertificate {
     pub expires: Timestamp,
 }
 
-/// An outside identity that may act as a client.
+/// An outside identity that may act as a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FederatedCredential {
+    /// Its id in the directory.
+    pub id: Uuid,
+    /// Its name, as written; unique among those of its principal in any case.
+    pub name: String,
     /// The token's `iss`; one of the configured outside issuers.
     pub issuer: String,
     /// The token's `sub`.
     pub subject: String,
     /// A value of the token's `aud`.
     pub audience: String,
+    /// A text for people.
+    pub description: Option<String>,
+}
+
+impl FederatedCredential {
+    /// Whether it has this name, in any case.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// Whether this is its name or its id.
+    pub fn is_called(&self, key: &str) -> bool {
+        self.is_named(key) || key.parse() == Ok(self.id)
+    }
 }
 
 /// A program whose host vouches for it (`Microsoft.ManagedIdentity/userAssignedIdentities`).
@@ -133,6 +151,9 @@ pub struct ManagedIdentity {
     pub client_id: Uuid,
     /// Its ARM resource id, as written.
     pub resource_id: String,
+    /// Outside identities that may act as it. Records of the first release have none.
+    #[serde(default)]
+    pub federated: Vec<FederatedCredential>,
 }
 
 /// A person.
@@ -151,6 +172,9 @@ pub struct User {
 pub struct Group {
     /// Its members, for showing; some may have been removed since.
     pub members: Vec<PrincipalId>,
+    /// `mailNickname`: clients find a group again by it, nothing else uses it. Records of the first release have none.
+    #[serde(default)]
+    pub mail_nickname: Option<String>,
 }
 
 impl Principal {
@@ -168,6 +192,15 @@ impl Principal {
         match &self.kind {
             PrincipalKind::ServicePrincipal(program) => Some(program),
             _ => None,
+        }
+    }
+
+    /// The outside identities that may act as it.
+    pub fn federated(&self) -> &[FederatedCredential] {
+        match &self.kind {
+            PrincipalKind::ServicePrincipal(program) => &program.federated,
+            PrincipalKind::ManagedIdentity(identity) => &identity.federated,
+            PrincipalKind::User(_) | PrincipalKind::Group(_) => &[],
         }
     }
 

@@ -14,6 +14,8 @@ use crate::request::Request;
 pub struct BootstrapSecret {
     /// Names it when it is listed or revoked.
     pub id: Uuid,
+    /// Its first characters, by which it is told from others later.
+    pub hint: String,
     /// The secret; it is not kept and cannot be shown again.
     pub secret: Secret<String>,
 }
@@ -130,7 +132,7 @@ impl Directory {
             Ok(())
         })
         .await?;
-        Ok(BootstrapSecret { id, secret })
+        Ok(BootstrapSecret { id, hint: record.hint, secret })
     }
 }
 
@@ -149,8 +151,8 @@ fn describe(secret: &ClientSecret) -> SecretDescription {
 
 const SECRETS_MAX: usize = 64;
 const NODE_NAME_MAX: usize = 128;
-/// As many characters of a secret as may be shown to tell secrets apart: 18 of its 256 bits.
-const HINT_CHARACTERS: usize = 3;
+/// As many characters of a secret as may be shown to tell secrets apart: the prefix of all, and 18 of its 256 bits.
+const HINT_CHARACTERS: usize = 6;
 
 #[cfg(test)]
 mod tests {

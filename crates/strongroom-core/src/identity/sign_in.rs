@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_types::{PrincipalId, Secret, Timestamp};
 use uuid::Uuid;
 
-use crate::barrier::{Record, Stored};
+use crate::barrier::{Record, Stored, Transaction};
 use crate::identity::credential::{CredentialHash, Purpose, draw_secret};
 use crate::identity::directory::repeat_on_conflict;
 use crate::identity::record::Principal;
@@ -105,10 +105,20 @@ impl Directory {
     /// [`IdentityError::Core`] if the store fails.
     pub async fn revoke_sign_ins(&self, request: &Request, user: PrincipalId) -> Result<()> {
         let mut transaction = self.barrier().transaction();
+        self.stage_sign_in_removal(&mut transaction, user).await?;
+        transaction.detail(format!("user {user}")).commit(request).await?;
+        Ok(())
+    }
+
+    /// Adds the end of all sign-ins of a user to a commit; they are few.
+    pub(super) async fn stage_sign_in_removal(
+        &self,
+        transaction: &mut Transaction<'_>,
+        user: PrincipalId,
+    ) -> Result<()> {
         for stored in self.sign_ins(user).await? {
             transaction.discard(stored.key);
         }
-        transaction.detail(format!("user {user}")).commit(request).await?;
         Ok(())
     }
 

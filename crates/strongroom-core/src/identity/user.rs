@@ -7,6 +7,7 @@ use strongroom_types::{PrincipalId, Secret};
 
 use crate::Error;
 use crate::identity::credential::{Purpose, draw_one_time_password, normalized};
+use crate::identity::directory::repeat_on_conflict;
 use crate::identity::record::{Principal, PrincipalKind, User};
 use crate::identity::{Directory, IdentityError, Result};
 use crate::ports::Lane;
@@ -111,6 +112,31 @@ impl Directory {
         .await
     }
 
+    /// Puts a new one-time password in the place of a user's passphrase, and ends all of the user's sign-ins.
+    ///
+    /// # Errors
+    /// [`IdentityError::PrincipalNotFound`].
+    pub async fn reset_password(&self, request: &Request, user: PrincipalId) -> Result<Secret<String>> {
+        let one_time_password = draw_one_time_password(self.barrier().entropy().as_ref())?;
+        let typed = normalized(one_time_password.expose());
+        let hash = self.hasher.hash(Purpose::OneTimePassword, user, typed.expose());
+        repeat_on_conflict(|| async move {
+            let stored = self.existing(user).await?;
+            let mut principal = stored.value.clone();
+            let PrincipalKind::User(record) = &mut principal.kind else {
+                return Err(IdentityError::PrincipalNotFound);
+            };
+            (record.one_time_password, record.passphrase) = (Some(hash), None);
+            let mut transaction = self.barrier().transaction();
+            transaction.replace(self.barrier().deployment(), &stored, &principal)?;
+            self.stage_sign_in_removal(&mut transaction, user).await?;
+            transaction.detail(format!("user {user}")).commit(request).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(one_time_password)
+    }
+
     async fn hash_passphrase(&self, passphrase: &str) -> Result<PassphraseHash> {
         let (passphrase, entropy) = (Secret::new(passphrase.to_owned()), Arc::clone(self.barrier().entropy()));
         let hash = move || PassphraseHash::new(passphrase.expose(), entropy.as_ref());
@@ -182,6 +208,24 @@ mod tests {
         assert_eq!(check("correct horse batterY").await, PasswordCheck::Wrong);
         let again = directory.enrol_passphrase(&request(), id, "another passphrase").await;
         assert!(matches!(again, Err(IdentityError::AlreadyEnrolled)));
+    }
+
+    #[tokio::test]
+    async fn a_reset_ends_the_passphrase_and_the_sign_ins() {
+        let (directory, foundation) = directory().await;
+        let id = directory.create_user(&request(), "ada@example.org", "Ada").await.unwrap().principal.object_id;
+        directory.enrol_passphrase(&request(), id, "correct horse battery").await.unwrap();
+        let client = foundation.administrator.client_id;
+        let token = directory.sign_in(&request(), id, client).await.unwrap().refresh_token;
+        let password = directory.reset_password(&request(), id).await.unwrap();
+        let principal = directory.existing(id).await.unwrap().value;
+        let check = async |typed: &str| directory.check_password(principal.user(), id, typed).await.unwrap();
+        assert_eq!(check("correct horse battery").await, PasswordCheck::Wrong);
+        assert_eq!(check(password.expose()).await, PasswordCheck::OneTime);
+        let continued = directory.continue_sign_in(&request(), client, token.expose()).await;
+        assert!(matches!(continued, Err(IdentityError::RefreshTokenInvalid)));
+        let program = foundation.administrator.object_id;
+        assert!(matches!(directory.reset_password(&request(), program).await, Err(IdentityError::PrincipalNotFound)));
     }
 
     #[tokio::test]

@@ -232,7 +232,7 @@ impl Pools {
         Ok(Removed::Gone)
     }
 
-    async fn find_identity(
+    pub(super) async fn find_identity(
         &self,
         subscription: Uuid,
         group: &GroupName,

@@ -13,6 +13,7 @@
 //! It fails with [`Error`], which says what happened and never a status.
 
 mod error;
+mod federated;
 mod founding;
 mod groups;
 mod hsms;
@@ -37,6 +38,7 @@ use crate::identity::record::{Principal, PrincipalKind};
 use crate::{Core, request::Request};
 
 pub use error::{Error, Result};
+pub use federated::IdentityId;
 pub use founding::{MACHINE_IDENTITY, RESOURCE_GROUP, Subscription, machine_identity_id, subscription_id};
 pub use groups::{GroupSpecification, ResourceGroup, Resources};
 pub use hsms::{

@@ -7,7 +7,8 @@ use strongroom_core::retry::ATTEMPTS_MAX;
 use crate::arm::error::ArmError;
 use crate::arm::operations::{Access, Operation, OperationId as Id, Place};
 use crate::arm::{
-    Arm, Call, groups, hsms, identities, keys, networks, private_links, roles, storage, subscriptions, vaults,
+    Arm, Call, federated, groups, hsms, identities, keys, networks, private_links, roles, storage, subscriptions,
+    vaults,
 };
 use crate::http::exchange::{Inbound, Outbound};
 
@@ -107,6 +108,10 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::ListStorageAccountKeys => storage::list_keys(call, permit).await,
         Id::DeleteStorageAccount => storage::delete(call, permit).await,
         Id::CheckStorageAccountName => storage::check_name(call, permit).await,
+        Id::ListFederatedCredentials => federated::list(call, permit).await,
+        Id::GetFederatedCredential => federated::get(call, permit).await,
+        Id::PutFederatedCredential => federated::put(call, permit).await,
+        Id::DeleteFederatedCredential => federated::delete(call, permit).await,
         Id::ListRoleDefinitions => roles::list_definitions(call, permit),
         Id::GetRoleDefinition => roles::get_definition(call, permit),
         Id::PutRoleDefinition => roles::put_definition(call, permit).await,

@@ -11,6 +11,7 @@
 
 mod dispatch;
 mod error;
+mod federated;
 mod filter;
 mod groups;
 mod hsms;

@@ -5,8 +5,8 @@
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
 use strongroom_core::pools::{
-    Action, GroupName, HsmId, IdentityName, NetworkName, PrivateEndpointId, ResourceScope, StorageAccountId,
-    StorageAccountName, UserAssignedIdentity, VaultId, VirtualNetworkId,
+    Action, GroupName, HsmId, IdentityId, IdentityName, NetworkName, PrivateEndpointId, ResourceScope,
+    StorageAccountId, StorageAccountName, VaultId, VirtualNetworkId,
 };
 use strongroom_types::{HsmName, KeyName, VaultName};
 use uuid::Uuid;
@@ -61,6 +61,7 @@ pub(crate) enum Target {
     VirtualNetwork,
     Subnet,
     PrivateEndpoint,
+    FederatedCredential,
     /// The scope before `/providers/Microsoft.Authorization`.
     Scope,
 }
@@ -171,6 +172,10 @@ operations! {
     GetIdentity: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}", On(A::IdentityRead, T::Identity), "UserAssignedIdentityGet", 200;
     PutIdentity: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}", On(A::IdentityWrite, T::Identity), "UserAssignedIdentityPut", 200;
     DeleteIdentity: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}", On(A::IdentityDelete, T::Identity), "UserAssignedIdentityDelete", 200;
+    ListFederatedCredentials: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials", On(A::FederatedCredentialRead, T::Identity), "FederatedIdentityCredentialList", 200;
+    GetFederatedCredential: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials/{federated}", On(A::FederatedCredentialRead, T::FederatedCredential), "FederatedIdentityCredentialGet", 200;
+    PutFederatedCredential: PUT Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials/{federated}", On(A::FederatedCredentialWrite, T::FederatedCredential), "FederatedIdentityCredentialPut", 200;
+    DeleteFederatedCredential: DELETE Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials/{federated}", On(A::FederatedCredentialDelete, T::FederatedCredential), "FederatedIdentityCredentialDelete", 200;
 
     ListStorageAccounts: GET Whole "/subscriptions/{subscription}/providers/Microsoft.Storage/storageAccounts", Within(A::StorageAccountRead, T::Subscription), "StorageAccountList", 200;
     ListStorageAccountsOfGroup: GET Whole "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts", Within(A::StorageAccountRead, T::Group), "StorageAccountList", 200;
@@ -281,11 +286,12 @@ impl Place {
                 let name = self.vault_name()?;
                 VaultId::deleted_scope(self.subscription()?, self.location()?.as_str(), name.as_str())
             }
-            Target::Identity => UserAssignedIdentity::scope_of(self.subscription()?, &self.group()?, &self.identity()?),
             Target::StorageAccount => self.storage_account()?.scope(),
             Target::VirtualNetwork => self.virtual_network()?.scope(),
             Target::Subnet => self.virtual_network()?.subnet_scope(&self.subnet()?),
             Target::PrivateEndpoint => self.private_endpoint()?.scope(),
+            Target::Identity => self.identity_id()?.scope(),
+            Target::FederatedCredential => self.identity_id()?.credential_scope(self.federated()),
             Target::Scope => self.scope.parse().map_err(|_| ArmError::ScopeNotValid)?,
         })
     }
@@ -341,6 +347,15 @@ impl Place {
     pub(crate) fn private_endpoint(&self) -> Result<PrivateEndpointId, ArmError> {
         let name = self.name("endpoint", "private endpoint", NetworkName::EXPECTED)?;
         Ok(PrivateEndpointId { subscription: self.subscription()?, group: self.group()?, name })
+    }
+
+    pub(crate) fn identity_id(&self) -> Result<IdentityId, ArmError> {
+        Ok(IdentityId { subscription: self.subscription()?, group: self.group()?, name: self.identity()? })
+    }
+
+    /// The name of a federated credential; whether it can be one is for who makes it to say.
+    pub(crate) fn federated(&self) -> &str {
+        self.text("federated")
     }
 
     pub(crate) fn location(&self) -> Result<strongroom_core::pools::Location, ArmError> {

@@ -13,7 +13,7 @@ use x509_cert::der::{Decode, Reader, SliceReader};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     /// It cannot be read.
-    #[error("not a certificate in DER")]
+    #[error("not a certificate in DER of at most 8 KiB")]
     Malformed,
     /// Only RSA keys sign client assertions here.
     #[error("the certificate's key is not an RSA key of 2048 to 8192 bits")]
@@ -26,6 +26,9 @@ pub enum CertificateError {
 /// # Errors
 /// [`CertificateError`].
 pub fn client_certificate(der: &[u8]) -> Result<ClientCertificate, CertificateError> {
+    if der.len() > DER_BYTES_MAX {
+        return Err(CertificateError::Malformed);
+    }
     let certificate = Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
     let body = certificate.tbs_certificate();
     let info = body.subject_public_key_info();
@@ -59,3 +62,5 @@ fn rsa_public_key(der: &[u8]) -> x509_cert::der::Result<(Vec<u8>, Vec<u8>)> {
 
 /// RFC 8017 appendix A.1.
 const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
+/// Many times a usual certificate; twenty of them still fit one record.
+const DER_BYTES_MAX: usize = 8 * 1024;

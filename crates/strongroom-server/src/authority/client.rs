@@ -43,16 +43,17 @@ impl Authority {
         client_id: Uuid,
         assertion: &str,
     ) -> Result<Principal, Refusal> {
-        let principal = self.directory.client(client_id).await.map_err(|error| client_refusal(error, client_id))?;
-        let program = principal.service_principal().ok_or(Refusal::UnknownClient(client_id.to_string()))?;
+        let principal = self.directory.program(client_id).await.map_err(|error| client_refusal(error, client_id))?;
         let token = ParsedToken::parse(assertion)?;
         // RFC 7523 §3: a client's own assertion has the client as issuer and subject.
         let own =
             token.unproved_claims().text("iss").is_some_and(|iss| iss.eq_ignore_ascii_case(&client_id.to_string()));
         if own {
-            self.check_own_assertion(inbound, client_id, &program.certificates, token)?;
+            // A managed identity has no certificates: only a federated credential may vouch for it here.
+            let certificates = principal.service_principal().map(|program| program.certificates.as_slice());
+            self.check_own_assertion(inbound, client_id, certificates.unwrap_or_default(), token)?;
         } else {
-            self.check_federated(inbound, &program.federated, token).await?;
+            self.check_federated(inbound, principal.federated(), token).await?;
         }
         match principal.state {
             PrincipalState::Enabled => Ok(principal),

@@ -211,8 +211,8 @@ async fn own(directory: &Directory, text: &str, now: Timestamp) -> Result<Claims
 
 #[tokio::test]
 async fn our_own_token_says_who_its_bearer_is_now() {
-    let (directory, foundation) = directory().await;
-    let id = foundation.administrator.object_id;
+    let (directory, _) = directory().await;
+    let id = directory.create_service_principal(&request(), "program").await.unwrap().object_id;
     let token = own_token(&directory, id, IssuerForm::V2).await;
     let claims = own(&directory, &token, NOW).await.unwrap();
     assert_eq!(claims.text("iss"), Some(directory.issuer().unwrap().as_str()));

@@ -105,6 +105,12 @@ actions! {
     IdentityDelete => "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
     /// Give a user-assigned identity to a resource.
     IdentityAssign => "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+    /// Show a federated credential of a user-assigned identity.
+    FederatedCredentialRead => "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
+    /// Make or change a federated credential of a user-assigned identity: who may, may act as the identity.
+    FederatedCredentialWrite => "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
+    /// End a federated credential of a user-assigned identity.
+    FederatedCredentialDelete => "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete",
     /// Register the Storage provider.
     StorageRegister => "Microsoft.Storage/register/action",
     /// Show a storage account.

@@ -27,6 +27,7 @@ fn target(world: &World, row: &Operation) -> String {
         .replace("{subnet}", "covered")
         .replace("{endpoint}", "covered")
         .replace("{connection}", "covered")
+        .replace("{federated}", "covered")
         .replace("{key}", "covered")
         .replace("{version}", "0123456789abcdef0123456789abcdef")
         .replace("{location}", "local")
@@ -56,6 +57,9 @@ fn body(world: &World, id: OperationId) -> Value {
         OperationId::PutVirtualNetwork => world.network_body(),
         OperationId::PutSubnet => json!({"properties": {"addressPrefix": "10.1.2.0/24"}}),
         OperationId::PutPrivateEndpoint => world.endpoint_body(&world.hsm("covered"), "covered"),
+        OperationId::PutFederatedCredential => json!({"properties": {
+            "issuer": "https://issuer.example", "subject": "s", "audiences": ["a"],
+        }}),
         OperationId::PutRoleDefinition => json!({"properties": {
             "roleName": "Covered", "permissions": [{"actions": ["*/read"]}], "assignableScopes": [world.root()],
         }}),

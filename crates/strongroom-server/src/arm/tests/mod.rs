@@ -1,6 +1,7 @@
 //! The management plane as its clients see it.
 
 mod coverage;
+mod federated;
 mod hsms;
 mod keys;
 mod plane;

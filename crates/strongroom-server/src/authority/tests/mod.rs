@@ -1,5 +1,8 @@
 //! The token endpoint as clients use it: form in, token or an error of Entra ID's shape out.
 
+mod certificates;
+mod federation;
+mod issuer;
 mod world;
 
 use serde_json::Value;

@@ -17,7 +17,7 @@ use strongroom_testkit::{START, TestCore, core_in_memory, draw_uuid};
 use tempfile::TempDir;
 
 use crate::audit_log::Strangers;
-use crate::authentication::{OutsideIssuers, PublicAddress, PublicNames};
+use crate::authentication::{OutsideIssuer, OutsideIssuers, PublicAddress, PublicNames};
 use crate::authority::Authority;
 use crate::http::exchange::{Host, Inbound, Peer, Plane};
 
@@ -32,6 +32,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::trusting(Vec::new(), &rustls::RootCertStore::empty()).await
+    }
+
+    /// With outside issuers, and authorities that outgoing TLS trusts.
+    pub(super) async fn trusting(issuers: Vec<OutsideIssuer>, roots: &rustls::RootCertStore) -> Self {
         let test = core_in_memory().await.unwrap();
         let core = Arc::clone(&test.core);
         let directory = Arc::new(Directory::new(Arc::clone(&core), "https://login.localhost:8443".into()).unwrap());
@@ -40,7 +45,7 @@ impl World {
         let secret = directory.issue_bootstrap_secret(&own(), "node").await.unwrap();
         let address = PublicAddress { domain: "localhost".parse().unwrap(), port: 8443 };
         let names = Arc::new(PublicNames::new(address, Vec::new()));
-        let outside = OutsideIssuers::new(Vec::new(), foundation.tenant, &rustls::RootCertStore::empty()).unwrap();
+        let outside = OutsideIssuers::new(issuers, foundation.tenant, roots).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let strangers = Arc::new(Strangers::open(folder.path()).unwrap());
         let authority = Authority::new(Arc::clone(&directory), names, Arc::new(outside), strangers);
@@ -63,6 +68,13 @@ impl World {
 
     pub(super) fn client_credentials_of(client_id: &str, secret: &str, scope: &str) -> String {
         format!("grant_type=client_credentials&client_id={client_id}&client_secret={secret}&scope={scope}")
+    }
+
+    /// The form of a grant by client assertion (RFC 7523 §2.2).
+    pub(super) fn assertion_of(client_id: &str, assertion: &str, scope: &str) -> String {
+        let kind = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+        let client = format!("client_id={client_id}&client_assertion_type={kind}&client_assertion={assertion}");
+        format!("grant_type=client_credentials&{client}&scope={scope}")
     }
 
     pub(super) async fn token(&self, tenant: &str, form: &str) -> (u16, Value) {
