@@ -14,3 +14,4 @@ pub mod connection;
 pub mod directory;
 pub mod domain;
 pub mod quickstart;
+pub mod who_can;

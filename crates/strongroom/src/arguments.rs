@@ -37,8 +37,11 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = DOMAIN_EXAMPLES)]
     Domain(strongroom_cli::domain::Domain),
     /// Manage the built-in directory of a running server.
-    #[command(subcommand, after_help = DIRECTORY_EXAMPLE)]
-    Directory(DirectoryCommand),
+    #[command(subcommand, after_help = DIRECTORY_EXAMPLES)]
+    Directory(strongroom_cli::directory::Directory),
+    /// Say who can do something with a key or a resource, and by which right.
+    #[command(after_help = WHO_CAN_EXAMPLES)]
+    WhoCan(strongroom_cli::who_can::WhoCan),
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,20 +75,6 @@ pub(crate) struct VerifyArguments {
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DirectoryCommand {
-    /// Manage the people who can log in.
-    #[command(subcommand)]
-    User(UserCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Add a person, and show the one-time password of their first login.
-    #[command(after_help = DIRECTORY_EXAMPLE)]
-    Add(strongroom_cli::directory::AddUser),
 }
 
 #[derive(Debug, Args)]
@@ -224,9 +213,25 @@ Examples:
 
 It asks the server that runs on the data folder, as the administrator of its client.env.";
 
-const DIRECTORY_EXAMPLE: &str = "\
-Example:
-  strongroom directory user add alice --display-name 'Alice Example'";
+const DIRECTORY_EXAMPLES: &str = "\
+Examples:
+  strongroom directory user add alice --display-name 'Alice Example'
+  strongroom directory service-principal add payments
+  strongroom directory secret add payments --days 90
+  strongroom directory group add-member operators alice
+
+Each talks to the running server as the administrator, with DIR/client.env.";
+
+const WHO_CAN_EXAMPLES: &str = "\
+Examples:
+  strongroom who-can sign --hsm ContosoMHSM --key orders
+  strongroom who-can --hsm ContosoMHSM --principal payments
+  strongroom who-can sign --hsm ContosoMHSM --if-added 'Managed HSM Crypto User' payments /keys/orders
+  strongroom who-can wrapkey --vault contoso
+  strongroom who-can Microsoft.KeyVault/managedHSMs/delete
+
+Who may give itself a right counts as one who has it; the answer says by which way. It reads as the principal of
+DIR/client.env, which must be allowed to see the roles.";
 
 const CHECK_CONFIG_EXAMPLES: &str = "\
 Example:

@@ -9,6 +9,7 @@ mod directory;
 mod domain;
 mod quickstart;
 mod serve;
+mod who_can;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Audit(command) => audit::run(command),
         Command::Domain(command) => run(domain::run(command)),
         Command::Directory(command) => run(directory::run(command)),
+        Command::WhoCan(question) => run(who_can::run(question)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 // The ways to sign in, by name. Everything about the deployment comes from `client.env`.
 
 import {
+  ClientCertificateCredential,
   ClientSecretCredential,
   DefaultAzureCredential,
   ManagedIdentityCredential,
@@ -13,6 +14,13 @@ const { env } = process;
 const privateAuthority = () => ({ authorityHost: env.STRONGROOM_AUTHORITY_URL, disableInstanceDiscovery: true });
 
 export const credentials = {
+  certificate: () =>
+    new ClientCertificateCredential(
+      env.STRONGROOM_TENANT_ID,
+      env.CERTIFICATE_CLIENT_ID,
+      { certificatePath: env.CERTIFICATE_FILE },
+      privateAuthority(),
+    ),
   default: () => new DefaultAzureCredential(),
   managed: () => new ManagedIdentityCredential(),
   secret: () =>
@@ -22,11 +30,6 @@ export const credentials = {
       env.STRONGROOM_CLIENT_SECRET,
       privateAuthority(),
     ),
-  workload: () =>
-    new WorkloadIdentityCredential({
-      tenantId: env.STRONGROOM_TENANT_ID,
-      clientId: env.WORKLOAD_CLIENT_ID,
-      tokenFilePath: env.WORKLOAD_TOKEN_FILE,
-      ...privateAuthority(),
-    }),
+  // By the variables of the platform: AZURE_FEDERATED_TOKEN_FILE and the others.
+  workload: () => new WorkloadIdentityCredential(),
 };

@@ -3,6 +3,8 @@
 import os
 
 from azure.identity import (
+    CertificateCredential,
+    ClientAssertionCredential,
     ClientSecretCredential,
     DefaultAzureCredential,
     ManagedIdentityCredential,
@@ -24,18 +26,34 @@ def secret():
     )
 
 
-def workload():
-    return WorkloadIdentityCredential(
-        tenant_id=os.environ["STRONGROOM_TENANT_ID"],
-        client_id=os.environ["WORKLOAD_CLIENT_ID"],
-        token_file_path=os.environ["WORKLOAD_TOKEN_FILE"],
+def certificate():
+    return CertificateCredential(
+        os.environ["STRONGROOM_TENANT_ID"],
+        os.environ["CERTIFICATE_CLIENT_ID"],
+        os.environ["CERTIFICATE_FILE"],
+        **private_authority(),
+    )
+
+
+def assertion():
+    def token():
+        with open(os.environ["WORKLOAD_TOKEN_FILE"], encoding="ascii") as file:
+            return file.read()
+
+    return ClientAssertionCredential(
+        os.environ["STRONGROOM_TENANT_ID"],
+        os.environ["WORKLOAD_CLIENT_ID"],
+        token,
         **private_authority(),
     )
 
 
 CREDENTIALS = {
+    "assertion": assertion,
+    "certificate": certificate,
     "default": DefaultAzureCredential,
     "managed": ManagedIdentityCredential,
     "secret": secret,
-    "workload": workload,
+    # By the variables of the platform: AZURE_FEDERATED_TOKEN_FILE and the others.
+    "workload": WorkloadIdentityCredential,
 }

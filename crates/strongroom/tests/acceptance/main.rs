@@ -7,11 +7,17 @@
 #[cfg(test)]
 mod api_versions;
 #[cfg(test)]
+mod arm_keys;
+#[cfg(test)]
 mod attestation_authority;
 #[cfg(test)]
 mod az;
 #[cfg(test)]
+mod az_directory;
+#[cfg(test)]
 mod az_domain;
+#[cfg(test)]
+mod az_federation;
 #[cfg(test)]
 mod az_hsm;
 #[cfg(test)]
@@ -51,6 +57,8 @@ mod deployment;
 #[cfg(test)]
 mod device_page;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod domain_crash;
 #[cfg(test)]
 mod environment;
@@ -88,5 +96,7 @@ mod startup;
 mod vectors;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod who_can;
 #[cfg(test)]
 mod wrapping_keys;

@@ -15,6 +15,7 @@ const TENANT: &str = "7a1c2d3e-0000-4000-8000-00000000000a";
 const OTHER_TENANT: &str = "7a1c2d3e-0000-4000-8000-00000000000b";
 const ADMINISTRATOR: &str = "7a1c2d3e-0000-4000-8000-0000000000aa";
 const STRANGER: &str = "7a1c2d3e-0000-4000-8000-0000000000bb";
+const GROUP: &str = "7a1c2d3e-0000-4000-8000-0000000000cc";
 const HSM: &str = "outside-hsm";
 
 /// A deployment that trusts two issuers for a tenant each, and an activated HSM of the first one's tenant.
@@ -110,5 +111,34 @@ fn expired_early_and_misdirected_tokens_are_refused() {
     let answer = rest.try_send(&Method::GET, &good.address("/keys"), None, None);
     let answer = answer.expect("the server goes on");
     assert!(answer.header("www-authenticate").contains(TENANT), "{answer:?}");
+    scene.deployment.stop();
+}
+
+#[test]
+fn a_group_in_an_outside_token_gives_its_role_and_a_token_without_it_does_not() {
+    let mut scene = Scene::new();
+    let rest = scene.deployment.rest();
+    let mut claims = scene.claims(&rest);
+    let administrator = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
+    administrator.post("/keys/first/create", &json!({"kty": "EC-HSM"})).expect(200);
+    administrator.grant_key_roles_to(GROUP);
+    claims["oid"] = Value::from(STRANGER);
+    let list = |claims: &Value| Hsm::with_token(&rest, HSM, scene.issuer.token(claims)).get("/keys");
+    list(&claims).expect_error(403, "AccessDenied");
+
+    claims["groups"] = json!(["staff", GROUP]);
+    let member = Hsm::with_token(&rest, HSM, scene.issuer.token(&claims));
+    assert_eq!(member.list("/keys").len(), 1);
+    let digest = json!({"alg": "ES256", "value": "A".repeat(43)});
+    member.post("/keys/first/sign", &digest).expect(200);
+    // The role is the group's, and only for the tenant of the issuer that says so.
+    claims["groups"] = json!(["7a1c2d3e-0000-4000-8000-0000000000cd"]);
+    list(&claims).expect_error(403, "AccessDenied");
+    claims["groups"] = json!([GROUP]);
+    let other = Hsm::with_token(&rest, HSM, scene.other_issuer.token(&claims));
+    assert_eq!(other.get("/keys").status, 401);
+    // Groups are believed for an hour from the issue, however long the token lives.
+    claims["iat"] = Value::from(seconds_now() - 3600 - 61);
+    list(&claims).expect_error(403, "AccessDenied");
     scene.deployment.stop();
 }

@@ -56,8 +56,24 @@ fn java_signs_in_with_a_managed_identity_at_the_app_service_endpoint() {
 }
 
 #[test]
+fn go_signs_in_with_the_token_of_another_issuer() {
+    let mut scene = Scene::new();
+    scene.admit_workload();
+    scene.walk(Go, "workload", &["signature"]);
+    scene.expect_operations(Go, SIGNATURE);
+}
+
+#[test]
 fn the_go_of_the_readme_signs() {
     sign_as_shown(Go);
+}
+
+#[test]
+fn java_signs_in_with_the_token_of_another_issuer() {
+    let mut scene = Scene::new();
+    scene.admit_workload();
+    scene.walk(Java, "workload", &["signature"]);
+    scene.expect_operations(Java, SIGNATURE);
 }
 
 #[test]

@@ -51,3 +51,20 @@ fn javascript_signs_in_with_a_managed_identity() {
     scene.walk(JavaScript, "managed", &["signature"]);
     scene.expect_operations(JavaScript, SIGNATURE);
 }
+
+#[test]
+fn javascript_signs_in_with_a_certificate() {
+    let mut scene = Scene::new();
+    scene.admit_certified_program();
+    scene.walk(JavaScript, "certificate", &["signature"]);
+    scene.expect_operations(JavaScript, SIGNATURE);
+}
+
+#[test]
+fn javascript_signs_in_with_the_token_of_another_issuer() {
+    let mut scene = Scene::new();
+    scene.admit_workload();
+    scene.walk_as_workload(JavaScript, "workload", &["signature"]);
+    scene.walk_as_workload(JavaScript, "default", &["signature"]);
+    scene.expect_operations(JavaScript, SIGNATURE);
+}

@@ -66,6 +66,24 @@ fn python_signs_in_with_a_managed_identity() {
     scene.expect_operations(Python, SIGNATURE);
 }
 
+#[test]
+fn python_signs_in_with_a_certificate() {
+    let mut scene = Scene::new();
+    scene.admit_certified_program();
+    scene.walk(Python, "certificate", &["signature"]);
+    scene.expect_operations(Python, SIGNATURE);
+}
+
+#[test]
+fn python_signs_in_with_the_token_of_another_issuer() {
+    let mut scene = Scene::new();
+    scene.admit_workload();
+    scene.walk(Python, "assertion", &["signature"]);
+    scene.walk_as_workload(Python, "workload", &["signature"]);
+    scene.walk_as_workload(Python, "default", &["signature"]);
+    scene.expect_operations(Python, SIGNATURE);
+}
+
 const ADMINISTRATION: &[&str] = &[
     "RoleAssignmentCreate",
     "RoleAssignmentDelete",

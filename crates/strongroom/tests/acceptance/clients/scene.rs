@@ -13,6 +13,7 @@ use super::language::{Language, Program};
 use crate::attestation_authority::{Authority, Environment};
 use crate::az::said;
 use crate::deployment::Deployment;
+use crate::directory::{Program as DirectoryProgram, trusted, workload_token};
 use crate::environment;
 use crate::hsm::Hsm;
 use crate::identity_endpoint::machine_principal;
@@ -25,8 +26,8 @@ pub(super) struct Scene {
     url: String,
     scratch: TempDir,
     variables: BTreeMap<&'static str, String>,
-    /// Its pages are read when a key is released.
-    _authority: Authority,
+    /// Its pages are read when a key is released, and when it vouches for a workload.
+    authority: Authority,
 }
 
 impl Scene {
@@ -57,10 +58,11 @@ impl Scene {
             ("ATTESTATION_AUTHORITY", authority.issuer.url.clone()),
             ("ATTESTATION_TOKEN", authority.issuer.token(&claims)),
         ]);
-        let deployment = Deployment::start_recorded_with(&[authority.ca_file().to_owned()], "");
+        let issuer = trusted(&authority.issuer);
+        let deployment = Deployment::start_recorded_with(&[authority.ca_file()], &issuer);
         let url = make(&deployment.rest());
         let scratch = tempfile::tempdir().expect("a temporary folder");
-        Self { deployment, url, scratch, variables, _authority: authority }
+        Self { deployment, url, scratch, variables, authority }
     }
 
     /// Lets the identity that the metadata service hands out use keys as well.
@@ -106,6 +108,35 @@ impl Scene {
         let header = fs::read_to_string(self.deployment.data().join("identity-header")).expect("the header is kept");
         self.variables.insert("IDENTITY_ENDPOINT", format!("{}/msi/token", variables["STRONGROOM_IMDS_URL"]));
         self.variables.insert("IDENTITY_HEADER", header.trim().to_owned());
+    }
+
+    /// Makes a program that logs in with the key of a certificate, and lets it use keys.
+    pub(super) fn admit_certified_program(&mut self) {
+        let (program, file) = DirectoryProgram::certified(&self.deployment, "certified", self.scratch.path());
+        let rest = self.deployment.rest();
+        Hsm::existing(&rest, HSM).grant_key_roles_to(&program.object_id);
+        self.variables.insert("CERTIFICATE_CLIENT_ID", program.client_id);
+        self.variables.insert("CERTIFICATE_FILE", file.display().to_string());
+    }
+
+    /// Makes a managed identity that is federated with an outside issuer, lets it use keys, and writes a token of that
+    /// issuer to a file.
+    pub(super) fn admit_workload(&mut self) {
+        let rest = self.deployment.rest();
+        let program = DirectoryProgram::federated(&rest, "workload", &self.authority.issuer.url);
+        Hsm::existing(&rest, HSM).grant_key_roles_to(&program.object_id);
+        let file = self.file("workload.jwt");
+        fs::write(&file, workload_token(&self.authority.issuer)).expect("the token is written");
+        self.variables.insert("WORKLOAD_CLIENT_ID", program.client_id);
+        self.variables.insert("WORKLOAD_TOKEN_FILE", file.display().to_string());
+    }
+
+    /// Lets a program sign in as on a cluster: `client.env` without the secret, and the variables of the token file.
+    #[track_caller]
+    pub(super) fn walk_as_workload(&self, language: Language, credential: &str, chapters: &[&str]) {
+        let mut command = Command::new("bash");
+        command.args(["-c", SOURCE_WORKLOAD_THEN, "bash"]).arg(self.deployment.client_env());
+        self.walk_started_by(command, language, credential, chapters);
     }
 
     /// Makes the key that the examples of the README sign with.
@@ -270,6 +301,9 @@ pub(super) const SIGNATURE: &[&str] = &["KeyCreate", "KeySign"];
 const HSM: &str = "walked-hsm";
 
 const VAULT: &str = "walked-vault";
+
+const SOURCE_WORKLOAD_THEN: &str = ". \"$1\" && shift && unset AZURE_CLIENT_SECRET && \
+     export AZURE_CLIENT_ID=$WORKLOAD_CLIENT_ID AZURE_FEDERATED_TOKEN_FILE=$WORKLOAD_TOKEN_FILE && exec \"$@\"";
 
 const SOURCE_THEN: &str = ". \"$1\" && shift && exec \"$@\"";
 

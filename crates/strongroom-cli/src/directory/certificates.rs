@@ -1,0 +1,111 @@
+//! `directory certificate …`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
+
+use super::{Graph, Place};
+use crate::connection::text;
+
+/// What can be done with certificates.
+#[derive(Debug, Subcommand)]
+pub enum CertificateCommand {
+    /// Let a service principal log in with the key of a certificate.
+    Add(AddCertificate),
+    /// List certificates by id.
+    List(ListCertificates),
+    /// End a certificate at once.
+    Remove(RemoveCertificate),
+}
+
+/// `directory certificate add`.
+#[derive(Debug, Args)]
+pub struct AddCertificate {
+    /// The service principal: its name, client id or object id.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The certificate (PEM). A private key in the file is not looked at and does not leave this machine.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// `directory certificate list`.
+#[derive(Debug, Args)]
+pub struct ListCertificates {
+    /// The service principal: its name, client id or object id.
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// `directory certificate remove`.
+#[derive(Debug, Args)]
+pub struct RemoveCertificate {
+    /// The service principal: its name, client id or object id.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The certificate's id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl CertificateCommand {
+    pub(super) fn place(&self) -> &Place {
+        match self {
+            Self::Add(command) => &command.place,
+            Self::List(command) => &command.place,
+            Self::Remove(command) => &command.place,
+        }
+    }
+}
+
+pub(super) async fn run(graph: &Graph, command: CertificateCommand) -> Result<()> {
+    match command {
+        CertificateCommand::Add(add) => {
+            let file = add.file.display();
+            let pem = std::fs::read(&add.file).with_context(|| format!("cannot read {file}"))?;
+            let der = CertificateDer::from_pem_slice(&pem);
+            let der = der.with_context(|| format!("{file} holds no certificate"))?;
+            let program = graph.program(&add.name).await?;
+            let mut credentials = known(&program);
+            credentials.push(json!({"type": "AsymmetricX509Cert", "usage": "Verify", "key": STANDARD.encode(der)}));
+            set(graph, &program, credentials).await?;
+            graph.print(&json!({}), &format!("{} can log in with the key of {file}.", add.name))
+        }
+        CertificateCommand::List(list) => {
+            let columns = [("ID", "/keyId"), ("THUMBPRINT (SHA-1)", "/customKeyIdentifier"), ("ENDS", "/endDateTime")];
+            graph.print_list(&known(&graph.program(&list.name).await?), &columns)
+        }
+        CertificateCommand::Remove(remove) => {
+            let program = graph.program(&remove.name).await?;
+            let before = known(&program);
+            let kept: Vec<_> = before.iter().filter(|known| known["keyId"] != remove.id.as_str()).cloned().collect();
+            if kept.len() == before.len() {
+                bail!("{} has no certificate {}", remove.name, remove.id);
+            }
+            set(graph, &program, kept).await?;
+            graph.print(&json!({}), &format!("The certificate {} of {} has ended.", remove.id, remove.name))
+        }
+    }
+}
+
+fn known(program: &Value) -> Vec<Value> {
+    program.pointer("/keyCredentials").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+async fn set(graph: &Graph, program: &Value, credentials: Vec<Value>) -> Result<()> {
+    let path = format!("/applications/{}", text(program, "/id")?);
+    graph.send(Method::PATCH, &path, Some(&json!({"keyCredentials": credentials}))).await
+}

@@ -1,0 +1,252 @@
+//! `strongroom who-can`: who can do something with a key or a resource, and by which right; and what somebody can do.
+//!
+//! It reads roles, assignments, access policies, groups and identities through the planes, as the principal of
+//! `client.env`, and draws the conclusions itself: a client can. It counts who may give itself a right as one who has it
+//! (protocols.md §8). Who runs the machine is not counted: see the threat model.
+//!
+//! Read first: [`picture::Picture::holders`].
+
+mod answer;
+mod picture;
+mod reading;
+mod rights;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use strongroom_types::{DataAction, KeyPermission};
+
+use crate::connection::Connection;
+use picture::{Authority, Picture, Question};
+use reading::{Reading, Subject};
+use rights::{Assignment, Kind, Rights, Scope};
+
+/// `who-can`.
+#[derive(Debug, Args)]
+pub struct WhoCan {
+    /// What is to be done: the name of an action, such as sign or Microsoft.KeyVault/managedHSMs/delete; everything if it is
+    /// left out.
+    #[arg(value_name = "ACTION")]
+    action: Option<String>,
+    /// The managed HSM.
+    #[arg(long, value_name = "NAME")]
+    hsm: Option<String>,
+    /// The vault.
+    #[arg(long, value_name = "NAME", conflicts_with = "hsm")]
+    vault: Option<String>,
+    /// A key in it [default: all keys].
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+    /// A resource id, for actions of the management plane [default: the subscription].
+    #[arg(long, value_name = "ID", conflicts_with_all = ["hsm", "vault", "key"])]
+    scope: Option<String>,
+    /// Show what this one can do, by name, client id or object id.
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    /// Suppose that this role were assigned.
+    #[arg(long, num_args = 3, value_names = ["ROLE", "PRINCIPAL", "SCOPE"])]
+    if_added: Vec<String>,
+    /// Suppose that this assignment, by the GUID that names it, were gone.
+    #[arg(long, value_name = "ASSIGNMENT")]
+    if_removed: Vec<String>,
+    /// The data folder of the running server.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks, and prints the answer.
+///
+/// # Errors
+/// If no server runs on the folder, if something may not be read, or if a name means nothing.
+pub async fn run(arguments: WhoCan, default_data_dir: Option<PathBuf>) -> Result<()> {
+    let folder = arguments.data_dir.clone().or(default_data_dir);
+    let connection = Connection::open(&folder.context("no data folder is set: use --data-dir DIR")?)?;
+    let subject = arguments.subject(&connection)?;
+    let Reading { picture, scope } = reading::read(&connection, &subject).await?;
+    let supposed = arguments.supposed(&picture)?;
+    let only = arguments.principal.as_deref().map(|name| principal_called(&picture, name)).transpose()?;
+    let questions = match &arguments.action {
+        Some(action) => vec![question(&subject, action, &scope)?],
+        None => everything(&subject, &scope, &picture)?,
+    };
+    let answers = questions.into_iter().map(|question| answer::Answer::of(&picture, supposed.as_ref(), question));
+    answer::print(&picture, &answers.collect::<Vec<_>>(), only.as_deref(), arguments.json)
+}
+
+impl WhoCan {
+    fn subject(&self, connection: &Connection) -> Result<Subject> {
+        Ok(match (&self.hsm, &self.vault) {
+            (Some(hsm), _) => Subject::Hsm(hsm.clone(), self.key.clone()),
+            (None, Some(vault)) => Subject::Vault(vault.clone(), self.key.clone()),
+            (None, None) if self.key.is_some() => bail!("--key needs --hsm or --vault"),
+            (None, None) => Subject::Resource(match &self.scope {
+                Some(scope) => scope.clone(),
+                None => format!("/subscriptions/{}", connection.environment.get("STRONGROOM_SUBSCRIPTION_ID")?),
+            }),
+        })
+    }
+
+    /// The picture as it would be; `None` if nothing is supposed.
+    fn supposed(&self, picture: &Picture) -> Result<Option<Picture>> {
+        if self.if_added.is_empty() && self.if_removed.is_empty() {
+            return Ok(None);
+        }
+        let mut supposed = picture.clone();
+        let rights = match &mut supposed.authority {
+            Authority::Local(rights) => rights,
+            Authority::Azure => &mut supposed.azure,
+            Authority::Policies(_) => bail!("the vault decides by access policies, not by roles"),
+        };
+        for added in self.if_added.chunks_exact(3) {
+            let [role, principal, scope] = added else { continue };
+            add(rights, picture, role, principal, scope)?;
+        }
+        for name in &self.if_removed {
+            let before = rights.assignments.len();
+            rights.assignments.retain(|known| !known.name.eq_ignore_ascii_case(name));
+            if rights.assignments.len() == before {
+                bail!("there is no role assignment {name}");
+            }
+        }
+        Ok(Some(supposed))
+    }
+}
+
+fn add(rights: &mut Rights, picture: &Picture, role: &str, principal: &str, scope: &str) -> Result<()> {
+    let role = rights.role_called(role).with_context(|| format!("there is no role {role}"))?.id.clone();
+    let principal = principal_called(picture, principal)?;
+    rights.assignments.push(Assignment { name: String::new(), principal, role, scope: Scope::new(scope) });
+    Ok(())
+}
+
+/// The object id of a principal that a person names. An object id is taken as it is: it may be an outside issuer's.
+fn principal_called(picture: &Picture, name: &str) -> Result<String> {
+    if name.parse::<uuid::Uuid>().is_ok() {
+        return Ok(name.to_lowercase());
+    }
+    let is = |known: &&picture::Principal| {
+        let local = known.name.split_once('@').map(|(local, _)| local);
+        known.name.eq_ignore_ascii_case(name) || local.is_some_and(|local| local.eq_ignore_ascii_case(name))
+    };
+    let mut found = picture.principals.values().filter(is);
+    match (found.next(), found.count()) {
+        (None, _) => bail!("the directory has nobody called {name}"),
+        (Some(one), 0) => Ok(one.id.clone()),
+        (Some(_), more) => bail!("{} principals are called {name}: use the object id", more + 1),
+    }
+}
+
+fn question(subject: &Subject, action: &str, scope: &Scope) -> Result<Question> {
+    match subject {
+        Subject::Hsm(..) => local_question(local_action(action)?, scope),
+        Subject::Vault(..) => {
+            let permission = vault_permission(action)?;
+            Ok(vault_question(permission, scope))
+        }
+        Subject::Resource(_) => {
+            Ok(Question { action: action.to_owned(), kind: Kind::Management, permission: None, scope: scope.clone() })
+        }
+    }
+}
+
+/// Each action that there is, at the scope and at every scope below it that an assignment names.
+fn everything(subject: &Subject, scope: &Scope, picture: &Picture) -> Result<Vec<Question>> {
+    let mut scopes = vec![scope.clone()];
+    let assignments = match &picture.authority {
+        Authority::Local(rights) => rights.assignments.as_slice(),
+        Authority::Azure => picture.azure.assignments.as_slice(),
+        Authority::Policies(_) => &[],
+    };
+    scopes.extend(assignments.iter().map(|known| known.scope.clone()).filter(|known| scope.covers(known)));
+    scopes.sort();
+    scopes.dedup();
+    let at_scope = |scope: &Scope| match subject {
+        Subject::Hsm(..) => {
+            let actions = DataAction::ALL.iter();
+            actions.map(|action| local_question(*action, scope)).collect::<Result<Vec<_>>>()
+        }
+        Subject::Vault(..) => {
+            let all = KeyPermission::ALL.iter().filter(|permission| **permission != KeyPermission::All);
+            Ok(all.map(|permission| vault_question(*permission, scope)).collect())
+        }
+        Subject::Resource(_) => bail!("name an action: those of resources have no end"),
+    };
+    Ok(scopes.iter().map(at_scope).collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// What an HSM's own affairs ask for is asked for at its root.
+fn local_question(action: DataAction, scope: &Scope) -> Result<Question> {
+    let name = action.as_str();
+    let is_of_keys =
+        name.starts_with(&format!("{LOCAL_PREFIX}keys/")) || name.starts_with(&format!("{LOCAL_PREFIX}role"));
+    let scope = if is_of_keys || action == DataAction::Rng { scope.clone() } else { Scope::new("/") };
+    Ok(Question { action: name.to_owned(), kind: Kind::Data, permission: None, scope })
+}
+
+fn vault_question(permission: KeyPermission, scope: &Scope) -> Question {
+    Question {
+        action: permission.data_action().to_owned(),
+        kind: Kind::Data,
+        permission: Some(permission.as_str().to_owned()),
+        scope: scope.clone(),
+    }
+}
+
+/// `sign`, `keys/sign`, `keys/sign/action` or the whole name.
+fn local_action(name: &str) -> Result<DataAction> {
+    let short = |action: &DataAction| {
+        let whole = action.as_str();
+        let without_prefix = whole.strip_prefix(LOCAL_PREFIX).unwrap_or(whole);
+        let bare = without_prefix.strip_suffix("/action").unwrap_or(without_prefix);
+        let last = bare.strip_prefix("keys/").unwrap_or(bare);
+        [whole, without_prefix, bare, last].iter().any(|spelling| spelling.eq_ignore_ascii_case(name))
+    };
+    let found = DataAction::ALL.iter().find(|action| short(action));
+    found.copied().with_context(|| format!("a managed HSM has no action {name}"))
+}
+
+/// The name of a permission, `sign`, or of the data action that belongs to it.
+fn vault_permission(name: &str) -> Result<KeyPermission> {
+    let short = |permission: &KeyPermission| {
+        let whole = permission.data_action();
+        let without_prefix = whole.strip_prefix(VAULT_PREFIX).unwrap_or(whole);
+        let bare = without_prefix.strip_suffix("/action").unwrap_or(without_prefix);
+        let spellings = [permission.as_str(), whole, without_prefix, bare];
+        spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(name))
+    };
+    let mut all = KeyPermission::ALL.iter().filter(|permission| **permission != KeyPermission::All);
+    all.find(|permission| short(permission)).copied().with_context(|| format!("keys of a vault have no action {name}"))
+}
+
+const LOCAL_PREFIX: &str = "Microsoft.KeyVault/managedHsm/";
+const VAULT_PREFIX: &str = "Microsoft.KeyVault/vaults/keys/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_has_a_short_name() {
+        for name in ["sign", "keys/sign", "KEYS/sign/action", "Microsoft.KeyVault/managedHsm/keys/sign/action"] {
+            assert_eq!(local_action(name).unwrap(), DataAction::KeysSign, "{name}");
+        }
+        assert_eq!(local_action("securitydomain/download").unwrap(), DataAction::SecurityDomainDownload);
+        assert_eq!(local_action("restore/start").unwrap(), DataAction::RestoreStart);
+        assert!(local_action("fly").is_err());
+        for name in ["wrapkey", "wrap", "Microsoft.KeyVault/vaults/keys/wrap/action"] {
+            assert_eq!(vault_permission(name).unwrap(), KeyPermission::WrapKey, "{name}");
+        }
+        assert!(vault_permission("all").is_err());
+    }
+
+    #[test]
+    fn every_action_has_a_name_of_its_own() {
+        for action in DataAction::ALL {
+            assert_eq!(local_action(action.as_str()).unwrap(), *action);
+        }
+    }
+}
