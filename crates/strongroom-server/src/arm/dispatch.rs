@@ -95,11 +95,6 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::ListDeletedVaults => vaults::list_deleted(call, permit).await,
         Id::GetDeletedVault => vaults::get_deleted(call, permit).await,
         Id::PurgeVault => vaults::purge(call, permit).await,
-        Id::ListIdentities => identities::list(call, permit).await,
-        Id::ListIdentitiesOfGroup => identities::list_of_group(call, permit).await,
-        Id::GetIdentity => identities::get(call, permit).await,
-        Id::PutIdentity => identities::put(call, permit).await,
-        Id::DeleteIdentity => identities::delete(call, permit).await,
         Id::ListStorageAccounts => storage::list(call, permit).await,
         Id::ListStorageAccountsOfGroup => storage::list_of_group(call, permit).await,
         Id::GetStorageAccount => storage::get(call, permit).await,
@@ -108,10 +103,6 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::ListStorageAccountKeys => storage::list_keys(call, permit).await,
         Id::DeleteStorageAccount => storage::delete(call, permit).await,
         Id::CheckStorageAccountName => storage::check_name(call, permit).await,
-        Id::ListFederatedCredentials => federated::list(call, permit).await,
-        Id::GetFederatedCredential => federated::get(call, permit).await,
-        Id::PutFederatedCredential => federated::put(call, permit).await,
-        Id::DeleteFederatedCredential => federated::delete(call, permit).await,
         Id::ListRoleDefinitions => roles::list_definitions(call, permit),
         Id::GetRoleDefinition => roles::get_definition(call, permit),
         Id::PutRoleDefinition => roles::put_definition(call, permit).await,
@@ -120,6 +111,22 @@ async fn permitted(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbo
         Id::GetRoleAssignment => roles::get_assignment(call, permit),
         Id::PutRoleAssignment => roles::put_assignment(call, permit).await,
         Id::DeleteRoleAssignment => roles::delete_assignment(call, permit).await,
+        _ => identified(call, permit, id).await,
+    }
+}
+
+/// The operations of `Microsoft.ManagedIdentity`.
+async fn identified(call: &mut Call<'_>, permit: &Permit, id: Id) -> Result<Outbound, ArmError> {
+    match id {
+        Id::ListIdentities => identities::list(call, permit).await,
+        Id::ListIdentitiesOfGroup => identities::list_of_group(call, permit).await,
+        Id::GetIdentity => identities::get(call, permit).await,
+        Id::PutIdentity => identities::put(call, permit).await,
+        Id::DeleteIdentity => identities::delete(call, permit).await,
+        Id::ListFederatedCredentials => federated::list(call, permit).await,
+        Id::GetFederatedCredential => federated::get(call, permit).await,
+        Id::PutFederatedCredential => federated::put(call, permit).await,
+        Id::DeleteFederatedCredential => federated::delete(call, permit).await,
         _ => networked(call, permit, id).await,
     }
 }
