@@ -8,6 +8,7 @@
 //! It fails only by not matching or not parsing; the server says how that is answered.
 
 pub mod attestation;
+pub mod backup;
 pub mod error;
 pub mod keys;
 pub mod operations;

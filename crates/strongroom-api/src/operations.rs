@@ -55,6 +55,13 @@ pub enum OperationId {
     UploadSecurityDomainPending,
     GetSecurityDomain,
     RotateSecurityDomain,
+    FullBackup,
+    PreFullBackup,
+    FullBackupStatus,
+    FullRestore,
+    PreFullRestore,
+    SelectiveKeyRestore,
+    RestoreStatus,
 }
 
 /// A verb of HTTP that the data plane uses.
@@ -101,6 +108,15 @@ pub enum States {
     Active,
     /// Before activation too.
     Any,
+}
+
+/// Whether a request must name its api-version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VersionRule {
+    /// It must.
+    Required,
+    /// It need not: clients follow its URL as it stands.
+    Optional,
 }
 
 /// Which containers of keys have an operation.
@@ -151,6 +167,8 @@ pub struct Operation {
     pub states: States,
     /// The first api-version that has it.
     pub since: ApiVersion,
+    /// Whether it must be named.
+    pub version: VersionRule,
     /// The status of success.
     pub success: u16,
     /// `operationName` of its audit events.
@@ -204,13 +222,35 @@ pub const OPERATIONS: &[Operation] = {
         audit_name: &'static str,
     ) -> Operation {
         let (containers, source, states, audit) = (Containers::All, Source::Reference, Active, Soon);
-        Operation { id, method, paths, action, scope, containers, source, states, since, success, audit_name, audit }
+        let version = VersionRule::Required;
+        Operation {
+            id,
+            method,
+            paths,
+            action,
+            scope,
+            containers,
+            source,
+            states,
+            since,
+            version,
+            success,
+            audit_name,
+            audit,
+        }
     }
     const fn managed_hsm(row: Operation) -> Operation {
         Operation { containers: Containers::ManagedHsm, ..row }
     }
     const fn before_answer(row: Operation) -> Operation {
         Operation { audit: BeforeAnswer, ..row }
+    }
+    /// A whole HSM leaves or comes back.
+    const fn job(row: Operation) -> Operation {
+        managed_hsm(before_answer(row))
+    }
+    const fn job_status(row: Operation) -> Operation {
+        managed_hsm(Operation { version: VersionRule::Optional, ..row })
     }
     const fn security_domain(row: Operation) -> Operation {
         managed_hsm(Operation { states: Any, ..before_answer(row) })
@@ -486,6 +526,37 @@ pub const OPERATIONS: &[Operation] = {
             V7_2,
             "SecurityDomainRotate",
         ))),
+        job(row(O::FullBackup, (Post, paths!("/backup"), 202), (A::BackupStart, Root), V7_2, "BackupStart")),
+        job(row(O::PreFullBackup, (Post, paths!("/prebackup"), 202), (A::BackupStart, Root), V7_6, "BackupCheckStart")),
+        job_status(row(
+            O::FullBackupStatus,
+            (Get, paths!("/backup/{job-id}/pending"), 200),
+            (A::BackupStatus, Root),
+            V7_2,
+            "BackupStatusGet",
+        )),
+        job(row(O::FullRestore, (Put, paths!("/restore"), 202), (A::RestoreStart, Root), V7_2, "RestoreStart")),
+        job(row(
+            O::PreFullRestore,
+            (Put, paths!("/prerestore"), 202),
+            (A::RestoreStart, Root),
+            V7_6,
+            "RestoreCheckStart",
+        )),
+        job(row(
+            O::SelectiveKeyRestore,
+            (Put, paths!("/keys/{key-name}/restore"), 202),
+            (A::RestoreStart, Root),
+            V7_2,
+            "KeyRestoreFromBackupStart",
+        )),
+        job_status(row(
+            O::RestoreStatus,
+            (Get, paths!("/restore/{job-id}/pending"), 200),
+            (A::RestoreStatus, Root),
+            V7_2,
+            "RestoreStatusGet",
+        )),
     ]
 };
 
@@ -528,6 +599,8 @@ mod tests {
             ("GET", "///providers/Microsoft.Authorization/roleDefinitions", OperationId::ListRoleDefinitions),
             ("GET", "//keys/providers/Microsoft.Authorization/roleAssignments", OperationId::ListRoleAssignments),
             ("PUT", "/keys/k/providers/Microsoft.Authorization/roleAssignments/g", OperationId::CreateRoleAssignment),
+            ("PUT", "/keys/n/restore", OperationId::SelectiveKeyRestore),
+            ("GET", "/restore/0123456789abcdef0123456789abcdef/pending", OperationId::RestoreStatus),
             ("GET", "/SecurityDomain/download/pending", OperationId::DownloadSecurityDomainPending),
         ] {
             assert_eq!(id(method, path), Some(wanted), "{method} {path}");

@@ -14,6 +14,7 @@ pub mod arm;
 pub mod audit_log;
 pub mod authentication;
 pub mod authority;
+pub mod backup_jobs;
 pub mod blob;
 pub mod client_env;
 pub mod clock;

@@ -187,7 +187,7 @@ impl Server {
 
     /// Begins to accept connections, and the server's own work.
     fn serve(&self, sockets: Sockets, wired: Wired, directory: Arc<Directory>, trust: Trust) -> Result<(), StartError> {
-        let Wired { public, metadata, arm, authenticator, proxies } = wired;
+        let Wired { public, metadata, arm, backups, authenticator, proxies } = wired;
         let tls = Some(server_config(Arc::clone(&trust.certificates))?);
         let public = self.edge(public).behind(proxies.clone());
         accept(sockets.public, &self.listener(public, tls).behind(proxies));
@@ -199,6 +199,7 @@ impl Server {
         let work = Work {
             arm,
             keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock), self.metrics.clone())),
+            backups,
             resealing: Arc::new(Resealing::new(Arc::clone(core))),
             core: Arc::clone(core),
             health: Arc::clone(&self.health),

@@ -9,12 +9,14 @@ first that does not ends the program with its trace.
 import sys
 
 import administration
+import backup
 import cryptography_client
 import keys
 from credentials import CREDENTIALS
 
 CHAPTERS = {
     "administration": administration.walk,
+    "whole": backup.walk,
     "backup": keys.back_up_and_restore,
     "cryptography": cryptography_client.walk,
     "import": keys.import_each_type,

@@ -144,6 +144,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("storage_account.name", "3 to 24 small letters and digits"),
     ("storage_account.blob_endpoint", "an https:// URL, such as \"https://account.blob.example.com\""),
     ("storage_account.key_file", "a file with a shared key in base64"),
+    ("backup.fresh_target_backup_minutes", "a number of minutes from 1 to 1440"),
+    ("backup.earliest_end_seconds", "a number of seconds from 0 to 60"),
     ("backup.directories", "a list of folders, such as [\"/var/backups/strongroom\"]"),
     ("backup.allowed_hosts", "a list of hosts, such as [\"backups.example.com\", \"*.blob.core.windows.net\"]"),
     ("security_domain.download_again", "\"disabled\", \"quorum\" or \"administrator\""),

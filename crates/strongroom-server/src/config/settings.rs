@@ -124,6 +124,16 @@ pub enum SettingsError {
     /// A folder for backups that depends on where the server is started.
     #[error("backup.directories: {} is no absolute path", .0.display())]
     BackupDirectory(PathBuf),
+    /// A rule of backups that makes no sense.
+    #[error("backup.{name} must be {lowest} to {highest}")]
+    BackupRule {
+        /// Which one.
+        name: &'static str,
+        /// The lowest value it takes.
+        lowest: u32,
+        /// The highest value it takes.
+        highest: u32,
+    },
     /// A limit that cannot be kept.
     #[error(transparent)]
     Limit(#[from] LimitOutOfRange),
@@ -173,7 +183,9 @@ impl SettingsError {
             Self::NoDataDir => "use --data-dir DIR",
             Self::StorageAccountTwice(_) => "give each blob store a name of its own",
             Self::BackupDirectory(_) => "name the folder from / on, without . and ..",
-            Self::Limit(_) | Self::AuditOutOfRange { .. } => "correct the value, or leave it out for the default",
+            Self::Limit(_) | Self::AuditOutOfRange { .. } | Self::BackupRule { .. } => {
+                "correct the value, or leave it out for the default"
+            }
             Self::CheckpointUrl(_) => "name an https URL, such as https://collector.example.com/checkpoints",
             Self::NetworkListener { .. } => "use an address of this machine that only this network reaches, and a port",
             Self::HalfProxy => "set both, or neither to believe no proxy",

@@ -1,9 +1,11 @@
 //! `[[storage_account]]` and `[backup]`: blob stores, and where backups may go.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Component, PathBuf};
 
 use serde::Deserialize;
+use strongroom_core::backup::BackupRules;
 use strongroom_core::pools::{BlobEndpoint, StorageAccountName};
 
 use crate::blob::AllowedHost;
@@ -22,13 +24,29 @@ pub struct ConfiguredAccount {
 }
 
 /// `[backup]`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Backup {
     /// Directories below which `file:` addresses may lie; without it, `backups` in the data folder.
     pub directories: Option<Vec<PathBuf>>,
     /// Hosts besides the storage accounts' that a SAS may be for.
     pub allowed_hosts: Vec<AllowedHost>,
+    /// How old a backup of the target may be for a full restore, in minutes.
+    pub fresh_target_backup_minutes: u32,
+    /// When a backup or restore reports its end at the earliest, in seconds after its start.
+    pub earliest_end_seconds: u32,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        let BackupRules { fresh_target_backup_minutes, earliest_end_seconds, part_bytes: _ } = BackupRules::default();
+        Self {
+            directories: None,
+            allowed_hosts: Vec::new(),
+            fresh_target_backup_minutes: fresh_target_backup_minutes.unwrap_or_default(),
+            earliest_end_seconds,
+        }
+    }
 }
 
 /// Both, checked.
@@ -40,19 +58,33 @@ pub struct StorageSettings {
     pub directories: Option<Vec<PathBuf>>,
     /// Hosts besides the storage accounts' that a SAS may be for.
     pub hosts: Vec<AllowedHost>,
+    /// The rules of backup and restore.
+    pub rules: BackupRules,
 }
 
 impl StorageSettings {
     /// Checks what the parts of the file say.
     ///
     /// # Errors
-    /// [`SettingsError::StorageAccountTwice`], [`SettingsError::BackupDirectory`].
+    /// [`SettingsError::StorageAccountTwice`], [`SettingsError::BackupDirectory`], [`SettingsError::BackupRule`].
     pub fn resolve(accounts: Vec<ConfiguredAccount>, backup: Backup) -> Result<Self, SettingsError> {
-        let Backup { directories, allowed_hosts } = backup;
+        let Backup { directories, allowed_hosts, fresh_target_backup_minutes, earliest_end_seconds } = backup;
+        check_range("fresh_target_backup_minutes", fresh_target_backup_minutes, 1..=FRESH_MINUTES_MAX)?;
+        check_range("earliest_end_seconds", earliest_end_seconds, 0..=EARLIEST_END_SECONDS_MAX)?;
+        let rules = BackupRules {
+            fresh_target_backup_minutes: Some(fresh_target_backup_minutes),
+            earliest_end_seconds,
+            ..BackupRules::default()
+        };
         check_accounts(&accounts)?;
         check_directories(directories.as_deref().unwrap_or_default())?;
-        Ok(Self { accounts, directories, hosts: allowed_hosts })
+        Ok(Self { accounts, directories, hosts: allowed_hosts, rules })
     }
+}
+
+fn check_range(name: &'static str, value: u32, allowed: RangeInclusive<u32>) -> Result<(), SettingsError> {
+    let (lowest, highest) = (*allowed.start(), *allowed.end());
+    if allowed.contains(&value) { Ok(()) } else { Err(SettingsError::BackupRule { name, lowest, highest }) }
 }
 
 fn check_accounts(accounts: &[ConfiguredAccount]) -> Result<(), SettingsError> {
@@ -73,3 +105,8 @@ fn check_directories(directories: &[PathBuf]) -> Result<(), SettingsError> {
         Some(odd) => Err(SettingsError::BackupDirectory(odd.clone())),
     }
 }
+
+/// A day: longer, and the rule that a target is backed up just before would mean nothing.
+const FRESH_MINUTES_MAX: u32 = 24 * 60;
+/// Longer than any client waits between two questions.
+const EARLIEST_END_SECONDS_MAX: u32 = 60;

@@ -84,6 +84,14 @@ fn blob_stores_have_names_of_their_own_and_folders_for_backups_are_absolute() {
         let refused = settings(&format!("[backup]\ndirectories = [\"{odd}\"]"), Flags::default());
         assert_eq!(refused.unwrap_err(), SettingsError::BackupDirectory(odd.into()));
     }
+    for (rule, name) in [
+        ("fresh_target_backup_minutes = 0", "fresh_target_backup_minutes"),
+        ("fresh_target_backup_minutes = 1441", "fresh_target_backup_minutes"),
+        ("earliest_end_seconds = 61", "earliest_end_seconds"),
+    ] {
+        let refused = settings(&format!("[backup]\n{rule}"), Flags::default()).unwrap_err();
+        assert!(refused.to_string().starts_with(&format!("backup.{name} must be ")), "{refused}");
+    }
     for (key, text) in [
         ("storage_account.name", account.replace("acct\"", "Acct\"")),
         ("storage_account.blob_endpoint", account.replace("https", "http")),

@@ -7,6 +7,7 @@
 //! Handlers convert; they do not decide. Only the core authorizes.
 
 mod attestation;
+mod backup;
 pub(crate) mod error;
 mod headers;
 mod import;
@@ -26,7 +27,7 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId};
+use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId, VersionRule};
 use strongroom_api::path::{Captures, RequestPath};
 use strongroom_api::version::ApiVersion;
 use strongroom_core::audit::{Event, Result as EventResult};
@@ -39,6 +40,7 @@ use strongroom_types::{HsmName, TenantId, VaultName};
 
 use crate::audit_log::Strangers;
 use crate::authentication::{AuthenticationError, Authenticator, Authorities};
+use crate::backup_jobs::BackupJobs;
 use crate::http::exchange::{Inbound, Outbound, Plane, performed, with_header};
 use crate::http::host::Suffixes;
 use crate::http::planes::Handle;
@@ -60,13 +62,15 @@ pub struct DataPlane {
     gate: Gate,
 }
 
-/// What keys leave with: who may vouch for where they go, and what signs what is said about them.
+/// What keys leave with: who may vouch for where they go, what signs what is said about them, and what backs them up.
 #[derive(Debug)]
 pub struct ReleaseParts {
     /// Attestation authorities that are trusted here.
     pub authorities: Authorities,
     /// The signer of statements.
     pub statements: Statements,
+    /// What copies them out, and back, all together.
+    pub jobs: Arc<BackupJobs>,
 }
 
 /// One request at work: what handlers get.
@@ -191,10 +195,17 @@ impl DataPlane {
     }
 
     fn find_operation(&self, inbound: &Inbound) -> Result<Asked, ApiError> {
-        let version = inbound.query_parameter("api-version").ok_or(ApiError::ApiVersionMissing)?;
-        let version: ApiVersion = version.parse().map_err(|_| ApiError::ApiVersionUnknown)?;
-        let path = RequestPath::parse(&inbound.path).map_err(|_| ApiError::RouteNotFound)?;
-        match operations::find(inbound.method.as_str(), &path) {
+        let named = inbound.query_parameter("api-version");
+        let named: Option<ApiVersion> =
+            named.map(|text| text.parse()).transpose().map_err(|_| ApiError::ApiVersionUnknown)?;
+        let path = RequestPath::parse(&inbound.path);
+        let found = path.map_or(Match::NotFound, |path| operations::find(inbound.method.as_str(), &path));
+        let version = match (named, &found) {
+            (Some(version), _) => version,
+            (None, Match::Operation(row, _)) if row.version == VersionRule::Optional => row.since,
+            (None, _) => return Err(ApiError::ApiVersionMissing),
+        };
+        match found {
             Match::Operation(row, _) if !Product::of(inbound).has(row.containers) => Err(ApiError::RouteNotFound),
             Match::Operation(row, captures) if row.since <= version => Ok(Asked { row, version, captures }),
             Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
@@ -263,6 +274,13 @@ impl DataPlane {
             OperationId::UploadSecurityDomainPending => security_domain::upload_status(&call).await,
             OperationId::GetSecurityDomain => security_domain::get(&call).await,
             OperationId::RotateSecurityDomain => security_domain::rotate(&call).await,
+            OperationId::FullBackup => backup::start(&call).await,
+            OperationId::PreFullBackup => backup::check(&call).await,
+            OperationId::FullBackupStatus => backup::status(&call).await,
+            OperationId::FullRestore => backup::restore(&call).await,
+            OperationId::PreFullRestore => backup::check_restore(&call).await,
+            OperationId::SelectiveKeyRestore => backup::restore_key(&call).await,
+            OperationId::RestoreStatus => backup::restore_status(&call).await,
         }
     }
 

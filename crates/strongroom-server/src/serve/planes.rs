@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use strongroom_core::backup::StorageCredentials;
 use strongroom_core::identity::{Directory, Foundation};
 use strongroom_core::network::TrustedServices;
 use strongroom_core::pools::Pools;
@@ -11,6 +12,7 @@ use strongroom_types::Secret;
 use crate::arm::{Arm, StorageKeys};
 use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAddress, PublicNames, Unlisted};
 use crate::authority::{Authority, Graph, Imds, ServedIdentities};
+use crate::backup_jobs::BackupJobs;
 use crate::config::Settings;
 use crate::data_plane::{DataPlane, Gate, ReleaseParts};
 use crate::http::exchange::{Inbound, Outbound};
@@ -34,12 +36,13 @@ pub(super) struct Parts<'a> {
     pub(super) identity_header: Secret<String>,
 }
 
-/// The planes, and the one of them that also has work of its own.
+/// The planes, and what of them also has work of its own.
 pub(super) struct Wired {
     pub(super) public: Planes,
     pub(super) metadata: Planes,
     pub(super) arm: Arc<Arm>,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) backups: Arc<BackupJobs>,
     /// Those of the public listeners.
     pub(super) proxies: Option<Arc<Proxies>>,
 }
@@ -56,6 +59,9 @@ impl Parts<'_> {
             managed_hsm: host_and_port(names.canonical(), MANAGED_HSM),
             vault: host_and_port(names.canonical(), VAULT),
         };
+        let process = uuid::Builder::from_random_bytes(opened.entropy.sixteen()?).into_uuid();
+        let credentials: Arc<dyn StorageCredentials> = Arc::<Pools>::clone(&pools);
+        let backups = Arc::new(BackupJobs::new(Arc::clone(&opened.core), process, credentials));
         let keys = settings.storage.accounts.iter();
         let keys = keys.filter_map(|account| Some((account.name.clone(), account.key_file.clone()?)));
         let arm = Arm::new(pools, Arc::clone(&authenticator), suffixes.clone());
@@ -66,6 +72,7 @@ impl Parts<'_> {
         let release = ReleaseParts {
             authorities: Authorities::new(&settings.attestations, unlisted, &roots)?,
             statements: Statements::new(Arc::clone(&core), settings.domains()),
+            jobs: Arc::clone(&backups),
         };
         let trusted = TrustedServices::new(&settings.trusted_services, foundation.tenant);
         let gate = Gate::new(settings.networks.clone(), trusted);
@@ -95,7 +102,7 @@ impl Parts<'_> {
         let metadata = Arc::new(MetadataPlane(Imds::new(directory, names, identity_header, served)));
         let proxies = settings.proxies.clone().map(Arc::new);
         let (public, metadata) = (Planes::Public(Box::new(public)), Planes::Metadata(metadata));
-        Ok(Wired { public, metadata, arm, authenticator, proxies })
+        Ok(Wired { public, metadata, arm, backups, authenticator, proxies })
     }
 }
 

@@ -10,6 +10,7 @@ use strongroom_core::request::Request;
 use strongroom_crypto::Entropy;
 
 use crate::arm::Arm;
+use crate::backup_jobs::BackupJobs;
 use crate::http::health::Health;
 use crate::jobs::KeyJobs;
 use crate::resealing::Resealing;
@@ -20,6 +21,7 @@ use crate::tls::certificates::Certificates;
 pub(super) struct Work {
     pub(super) arm: Arc<Arm>,
     pub(super) keys: Arc<KeyJobs>,
+    pub(super) backups: Arc<BackupJobs>,
     pub(super) resealing: Arc<Resealing>,
     pub(super) core: Arc<Core>,
     pub(super) health: Arc<Health>,
@@ -32,7 +34,8 @@ pub(super) struct Work {
 impl Work {
     /// Begins all of it.
     pub(super) fn begin(self, tasks: &Tasks) {
-        let Self { arm, keys, resealing, core, health, directory, certificates, entropy, clock } = self;
+        let Self { arm, keys, backups, resealing, core, health, directory, certificates, entropy, clock } = self;
+        backups.begin(tasks);
         tasks.every(OPERATIONS_PERIOD, move || {
             let arm = Arc::clone(&arm);
             async move { arm.run_pending().await }

@@ -45,6 +45,8 @@ mod az_vaults;
 #[cfg(test)]
 mod azurite;
 #[cfg(test)]
+mod backup_crash;
+#[cfg(test)]
 mod ceremony;
 #[cfg(test)]
 mod clients;

@@ -1,6 +1,7 @@
 //! Every operation under every api-version that has it, over plain HTTP: what no single client covers.
 
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::attestation_authority::{Authority, Environment};
 use crate::az::said;
 use crate::deployment::Deployment;
-use crate::environment;
+use crate::environment::{self, now};
 use crate::hsm::Hsm;
 use crate::issuer::Conduct;
 use crate::rest::{Answer, Rest};
@@ -38,10 +39,12 @@ const VERSIONS: [&str; 14] = [
 fn every_operation_answers_under_every_api_version_that_has_it() {
     let attested = Attested { authority: Authority::start(Conduct::Proper), environment: Environment::start() };
     let configuration = format!(
-        "[tls]\nextra_ca_files = [{:?}]\n[security_domain]\ndownload_again = \"administrator\"\n",
+        "[tls]\nextra_ca_files = [{:?}]\n[security_domain]\ndownload_again = \"administrator\"\n\
+         [backup]\nearliest_end_seconds = 0\n",
         attested.authority.ca_file()
     );
     let mut deployment = Deployment::start_with(|_| configuration);
+    let container = format!("file://{}/backups/versions", deployment.data().display());
     let rest = deployment.rest();
     let custodians = WrappingKeys::make(3);
     for (number, version) in VERSIONS.into_iter().enumerate() {
@@ -55,6 +58,7 @@ fn every_operation_answers_under_every_api_version_that_has_it() {
         walk.secure_wrapping(&attested);
         walk.roles();
         walk.settings();
+        walk.backup(&container);
         walk.security_domain(&custodians);
         let recovered = Walk { name: format!("recovered-{number}"), ..walk };
         recovered.recover(&custodians, &domain);
@@ -276,7 +280,48 @@ fn opened_for(transfer_key: &Value, custodians: &WrappingKeys, domain: &str) -> 
     json!({"value": std::fs::read_to_string(at("upload.json")).expect("it was written")})
 }
 
+impl Walk<'_> {
+    /// A backup, the restore of one key and of all, and the checks before them.
+    fn backup(&self, container: &str) {
+        let target = json!({"storageResourceUri": container});
+        let folder = self.job(BACKUP, &Method::POST, "/backup", &target);
+        let folder = folder.as_deref().unwrap_or("none");
+        let whole = json!({"sasTokenParameters": target, "folderToRestore": folder});
+        let of_a_key = json!({"sasTokenParameters": target, "folder": folder});
+        self.job(BACKUP_CHECKS, &Method::POST, "/prebackup", &target);
+        self.job(BACKUP_CHECKS, &Method::PUT, "/prerestore", &whole);
+        self.job(BACKUP, &Method::PUT, "/keys/walked/restore", &of_a_key);
+        self.job(BACKUP, &Method::PUT, "/restore", &whole);
+    }
+
+    /// Starts a job and waits for its end; answers the folder that a backup wrote.
+    #[track_caller]
+    fn job(&self, since: &str, method: &Method, path: &str, body: &Value) -> Option<String> {
+        let kind = if path.ends_with("backup") { "backup" } else { "restore" };
+        let Some(started) = self.ask(since, method, path, Some(body), 202) else {
+            let nothing = "0".repeat(32);
+            self.ask(BACKUP, &Method::GET, &format!("/{kind}/{nothing}/pending"), None, 404);
+            return None;
+        };
+        let started = started.json();
+        let status = format!("/{kind}/{}/pending", started["jobId"].as_str().expect("a job has an id"));
+        let give_up = now() + Duration::from_secs(60);
+        loop {
+            let polled = self.ask(BACKUP, &Method::GET, &status, None, 200).expect("it is as old as jobs").json();
+            if polled["status"] == "Succeeded" {
+                let uri = polled["azureStorageBlobContainerUri"].as_str()?;
+                return uri.rsplit('/').next().map(str::to_owned);
+            }
+            assert_eq!(polled["status"], "InProgress", "{path} under {}: {polled}", self.version);
+            assert!(now() < give_up, "{path} does not end: {polled}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 const FIRST: &str = "7.0";
+const BACKUP: &str = "7.2-preview";
+const BACKUP_CHECKS: &str = "7.6-preview.2";
 const LOCAL_RBAC: &str = "7.2-preview";
 const RANDOM: &str = "7.3";
 const ROTATION: &str = "7.3";

@@ -17,6 +17,7 @@ use crate::data_plane::tests::world::{Answer, HSM, OTHER, World};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/authorization-matrix.md");
 const GUID: &str = "11111111-1111-4111-8111-111111111111";
 const KEY: &str = "matrix";
+const CONTAINER: &str = "memory:matrix";
 
 /// What an answer says about the caller's rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,13 @@ pub(super) fn body(row: &Operation) -> Value {
         OperationId::UpdateSetting => json!({"value": "true"}),
         OperationId::DownloadSecurityDomain | OperationId::RotateSecurityDomain => {
             serde_json::from_slice(DOWNLOAD).unwrap()
+        }
+        OperationId::FullBackup | OperationId::PreFullBackup => json!({"storageResourceUri": CONTAINER}),
+        OperationId::FullRestore | OperationId::PreFullRestore => {
+            json!({"sasTokenParameters": {"storageResourceUri": CONTAINER}, "folderToRestore": "mhsm-matrix"})
+        }
+        OperationId::SelectiveKeyRestore => {
+            json!({"sasTokenParameters": {"storageResourceUri": CONTAINER}, "folder": "mhsm-matrix"})
         }
         // Operations on keys take what they know of this.
         _ => json!({"kty": "EC-HSM", "alg": "ES256", "value": "AA", "digest": "AA", "count": 1, "target": "a.b.c"}),

@@ -1,5 +1,6 @@
 //! The data plane through the edge, on a store in memory, asked with real tokens.
 
+mod backup;
 mod matrix;
 mod network;
 mod wire;

@@ -12,7 +12,7 @@ use strongroom_core::activation::DownloadStatus;
 use strongroom_core::identity::{AccessTokenOrder, Directory, IssuerForm};
 use strongroom_core::managed_hsm::ManagedHsm;
 use strongroom_core::network::{TrustedService, TrustedServices};
-use strongroom_core::pools::{machine_identity_id, subscription_id};
+use strongroom_core::pools::{Pools, machine_identity_id, subscription_id};
 use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
 use strongroom_core::request::Request;
@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use crate::audit_log::Strangers;
 use crate::authentication::{Authenticator, Authorities, OutsideIssuers, PublicAddress, PublicNames, Unlisted};
+use crate::backup_jobs::BackupJobs;
 use crate::data_plane::{DataPlane, Gate, ReleaseParts, SubnetListener};
 use crate::http::edge::Edge;
 use crate::http::exchange::{Inbound, Outbound, Peer, empty};
@@ -86,7 +87,9 @@ impl World {
         let statements = Statements::new(Arc::clone(&core), vec![Domain::localhost()]);
         // Made once, so that it is no event of a request.
         statements.signer(START).await.unwrap();
-        let release = ReleaseParts { authorities, statements };
+        let pools = Arc::new(Pools::new(Arc::clone(&core), Arc::clone(&directory)));
+        let jobs = Arc::new(BackupJobs::new(Arc::clone(&core), draw_uuid().unwrap(), pools));
+        let release = ReleaseParts { authorities, statements, jobs };
         let service = directory.create_service_principal(&own(), "service").await.unwrap().object_id;
         let trusted = TrustedService { name: "service".to_owned(), principal: service, tenant: None };
         let gate = Gate::new(subnets, TrustedServices::new(&[trusted], tenant));

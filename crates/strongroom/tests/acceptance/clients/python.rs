@@ -43,6 +43,13 @@ fn python_administers_roles_and_settings() {
 }
 
 #[test]
+fn python_backs_up_and_restores() {
+    let scene = Scene::with_backups();
+    scene.walk(Python, "secret", &["whole"]);
+    scene.expect_operations(Python, BACKUP);
+}
+
+#[test]
 fn python_leaves_all_cryptography_to_the_service_when_it_may_not_read_keys() {
     let mut scene = Scene::new();
     scene.walk(Python, "secret", &["keys"]);
@@ -96,4 +103,14 @@ const ADMINISTRATION: &[&str] = &[
     "SettingGet",
     "SettingList",
     "SettingUpdate",
+];
+
+const BACKUP: &[&str] = &[
+    "BackupCheckStart",
+    "BackupStart",
+    "BackupStatusGet",
+    "KeyRestoreFromBackupStart",
+    "RestoreCheckStart",
+    "RestoreStart",
+    "RestoreStatusGet",
 ];

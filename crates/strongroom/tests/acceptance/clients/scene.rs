@@ -28,19 +28,30 @@ pub(super) struct Scene {
     variables: BTreeMap<&'static str, String>,
     /// Its pages are read when a key is released, and when it vouches for a workload.
     authority: Authority,
+    /// Where the HSM is backed up to; it goes with the scene.
+    _backups: Option<TempDir>,
 }
 
 impl Scene {
     pub(super) fn new() -> Self {
-        Self::with(|rest| {
-            Hsm::activated(rest, HSM);
-            rest.hsm_url(HSM)
-        })
+        Self::with("", activated)
+    }
+
+    /// With a directory that the HSM may be backed up to. Clients take the first segment of an address's path for the
+    /// container, and the rest for the folder in it: so that segment is allowed here, and a folder below it is used.
+    pub(super) fn with_backups() -> Self {
+        let folder = tempfile::Builder::new().prefix("strongroom-backups-").tempdir().expect("a temporary folder");
+        let path = folder.path().canonicalize().expect("it is there");
+        let container = path.components().take(2).collect::<PathBuf>();
+        let mut scene = Self::with(&format!("[backup]\ndirectories = [{container:?}]\n"), activated);
+        scene.variables.insert("BACKUP_CONTAINER", format!("file://{}", path.display()));
+        scene._backups = Some(folder);
+        scene
     }
 
     /// With a Premium vault under Azure RBAC instead of an HSM.
     pub(super) fn of_vault() -> Self {
-        Self::with(|rest| {
+        Self::with("", |rest| {
             let mut vault = rest.vault_to_create();
             vault["properties"]["sku"]["name"] = json!("premium");
             rest.arm(&Method::PUT, &rest.vault_path(VAULT), Some(&vault)).expect(200);
@@ -50,7 +61,7 @@ impl Scene {
     }
 
     /// `make` makes what is walked and returns its URL.
-    fn with(make: fn(&Rest) -> String) -> Self {
+    fn with(configuration: &str, make: fn(&Rest) -> String) -> Self {
         let authority = Authority::start(Conduct::Proper);
         let mut claims = Environment::start().claims();
         claims["x-ms-attestation-type"] = json!("sevsnpvm");
@@ -58,11 +69,11 @@ impl Scene {
             ("ATTESTATION_AUTHORITY", authority.issuer.url.clone()),
             ("ATTESTATION_TOKEN", authority.issuer.token(&claims)),
         ]);
-        let issuer = trusted(&authority.issuer);
-        let deployment = Deployment::start_recorded_with(&[authority.ca_file()], &issuer);
+        let configuration = format!("{}\n{configuration}", trusted(&authority.issuer));
+        let deployment = Deployment::start_recorded_with(&[authority.ca_file()], &configuration);
         let url = make(&deployment.rest());
         let scratch = tempfile::tempdir().expect("a temporary folder");
-        Self { deployment, url, scratch, variables, authority }
+        Self { deployment, url, scratch, variables, authority, _backups: None }
     }
 
     /// Lets the identity that the metadata service hands out use keys as well.
@@ -218,6 +229,12 @@ impl Scene {
         let missing: Vec<_> = expected.iter().filter(|name| !done.contains(**name)).collect();
         assert!(missing.is_empty(), "the server never did {missing:?} for {language:?}, only {done:?}");
     }
+}
+
+/// Makes the HSM that most scenes are about.
+fn activated(rest: &Rest) -> String {
+    Hsm::activated(rest, HSM);
+    rest.hsm_url(HSM)
 }
 
 /// Lets a language's program walk the keys of a vault. The server must have done what needs the private key or the vault,

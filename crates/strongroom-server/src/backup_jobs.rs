@@ -1,0 +1,99 @@
+//! Works on backups and restores beside everything else, each in a task of its own; also on those that a stop or a crash has
+//! left.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strongroom_core::backup::{RunningJob, StorageCredentials, Worker};
+use strongroom_core::{Core, Error};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::tasks::Tasks;
+
+/// The backups and restores of a deployment, as far as this node works on them.
+pub struct BackupJobs {
+    core: Arc<Core>,
+    id: Uuid,
+    credentials: Arc<dyn StorageCredentials>,
+    at_work: Mutex<HashSet<RunningJob>>,
+    wake: Notify,
+}
+
+impl std::fmt::Debug for BackupJobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackupJobs").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl BackupJobs {
+    /// Jobs over a core. `id` is this process's own; `credentials` gives tokens for storage to managed identities.
+    pub fn new(core: Arc<Core>, id: Uuid, credentials: Arc<dyn StorageCredentials>) -> Self {
+        Self { core, id, credentials, at_work: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// Who gives out tokens for storage.
+    pub(crate) fn credentials(&self) -> &Arc<dyn StorageCredentials> {
+        &self.credentials
+    }
+
+    /// A job was started: it need not wait for the next look.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Looks for jobs until the process stops.
+    pub(crate) fn begin(self: Arc<Self>, tasks: &Tasks) {
+        let own = tasks.clone();
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = own.stopping() => return,
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(LOOK_PERIOD) => {}
+                }
+                self.look(&own).await;
+            }
+        });
+    }
+
+    async fn look(self: &Arc<Self>, tasks: &Tasks) {
+        let jobs = match self.core.running_jobs().await {
+            Ok(jobs) => jobs,
+            Err(error) => return tracing::warn!(%error, "backups and restores cannot be looked for"),
+        };
+        for job in jobs {
+            if !self.at_work().insert(job.clone()) {
+                continue;
+            }
+            let (jobs, own) = (Arc::clone(self), tasks.clone());
+            tasks.spawn(async move {
+                // A job that is dropped goes on after the next start.
+                tokio::select! {
+                    () = own.stopping() => {}
+                    () = jobs.run(&job) => {}
+                }
+                jobs.at_work().remove(&job);
+            });
+        }
+    }
+
+    async fn run(&self, job: &RunningJob) {
+        let credentials = Some(Arc::clone(&self.credentials));
+        // The embedded store has one process at a time: whoever owned the job before is gone.
+        let worker = Worker { id: self.id, takeover_seconds: 0, credentials };
+        match self.core.run_job(&worker, job).await {
+            // A sealed HSM waits for its quorum, which may take long.
+            Ok(_) | Err(Error::Sealed) => {}
+            Err(error) => tracing::warn!(hsm = %job.hsm, job = %job.job, %error, "a backup or restore goes on later"),
+        }
+    }
+
+    fn at_work(&self) -> MutexGuard<'_, HashSet<RunningJob>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often jobs are looked for that nobody has told of: those of an earlier start, and those that wait.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
