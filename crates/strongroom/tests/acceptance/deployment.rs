@@ -161,7 +161,10 @@ impl Deployment {
                 self.server = None;
                 panic!("the server ended with {status} instead of serving\n{}", self.log());
             }
-            if self.client_env().exists() && self.rest().is_healthy() {
+            // What a killed server has left is removed by the new one at any moment.
+            let variables = fs::read_to_string(self.client_env()).ok();
+            let variables = variables.map(|text| text.lines().filter_map(exported).collect());
+            if variables.is_some_and(|variables| Rest::new(variables).is_healthy()) {
                 return;
             }
             assert!(now() < give_up, "the server is not ready after {START_MAX:?}\n{}", self.log());
