@@ -13,6 +13,8 @@ mod attestation_authority;
 #[cfg(test)]
 mod az;
 #[cfg(test)]
+mod az_backup;
+#[cfg(test)]
 mod az_directory;
 #[cfg(test)]
 mod az_domain;
@@ -47,6 +49,8 @@ mod azurite;
 #[cfg(test)]
 mod backup_crash;
 #[cfg(test)]
+mod backup_faults;
+#[cfg(test)]
 mod ceremony;
 #[cfg(test)]
 mod clients;
@@ -61,11 +65,15 @@ mod device_page;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
+mod disaster_recovery;
+#[cfg(test)]
 mod domain_crash;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
 mod exchanges;
+#[cfg(test)]
+mod faulty_blobs;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
