@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::environment::now;
-use crate::faulty_blobs::{Act, FaultyBlobs};
+use crate::faulty_blobs::{Act, FaultyBlobs, Plan};
 use crate::hsm::Hsm;
 
 const HSM: &str = "faulty-blobs-hsm";
@@ -22,7 +22,7 @@ fn a_backup_ends_well_after_another_try_or_failed_with_the_reason() {
     let rest = deployment.rest();
     let hsm = Hsm::activated(&rest, HSM);
     hsm.post("/keys/k/create", &json!({"kty": "EC-HSM"})).expect(200);
-    let good: [(&str, fn(usize) -> Act); 4] = [
+    let good: [(&str, Plan); 4] = [
         ("slow", |_| Act::Late(Duration::from_millis(500))),
         ("500, then good", |write| if write < 2 { Act::Refuse(500, "InternalError") } else { Act::Keep }),
         ("503 at every other write", |write| if write % 2 == 0 { Act::Refuse(503, "ServerBusy") } else { Act::Keep }),
@@ -36,7 +36,7 @@ fn a_backup_ends_well_after_another_try_or_failed_with_the_reason() {
         assert!(store.names().contains(&format!("{folder}/manifest")), "{what}: {:?}", store.names());
         restore(&hsm, &store, &folder, "Succeeded");
     }
-    let bad: [(&str, fn(usize) -> Act, &str); 3] = [
+    let bad: [(&str, Plan, &str); 3] = [
         (
             "403 midway",
             |write| if write == 0 { Act::Keep } else { Act::Refuse(403, "AuthorizationPermissionMismatch") },

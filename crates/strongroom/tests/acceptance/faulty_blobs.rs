@@ -17,6 +17,9 @@ pub(crate) enum Act {
     Cut,
 }
 
+/// What becomes of each write, counted from 0.
+pub(crate) type Plan = fn(usize) -> Act;
+
 /// A running store; its threads end with the process.
 pub(crate) struct FaultyBlobs {
     port: u16,
@@ -24,8 +27,8 @@ pub(crate) struct FaultyBlobs {
 }
 
 impl FaultyBlobs {
-    /// `plan` says what becomes of each write, counted from 0.
-    pub(crate) fn start(plan: fn(usize) -> Act) -> Self {
+    /// A store that keeps to a plan.
+    pub(crate) fn start(plan: Plan) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
         let port = listener.local_addr().expect("it is bound").port();
         let blobs = Arc::new(Mutex::new(BTreeMap::new()));
@@ -54,7 +57,7 @@ impl FaultyBlobs {
 
 fn answer(
     mut stream: TcpStream,
-    plan: fn(usize) -> Act,
+    plan: Plan,
     writes: &AtomicUsize,
     blobs: &Mutex<BTreeMap<String, Vec<u8>>>,
 ) -> std::io::Result<()> {
