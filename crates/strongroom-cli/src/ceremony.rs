@@ -5,6 +5,7 @@
 
 mod error;
 pub(crate) mod files;
+mod keys;
 mod protocol;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ use files::{Input, read, read_password};
 use protocol::{Protocol, now};
 
 pub use error::CeremonyError;
+pub(crate) use files::{read as read_file, read_password as read_first_line, write_new};
+pub(crate) use keys::Keys;
 
 /// The steps of a ceremony.
 #[derive(Debug, Subcommand)]
@@ -146,16 +149,6 @@ struct DomainFile {
     /// The security-domain file.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct Keys {
-    /// A custodian's private key (PEM); its certificate lies beside it, as NAME.cer for NAME.key. Repeat it for each.
-    #[arg(long = "key", value_name = "FILE", required = true, num_args = 1..)]
-    keys: Vec<PathBuf>,
-    /// File whose first line is a password; the first is that of the first encrypted key, and so on.
-    #[arg(long = "password-file", value_name = "FILE", num_args = 1..)]
-    password_files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -343,24 +336,13 @@ fn open_with_quorum(
     Ok(opened)
 }
 
+/// Reads the keys and notes whose they are.
 fn read_keys(protocol: &mut Protocol, keys: &Keys) -> Result<Vec<CustodianKey>, CeremonyError> {
-    let mut passwords = keys.password_files.iter();
     let mut read_keys = Vec::new();
-    for path in &keys.keys {
-        let (key, certificate) = (read(path)?, read(&path.with_extension("cer"))?);
-        let password = if key.text.expose().contains("BEGIN ENCRYPTED PRIVATE KEY") {
-            let file = passwords.next().ok_or_else(|| CeremonyError::PasswordMissing(path.clone()))?;
-            Some(read_password(file)?)
-        } else {
-            None
-        };
+    for held in keys.read()? {
         // The hash of a private key file is nobody's business; that of its certificate says whose it is.
-        protocol.read("custodian's certificate", &certificate);
-        let read = CustodianKey::from_pem(key.text.expose(), certificate.text.expose(), password.as_ref());
-        read_keys.push(read.map_err(|problem| CeremonyError::Key { path: path.clone(), problem })?);
-    }
-    if passwords.next().is_some() {
-        return Err(CeremonyError::PasswordTooMany);
+        protocol.read("custodian's certificate", &held.certificate);
+        read_keys.push(held.key);
     }
     Ok(read_keys)
 }

@@ -5,13 +5,18 @@
 //!
 //! Read first: [`connection::Connection`], [`quickstart::run`].
 //!
-//! [`ceremony`] alone talks to nobody: it works on files, in a room without a network.
+//! [`ceremony`] talks to nobody: it works on files, in a room without a network. [`drill`] talks to a blob store only.
 //!
-//! It fails with an `anyhow` error whose text is one line of cause; a ceremony with [`ceremony::CeremonyError`].
+//! It fails with an `anyhow` error whose text is one line of cause; a ceremony with [`ceremony::CeremonyError`], a drill
+//! with [`drill::DrillFailure`].
 
+pub mod bench;
 pub mod ceremony;
 pub mod connection;
+mod custodians;
 pub mod directory;
 pub mod domain;
+pub mod drill;
+mod managed_hsm;
 pub mod quickstart;
 pub mod who_can;

@@ -1,22 +1,24 @@
 //! `strongroom quickstart`: the whole story on one machine, told through the public API.
 //!
-//! Make a managed HSM, make three custodian keys, activate with a quorum of two, create keys, sign, encrypt, wrap. Every
-//! step is one a user could do with `az`, and each looks first whether it has been done: run again on the same folder it
-//! shows what is there.
+//! Make a managed HSM, make three custodian keys, activate with a quorum of two, create keys, sign, encrypt, wrap; then
+//! back up, recover into a second HSM from two of the three keys, restore, prove that the keys are the same, and hold a
+//! drill. Every step is one a user could do with `az`, and each looks first whether it has been done: run again on the
+//! same folder it shows what is there.
 
-mod custodians;
 mod keys;
+mod recovery;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use strongroom_core::blobs::BlobStores;
 
-use crate::connection::{Connection, text};
+use crate::connection::Connection;
+use crate::custodians;
+use crate::managed_hsm::{Owner, Tokens};
 
 /// What the story left behind, for the text at its end.
 #[derive(Debug)]
@@ -27,23 +29,31 @@ pub struct Story {
     pub url: String,
     /// Names of the keys in it.
     pub keys: Vec<String>,
+    /// The URL of the HSM that was recovered from it.
+    pub recovered: String,
 }
 
-/// Tells the story against the server of a data folder.
+/// The container of the story's backups: the folder that a server of this data folder allows by default.
+pub fn backups(data_dir: &Path) -> String {
+    format!("file://{}", data_dir.join("backups").display())
+}
+
+/// Tells the story against the server of a data folder. The drill reads the backup through `stores`.
 ///
 /// # Errors
 /// The first step that fails, with the server's message.
-pub async fn run(data_dir: &Path) -> Result<Story> {
+pub async fn run(data_dir: &Path, stores: &dyn BlobStores) -> Result<Story> {
     let connection = Connection::open(data_dir)?;
     let folder = data_dir.join("quickstart");
     let mut steps = Steps::default();
 
     let step = steps.begin("Sign in as the administrator");
     let tokens = Tokens::get(&connection).await?;
+    let owner = Owner { connection: &connection, tokens: &tokens };
     step.done("");
 
     let step = steps.begin("Create the managed HSM");
-    let hsm = Hsm::create_or_find(&connection, &tokens).await?;
+    let hsm = owner.managed_hsm(HSM).await?;
     step.done(&hsm.url);
 
     let step = steps.begin("Make three custodian keys");
@@ -52,136 +62,21 @@ pub async fn run(data_dir: &Path) -> Result<Story> {
 
     let step = steps.begin("Download the security domain, quorum 2 of 3: this activates the HSM");
     let file = folder.join(format!("{HSM}-SD.json"));
-    if hsm.is_active(&connection, &tokens).await? {
+    if hsm.is_active().await? {
         step.done("active already");
     } else {
-        hsm.activate(&connection, &tokens, &certificates, &file).await?;
+        hsm.activate(&certificates, QUORUM, &file).await?;
         step.done(&file.display().to_string());
     }
 
     let step = steps.begin("Give yourself the role Managed HSM Crypto User");
-    hsm.assign_crypto_user(&connection, &tokens).await?;
+    hsm.assign_crypto_user().await?;
     step.done("at /");
 
-    let keys = keys::create_and_use(&connection, &tokens, &hsm, &mut steps).await?;
-    Ok(Story { hsm: HSM, url: hsm.url, keys })
-}
-
-/// The HSM of the story.
-pub(crate) struct Hsm {
-    pub(crate) url: String,
-    resource: String,
-}
-
-/// One token for each plane.
-pub(crate) struct Tokens {
-    management: String,
-    pub(crate) data: String,
-}
-
-impl Tokens {
-    async fn get(connection: &Connection) -> Result<Self> {
-        let management = connection.environment.get("STRONGROOM_MANAGEMENT_URL")?;
-        let suffix = connection.environment.get("STRONGROOM_MHSM_SUFFIX")?;
-        Ok(Self {
-            management: connection.token(management).await?,
-            data: connection.token(&format!("https://{}", suffix.trim_start_matches('.'))).await?,
-        })
-    }
-}
-
-impl Hsm {
-    async fn create_or_find(connection: &Connection, tokens: &Tokens) -> Result<Self> {
-        let environment = &connection.environment;
-        let resource = format!(
-            "{}/subscriptions/{}/resourceGroups/{}/providers/Microsoft.KeyVault/managedHSMs/{HSM}?api-version={ARM_VERSION}",
-            environment.get("STRONGROOM_MANAGEMENT_URL")?,
-            environment.get("STRONGROOM_SUBSCRIPTION_ID")?,
-            environment.get("STRONGROOM_RESOURCE_GROUP")?,
-        );
-        let suffix = environment.get("STRONGROOM_MHSM_SUFFIX")?.trim_start_matches('.');
-        let hsm = Self { url: format!("https://{HSM}.{suffix}"), resource };
-        if hsm.show(connection, tokens).await.is_err() {
-            let body = json!({
-                "location": "local",
-                "sku": {"family": "B", "name": "Standard_B1"},
-                "properties": {
-                    "tenantId": environment.get("STRONGROOM_TENANT_ID")?,
-                    "initialAdminObjectIds": [environment.get("STRONGROOM_PRINCIPAL_ID")?],
-                    "softDeleteRetentionInDays": 7,
-                },
-            });
-            connection.call(Method::PUT, &hsm.resource, &tokens.management, Some(&body)).await?;
-        }
-        hsm.wait_until_made(connection, tokens).await?;
-        Ok(hsm)
-    }
-
-    async fn show(&self, connection: &Connection, tokens: &Tokens) -> Result<Value> {
-        connection.json(Method::GET, &self.resource, &tokens.management, None).await
-    }
-
-    async fn wait_until_made(&self, connection: &Connection, tokens: &Tokens) -> Result<()> {
-        for _ in 0..POLLS_MAX {
-            let shown = self.show(connection, tokens).await?;
-            if text(&shown, "/properties/provisioningState")? == "Succeeded" {
-                return Ok(());
-            }
-            tokio::time::sleep(POLL_PAUSE).await;
-        }
-        bail!("the managed HSM is still being made")
-    }
-
-    async fn is_active(&self, connection: &Connection, tokens: &Tokens) -> Result<bool> {
-        let shown = self.show(connection, tokens).await?;
-        Ok(text(&shown, "/properties/securityDomainProperties/activationStatus")? == "Active")
-    }
-
-    /// Downloads, writes the file, and only then asks for the status: the question is what activates.
-    async fn activate(
-        &self,
-        connection: &Connection,
-        tokens: &Tokens,
-        certificates: &[custodians::Certificate],
-        file: &Path,
-    ) -> Result<()> {
-        let certificates: Vec<Value> = certificates.iter().map(custodians::Certificate::json_web_key).collect();
-        let body = json!({"certificates": certificates, "required": QUORUM});
-        let url = format!("{}/securitydomain/download?api-version={DATA_VERSION}", self.url);
-        let response = connection.call(Method::POST, &url, &tokens.data, Some(&body)).await?;
-        let status_url = response.headers().get("azure-asyncoperation").and_then(|value| value.to_str().ok());
-        let status_url = status_url.context("the answer names no status URL")?.to_owned();
-        let answer: Value = response.json().await?;
-        custodians::write_private(file, text(&answer, "/value")?.as_bytes())?;
-        for _ in 0..POLLS_MAX {
-            let status = connection.json(Method::GET, &status_url, &tokens.data, None).await?;
-            match text(&status, "/status")?.as_str() {
-                "Success" => return Ok(()),
-                "Failed" => bail!("the download failed: {}", text(&status, "/status_details")?),
-                _ => tokio::time::sleep(POLL_PAUSE).await,
-            }
-        }
-        bail!("the managed HSM is still being activated")
-    }
-
-    async fn assign_crypto_user(&self, connection: &Connection, tokens: &Tokens) -> Result<()> {
-        let base = format!("{}/providers/Microsoft.Authorization/roleAssignments", self.url);
-        let principal = connection.environment.get("STRONGROOM_PRINCIPAL_ID")?;
-        let filter = format!("{base}?api-version={DATA_VERSION}&$filter=principalId%20eq%20'{principal}'");
-        let held = connection.json(Method::GET, &filter, &tokens.data, None).await?;
-        let held = held.pointer("/value").and_then(Value::as_array).cloned().unwrap_or_default();
-        let role = format!("Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/{CRYPTO_USER}");
-        if held.iter().any(|one| one.pointer("/properties/roleDefinitionId").and_then(Value::as_str) == Some(&role)) {
-            return Ok(());
-        }
-        let url = format!("{base}/{}?api-version={DATA_VERSION}", uuid::Uuid::new_v4());
-        let body = json!({"properties": {"roleDefinitionId": role, "principalId": principal}});
-        let response = connection.call(Method::PUT, &url, &tokens.data, Some(&body)).await?;
-        if response.status() != StatusCode::CREATED {
-            bail!("the role assignment answered {}", response.status());
-        }
-        Ok(())
-    }
+    let keys = keys::create_and_use(&hsm, &mut steps).await?;
+    let story = recovery::Recovery { owner, data_dir, folder: &folder, file: &file };
+    let recovered = story.tell(&hsm, stores, &mut steps).await?;
+    Ok(Story { hsm: HSM, url: hsm.url, keys, recovered })
 }
 
 /// The steps as a person sees them: a spinner on a terminal, a line elsewhere.
@@ -225,8 +120,3 @@ impl Step {
 
 const HSM: &str = "quickstart";
 const QUORUM: usize = 2;
-const ARM_VERSION: &str = "2024-11-01";
-pub(crate) const DATA_VERSION: &str = "7.6";
-const CRYPTO_USER: &str = "21dbd100-6940-42c2-9190-5d6cb909625b";
-const POLLS_MAX: usize = 120;
-const POLL_PAUSE: Duration = Duration::from_millis(250);

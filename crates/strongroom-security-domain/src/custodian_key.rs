@@ -11,6 +11,7 @@ use crate::{CertificateTerms, SecurityDomainError, Thumbprint, WrappingCertifica
 /// A private key that decrypts the share of one certificate.
 pub struct CustodianKey {
     private: RsaPrivateKey,
+    certificate: Vec<u8>,
     thumbprint: Thumbprint,
 }
 
@@ -20,12 +21,12 @@ impl CustodianKey {
     /// # Errors
     /// [`SecurityDomainError::PrivateKey`] if they do not belong together; [`SecurityDomainError::Certificate`].
     pub fn new(private: RsaPrivateKey, certificate: &[u8]) -> Result<Self, SecurityDomainError> {
-        let certificate = WrappingCertificate::from_der(certificate)
+        let wrapping = WrappingCertificate::from_der(certificate)
             .map_err(|problem| SecurityDomainError::Certificate { index: 0, problem })?;
-        if certificate.public().n() != private.public().n() {
+        if wrapping.public().n() != private.public().n() {
             return Err(SecurityDomainError::PrivateKey("does not belong to the certificate"));
         }
-        Ok(Self { private, thumbprint: certificate.thumbprint() })
+        Ok(Self { private, certificate: certificate.to_vec(), thumbprint: wrapping.thumbprint() })
     }
 
     /// From the PEM texts of both files. The key may be PKCS#8, PKCS#1, or PKCS#8 under a password (PBES2).
@@ -59,6 +60,19 @@ impl CustodianKey {
     /// The SHA-256 of the certificate.
     pub fn thumbprint(&self) -> Thumbprint {
         self.thumbprint
+    }
+
+    /// The certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Signs what the custodian agrees to, such as the report of a drill: RS256 over the message.
+    ///
+    /// # Errors
+    /// [`SecurityDomainError::Crypto`].
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SecurityDomainError> {
+        Ok(self.private.sign_message(message)?)
     }
 
     pub(crate) fn private(&self) -> &RsaPrivateKey {

@@ -57,6 +57,7 @@ use crate::tasks::TaskOwner;
 use crate::tls::server_config;
 use crate::tls::trust::TrustedRoots;
 
+pub use blobs::named_place;
 pub use error::{StartError, StopError};
 pub use port_holder::PortHolder;
 pub use ready::Ready;

@@ -36,6 +36,12 @@ pub(crate) enum Command {
     /// Look after the security domain of a managed HSM: status, files for other custodians, rotation.
     #[command(subcommand, after_help = DOMAIN_EXAMPLES)]
     Domain(strongroom_cli::domain::Domain),
+    /// Rehearse a recovery: restore a backup in memory, prove every key, and write a report that the custodians sign.
+    #[command(subcommand, after_help = DRILL_EXAMPLES)]
+    Drill(strongroom_cli::drill::DrillCommand),
+    /// Measure how fast this build is on this machine.
+    #[command(subcommand, after_help = BENCH_EXAMPLES)]
+    Bench(strongroom_cli::bench::Bench),
     /// Manage the built-in directory of a running server.
     #[command(subcommand, after_help = DIRECTORY_EXAMPLES)]
     Directory(strongroom_cli::directory::Directory),
@@ -232,6 +238,18 @@ Examples:
 
 Who may give itself a right counts as one who has it; the answer says by which way. It reads as the principal of
 DIR/client.env, which must be allowed to see the roles.";
+
+const DRILL_EXAMPLES: &str = "\
+Examples:
+  strongroom drill run --container file:///srv/backups --backup-folder mhsm-contosomhsm-2026112607000000 \\
+      --file ContosoMHSM-SD.json --key alice.key bob.key --operator 'Erin Example' --report drill-2026-q4
+  strongroom drill verify drill-2026-q4.json --file ContosoMHSM-SD.json
+
+The running managed HSM is neither asked nor touched.";
+
+const BENCH_EXAMPLES: &str = "\
+Example:
+  strongroom bench backup --keys 1000 100000";
 
 const CHECK_CONFIG_EXAMPLES: &str = "\
 Example:

@@ -7,6 +7,7 @@ mod audit;
 mod check_config;
 mod directory;
 mod domain;
+mod drill;
 mod quickstart;
 mod serve;
 mod who_can;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         Command::Ceremony(step) => strongroom_cli::ceremony::run(step).map_err(Failure::from),
         Command::Audit(command) => audit::run(command),
         Command::Domain(command) => run(domain::run(command)),
+        Command::Drill(command) => run(drill::run(command)),
+        Command::Bench(bench) => run(async { strongroom_cli::bench::run(bench).await.map_err(of_bench) }),
         Command::Directory(command) => run(directory::run(command)),
         Command::WhoCan(question) => run(who_can::run(question)),
     };
@@ -44,6 +47,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn of_bench(error: anyhow::Error) -> Failure {
+    Failure { cause: format!("{error:#}"), remedy: "look at the space and the memory of this machine".to_owned() }
 }
 
 fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use strongroom_cli::quickstart::{self, Story};
 use strongroom_server::config::{Log, LogLevel};
-use strongroom_server::serve::{Ready, Server};
+use strongroom_server::serve::{Ready, Server, named_place};
 
 use crate::Failure;
 use crate::arguments::QuickstartArguments;
@@ -16,8 +16,13 @@ pub(crate) async fn run(arguments: QuickstartArguments) -> Result<(), Failure> {
     settings.log = Log { level: LogLevel::Warn, ..settings.log };
     let data_dir = settings.data_dir.clone();
     let mut server = start(settings).await?;
+    let data_dir = std::path::absolute(data_dir).map_err(|error| Failure {
+        cause: format!("the data folder has no absolute path: {error}"),
+        remedy: "name the folder with --data-dir".to_owned(),
+    })?;
+    let backups = named_place(&quickstart::backups(&data_dir), &[])?;
     let told = tokio::select! {
-        told = quickstart::run(&data_dir) => Some(told),
+        told = quickstart::run(&data_dir, &backups) => Some(told),
         () = server.signalled() => None,
     };
     match told {
@@ -46,9 +51,10 @@ async fn go_on(mut server: Server, story: &Story) -> Result<(), Failure> {
 }
 
 fn how_to_connect(ready: &Ready, story: &Story) -> String {
-    let Story { hsm, url, keys } = story;
+    let Story { hsm, url, keys, recovered } = story;
     format!(
         "\nManaged HSM {url} is active, with the keys {}.\n\
+         {recovered} was recovered from its backup, and has the same.\n\
          The files in quickstart/ are the custodians': in earnest each belongs offline, with another person.\n\n\
          {}\n\
          For example:\n\n  \

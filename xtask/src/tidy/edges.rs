@@ -20,7 +20,7 @@ fn of_one(member: &Crate) -> Vec<String> {
 const TESTKIT: &str = "strongroom-testkit";
 
 /// Crate, and the crates of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("strongroom-types", &[]),
     ("strongroom-crypto", &["strongroom-types"]),
     ("strongroom-security-domain", &["strongroom-types", "strongroom-crypto"]),
@@ -38,7 +38,21 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "strongroom-api",
         ],
     ),
-    ("strongroom-cli", &["strongroom-types", "strongroom-crypto", "strongroom-api", "strongroom-security-domain"]),
+    (
+        "strongroom-drill",
+        &["strongroom-types", "strongroom-crypto", "strongroom-security-domain", "strongroom-store", "strongroom-core"],
+    ),
+    (
+        "strongroom-cli",
+        &[
+            "strongroom-types",
+            "strongroom-crypto",
+            "strongroom-api",
+            "strongroom-security-domain",
+            "strongroom-core",
+            "strongroom-drill",
+        ],
+    ),
     ("strongroom", &["strongroom-server", "strongroom-cli"]),
     (
         TESTKIT,

@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<Input, CeremonyError> {
 }
 
 /// The first line of a file, or of standard input for `-`.
-pub(super) fn read_password(path: &Path) -> Result<Secret<String>, CeremonyError> {
+pub(crate) fn read_password(path: &Path) -> Result<Secret<String>, CeremonyError> {
     let text = if path == Path::new("-") {
         let mut line = Secret::new(String::with_capacity(PASSWORD_BYTES_MAX));
         let failed = |source| CeremonyError::Read { path: path.to_owned(), source };

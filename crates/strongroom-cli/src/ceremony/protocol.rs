@@ -121,7 +121,7 @@ fn plain(value: &Value) -> String {
 
 /// The time of day.
 #[expect(clippy::disallowed_methods, reason = "a protocol says when it was made; nothing is decided by it")]
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_seconds(i64::try_from(since.as_secs()).unwrap_or_default())
 }

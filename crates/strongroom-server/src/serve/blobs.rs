@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use strongroom_core::ports::Clock;
-use strongroom_crypto::Entropy;
+use strongroom_crypto::{Entropy, SystemEntropy};
 
 use crate::blob::{BlobPlaces, BlobRules, LoopbackRule, Patience};
+use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::serve::error::StartError;
@@ -33,6 +34,25 @@ pub(super) fn places(
         allowed_hosts: settings.storage.hosts.clone(),
         loopback: if settings.is_local() { LoopbackRule::Allowed } else { LoopbackRule::Listed },
     };
+    Ok(BlobPlaces::new(rules, Patience::default(), &roots.outside(), clock, entropy)?)
+}
+
+/// The one place that whoever runs this program has named on its command line. There is no deployment whose rules would
+/// say where it goes; a redirection is not followed all the same.
+///
+/// # Errors
+/// [`StartError::Tls`] if a CA file cannot be used.
+pub fn named_place(container: &str, extra_ca_files: &[PathBuf]) -> Result<BlobPlaces, StartError> {
+    let roots = TrustedRoots::load(extra_ca_files)?;
+    let directory = container.strip_prefix("file://").map(|path| PathBuf::from(path.trim_end_matches('/')));
+    let host = container.parse::<http::Uri>().ok().and_then(|uri| uri.host()?.parse().ok());
+    let rules = BlobRules {
+        directories: directory.into_iter().collect(),
+        endpoints: Vec::new(),
+        allowed_hosts: host.into_iter().collect(),
+        loopback: LoopbackRule::Allowed,
+    };
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     Ok(BlobPlaces::new(rules, Patience::default(), &roots.outside(), clock, entropy)?)
 }
 

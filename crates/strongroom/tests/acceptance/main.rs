@@ -69,6 +69,8 @@ mod disaster_recovery;
 #[cfg(test)]
 mod domain_crash;
 #[cfg(test)]
+mod drill;
+#[cfg(test)]
 mod environment;
 #[cfg(test)]
 mod exchanges;

@@ -1,0 +1,174 @@
+//! Full backup and restore: how long they take, and whether memory grows with the number of keys.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::Figures;
+use super::server::Server;
+use crate::connection::Connection;
+use crate::custodians;
+use crate::managed_hsm::{ManagedHsm, Owner, Tokens};
+
+/// `bench backup`.
+#[derive(Debug, Args)]
+pub struct BackupBench {
+    /// Numbers of keys to measure with.
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1_000, 100_000])]
+    keys: Vec<u32>,
+    #[command(flatten)]
+    figures: Figures,
+}
+
+/// What was measured with one number of keys.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    keys: u32,
+    created_per_second: f64,
+    backup_seconds: f64,
+    backup_bytes: u64,
+    backup_peak_memory_bytes: u64,
+    restore_seconds: f64,
+    restore_peak_memory_bytes: u64,
+    /// The server's memory with all keys, at rest.
+    resident_bytes: u64,
+}
+
+pub(super) async fn run(bench: &BackupBench) -> Result<()> {
+    let mut rows = Vec::new();
+    for keys in &bench.keys {
+        rows.push(measure(*keys).await.with_context(|| format!("with {keys} keys"))?);
+    }
+    bench.figures.show(&table(&rows), &rows)
+}
+
+async fn measure(keys: u32) -> Result<Row> {
+    let server = Server::start(CONFIGURATION).await?;
+    let data_dir = server.data_dir();
+    let connection = Arc::new(Connection::open(&data_dir)?);
+    let tokens = Arc::new(Tokens::get(&connection).await?);
+    let hsm = activate(Owner { connection: &connection, tokens: &tokens }, &data_dir).await?;
+    let begun = now();
+    fill(&connection, &tokens, keys).await?;
+    let created_per_second = f64::from(keys) / begun.elapsed().as_secs_f64();
+
+    let backups = data_dir.join("backups");
+    let container = format!("file://{}", backups.display());
+    let resident_bytes = server.resident()?;
+    let (folder, backup) = watched(&server, hsm.back_up(&container)).await?;
+    let ((), restore) = watched(&server, hsm.restore(&container, &folder)).await?;
+    let last = format!("/keys/{}", name(keys.saturating_sub(1)));
+    hsm.call(Method::GET, &last, None).await.context("the last key did not come back")?;
+    Ok(Row {
+        keys,
+        created_per_second,
+        backup_seconds: backup.0.as_secs_f64(),
+        backup_bytes: size(&backups.join(&folder))?,
+        backup_peak_memory_bytes: backup.1,
+        restore_seconds: restore.0.as_secs_f64(),
+        restore_peak_memory_bytes: restore.1,
+        resident_bytes,
+    })
+}
+
+async fn activate<'a>(owner: Owner<'a>, data_dir: &Path) -> Result<ManagedHsm<'a>> {
+    let hsm = owner.managed_hsm(HSM).await?;
+    let folder = data_dir.join("custodians");
+    let certificates = custodians::make_or_read(&folder)?;
+    hsm.activate(&certificates, 2, &folder.join("SD.json")).await?;
+    hsm.assign_crypto_user().await?;
+    Ok(hsm)
+}
+
+/// Creates the keys, many at a time.
+async fn fill(connection: &Arc<Connection>, tokens: &Arc<Tokens>, keys: u32) -> Result<()> {
+    let bar = ProgressBar::new(u64::from(keys));
+    bar.set_style(ProgressStyle::with_template("creating keys {bar:30} {pos}/{len} {eta}")?);
+    let mut workers = JoinSet::new();
+    for worker in 0..WORKERS {
+        let (connection, tokens, bar) = (Arc::clone(connection), Arc::clone(tokens), bar.clone());
+        workers.spawn(async move {
+            let hsm = Owner { connection: &connection, tokens: &tokens }.managed_hsm(HSM).await?;
+            for number in (worker..keys).step_by(WORKERS as usize) {
+                let path = format!("/keys/{}/create", name(number));
+                hsm.call(Method::POST, &path, Some(&json!({"kty": "oct-HSM", "key_size": 256}))).await?;
+                bar.inc(1);
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// How long some work took, and by how much the server's memory grew at most meanwhile, in bytes.
+async fn watched<T>(server: &Server, work: impl Future<Output = Result<T>>) -> Result<(T, (Duration, u64))> {
+    let before = server.resident()?;
+    server.forget_peak()?;
+    let begun = now();
+    let done = work.await?;
+    Ok((done, (begun.elapsed(), server.peak()?.saturating_sub(before))))
+}
+
+fn size(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).context("the backup is not where it was written")? {
+        bytes += entry?.metadata()?.len();
+    }
+    ensure!(bytes > 0, "the backup is empty");
+    Ok(bytes)
+}
+
+fn name(number: u32) -> String {
+    format!("key-{number:07}")
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:>9} {:>10} {:>10} {:>9} {:>8} {:>12} {:>10} {:>12} {:>10}\n",
+        "keys", "created/s", "backup s", "MiB", "keys/s", "peak +MiB", "restore s", "peak +MiB", "RSS MiB"
+    );
+    for row in rows {
+        text.push_str(&format!(
+            "{:>9} {:>10.0} {:>10.2} {:>9.1} {:>8.0} {:>12.1} {:>10.2} {:>12.1} {:>10.1}\n",
+            row.keys,
+            row.created_per_second,
+            row.backup_seconds,
+            mebibytes(row.backup_bytes),
+            f64::from(row.keys) / row.backup_seconds,
+            mebibytes(row.backup_peak_memory_bytes),
+            row.restore_seconds,
+            mebibytes(row.restore_peak_memory_bytes),
+            mebibytes(row.resident_bytes),
+        ));
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for a table that people read")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is measured is time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+const HSM: &str = "bench";
+/// Requests at a time: enough for the store to commit in groups.
+const WORKERS: u32 = 64;
+/// The end of a job is not held back, as it is for official clients.
+const CONFIGURATION: &str = "[backup]\nearliest_end_seconds = 0\n\n[log]\nlevel = \"error\"\n";

@@ -1,0 +1,85 @@
+//! A server of one's own: a process on a data folder that goes with it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A running server. Dropping it kills the process and removes the folder.
+pub(super) struct Server {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts one with a configuration and waits until it is ready.
+    pub(super) async fn start(configuration: &str) -> Result<Self> {
+        let folder = TempDir::with_prefix("strongroom-bench-").context("no temporary folder can be made")?;
+        let file = folder.path().join("strongroom.toml");
+        std::fs::write(&file, configuration)?;
+        let program = std::env::current_exe().context("this program has no path")?;
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--imds", "off"]);
+        command.arg("--config").arg(&file).arg("--data-dir").arg(data(folder.path()));
+        let process =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
+        let mut server = Self { process: process.context("the server cannot be started")?, folder };
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        for _ in 0..READY_POLLS_MAX {
+            if self.data_dir().join("client.env").exists() {
+                return Ok(());
+            }
+            if let Some(status) = self.process.try_wait()? {
+                bail!("the server ended before it was ready: {status}");
+            }
+            tokio::time::sleep(READY_PAUSE).await;
+        }
+        bail!("the server did not become ready")
+    }
+
+    pub(super) fn data_dir(&self) -> PathBuf {
+        data(self.folder.path())
+    }
+
+    /// What its memory is now, in bytes.
+    pub(super) fn resident(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The highest since [`Server::forget_peak`], in bytes.
+    pub(super) fn peak(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// Lets the highest begin with what it is now (proc_pid_clear_refs(5)).
+    pub(super) fn forget_peak(&self) -> Result<()> {
+        std::fs::write(self.proc("clear_refs")?, "5").context("the peak of the server's memory cannot be reset")
+    }
+
+    /// A field of /proc/PID/status, which has kibibytes.
+    fn status(&self, field: &str) -> Result<u64> {
+        let status = std::fs::read_to_string(self.proc("status")?).context("the server has ended")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kibibytes.with_context(|| format!("the system tells no {field}"))? * 1024)
+    }
+
+    fn proc(&self, file: &str) -> Result<PathBuf> {
+        let process = self.process.id().context("the server has ended")?;
+        Ok(Path::new("/proc").join(process.to_string()).join(file))
+    }
+}
+
+fn data(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+const READY_POLLS_MAX: usize = 600;
+const READY_PAUSE: Duration = Duration::from_millis(50);
