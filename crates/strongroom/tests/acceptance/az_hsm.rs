@@ -39,7 +39,7 @@ fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
     let mut second = download_command(&keys, &again);
     second.extend(["--id".to_owned(), deployment.rest().hsm_url("contosomhsm")]);
     let second: Vec<&str> = second.iter().map(String::as_str).filter(|it| *it != "--hsm-name" && *it != HSM).collect();
-    az.refused(&second, "Conflict");
+    az.refused(&second, "download_again = \"quorum\"");
     deployment.stop();
 }
 
