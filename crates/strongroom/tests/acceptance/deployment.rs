@@ -64,6 +64,12 @@ impl Deployment {
         deployment
     }
 
+    /// Gives a stopped server another configuration file.
+    pub(crate) fn configure(&self, text: &str) {
+        assert!(self.server.is_none(), "it would not read it");
+        fs::write(self.folder.path().join("strongroom.toml"), text).expect("the configuration is written");
+    }
+
     /// Starts the server on what is there and waits until it answers.
     pub(crate) fn run(&mut self) {
         self.run_through(|serve| serve);

@@ -71,10 +71,14 @@ fn an_identity_is_chosen_by_each_selector_and_an_unknown_one_is_refused() {
 
 /// The object id of the identity that is served when none is named.
 pub(crate) fn machine_principal(rest: &Rest) -> String {
-    let query = format!("?api-version=2018-02-01&resource={}", rest.variable("STRONGROOM_MANAGEMENT_URL"));
-    let answer = ask(rest, &query, &[METADATA]).expect(200);
-    let token = answer["access_token"].as_str().expect("a token").to_owned();
+    let token = machine_token(rest, rest.variable("STRONGROOM_MANAGEMENT_URL"));
     claims(&token)["oid"].as_str().expect("an object id").to_owned()
+}
+
+/// A token of that identity.
+pub(crate) fn machine_token(rest: &Rest, resource: &str) -> String {
+    let answer = ask(rest, &format!("?api-version=2018-02-01&resource={resource}"), &[METADATA]).expect(200);
+    answer["access_token"].as_str().expect("a token").to_owned()
 }
 
 /// What a token says of itself.

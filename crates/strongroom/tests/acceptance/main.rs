@@ -87,6 +87,10 @@ mod issuer;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
+mod namespace;
+#[cfg(test)]
+mod networks;
+#[cfg(test)]
 mod outside_issuer;
 #[cfg(test)]
 mod python_sdk;
@@ -104,6 +108,8 @@ mod schema_fuzzing;
 mod secrecy;
 #[cfg(test)]
 mod startup;
+#[cfg(test)]
+mod trusted_services;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]
