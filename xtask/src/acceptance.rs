@@ -23,6 +23,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, filter: &[&str]) -> 
 pub(crate) enum Part {
     Usual,
     Conformance,
+    /// The crash tests of the usual part, for much longer.
+    Soak,
 }
 
 impl Part {
@@ -31,6 +33,15 @@ impl Part {
         match self {
             Self::Usual => &["--skip", CONFORMANCE],
             Self::Conformance => &[CONFORMANCE],
+            Self::Soak => &["crash::", "a_drill_that_is_killed"],
+        }
+    }
+
+    /// How many crashes of each kind its tests have to survive unless the variable says otherwise.
+    const fn kills(self) -> &'static str {
+        match self {
+            Self::Usual | Self::Conformance => "100",
+            Self::Soak => "1000",
         }
     }
 }
@@ -52,7 +63,7 @@ pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, fi
         tests.args(TESTS).args(["--offline", "--"]).args(part.filter()).args(filter);
         tests.current_dir(&workspace.root).env("STRONGROOM_TEST_ENV", workspace.test_environment());
         if !tests_kills_are_set() {
-            tests.env(KILLS_VARIABLE, KILLS);
+            tests.env(KILLS_VARIABLE, part.kills());
         }
         tests.env("STRONGROOM_TEST_EXCHANGES", &exchanges);
         program::run(&mut tests, "see the test and the server's log above; `cargo xtask acceptance NAME` runs one")
@@ -119,7 +130,5 @@ const PROOFS: &str = "docs/compatibility/proofs.json";
 /// Asks for generated files to be written anew, here as in the tests that write pages.
 const KEEP_VARIABLE: &str = "STRONGROOM_BLESS";
 
+/// How many crashes of each kind the crash tests have to survive.
 const KILLS_VARIABLE: &str = "STRONGROOM_TEST_KILLS";
-
-/// How many crashes the crash test has to survive unless the variable says otherwise.
-const KILLS: &str = "200";

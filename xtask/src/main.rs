@@ -11,6 +11,7 @@ mod environment;
 mod failure;
 mod fuzz;
 mod program;
+mod soak;
 mod steps;
 mod test;
 mod tidy;
@@ -53,6 +54,7 @@ enum Task<'a> {
     Acceptance { filter: &'a [&'a str] },
     Fuzz(fuzz::Order<'a>),
     Conformance,
+    Soak,
 }
 
 impl<'a> Task<'a> {
@@ -63,6 +65,7 @@ impl<'a> Task<'a> {
             ["tidy"] => Some(Task::Tidy),
             ["test"] => Some(Task::Test),
             ["conformance"] => Some(Task::Conformance),
+            ["soak"] => Some(Task::Soak),
             ["acceptance", filter @ ..] => Some(Task::Acceptance { filter }),
             ["fuzz", order @ ..] => fuzz::Order::parse(order).map(Task::Fuzz),
             _ => None,
@@ -77,6 +80,7 @@ impl<'a> Task<'a> {
             Task::Tidy => steps.run("tidy", || tidy::run(&workspace))?,
             Task::Test => test::run(&workspace, &mut steps)?,
             Task::Conformance => conformance::run(&workspace, &mut steps)?,
+            Task::Soak => soak::run(&workspace, &mut steps)?,
             Task::Acceptance { filter } => acceptance::run(&workspace, &mut steps, filter)?,
             Task::Fuzz(order) => fuzz::run(&workspace, &mut steps, &order)?,
         }
@@ -102,9 +106,10 @@ Tasks:
                        the fuzz targets, or one of them, under libFuzzer for N seconds each (default 60);
                        needs a nightly toolchain, installs cargo-fuzz below the target folder
   conformance          the official SDKs for Go and Java; installs Maven, a JDK and Go if they are missing
+  soak                 what takes too long for every change: 1,000 crashes of each kind, backups of 100,000 keys
 
 Environment:
-  STRONGROOM_TEST_KILLS  how often the crash test kills the server (default here: 200)
+  STRONGROOM_TEST_KILLS  how many crashes of each kind the crash tests cause (default 100; soak 1000)
   STRONGROOM_BLESS       with acceptance and conformance: put the proofs of this run into
                          docs/compatibility/proofs.json
 
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(Task::parse(&["tidy"]), Some(Task::Tidy));
         assert_eq!(Task::parse(&["test"]), Some(Task::Test));
         assert_eq!(Task::parse(&["conformance"]), Some(Task::Conformance));
+        assert_eq!(Task::parse(&["soak"]), Some(Task::Soak));
         assert_eq!(Task::parse(&["acceptance", "role"]), Some(Task::Acceptance { filter: &["role"] }));
     }
 

@@ -1,0 +1,17 @@
+//! `cargo xtask soak`: what takes too long for every change: crashes by the thousand, and backups of 100,000 keys.
+
+use crate::acceptance::{self, Part};
+use crate::failure::Failure;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+use crate::{environment, program};
+
+pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
+    acceptance::run_tests(workspace, steps, Part::Soak, &[])?;
+    steps.run("backups of up to 100,000 keys", || {
+        let mut bench = workspace.cargo();
+        bench.args(["run", "--release", "--package", "strongroom", "--", "bench", "backup"]);
+        program::run(&mut bench, "see the message above")
+    })
+}
