@@ -56,7 +56,8 @@ struct Open {
 #[derive(Debug)]
 pub struct Admitted {
     connections: Arc<Connections>,
-    address: IpAddr,
+    /// `None` for a proxy's, which is many clients'.
+    address: Option<IpAddr>,
 }
 
 impl Connections {
@@ -73,7 +74,17 @@ impl Connections {
         }
         *from_address += 1;
         open.total += 1;
-        Some(Admitted { connections: Arc::clone(self), address })
+        Some(Admitted { connections: Arc::clone(self), address: Some(address) })
+    }
+
+    /// Counts one more connection of a proxy that speaks for many clients, or refuses it: only their total is limited.
+    pub fn admit_proxy(self: &Arc<Self>) -> Option<Admitted> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.total >= CONNECTIONS_MAX {
+            return None;
+        }
+        open.total += 1;
+        Some(Admitted { connections: Arc::clone(self), address: None })
     }
 }
 
@@ -81,10 +92,11 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        if let Some(from_address) = open.by_address.get_mut(&self.address) {
+        let Some(address) = self.address else { return };
+        if let Some(from_address) = open.by_address.get_mut(&address) {
             *from_address = from_address.saturating_sub(1);
             if *from_address == 0 {
-                open.by_address.remove(&self.address);
+                open.by_address.remove(&address);
             }
         }
     }
@@ -112,6 +124,15 @@ mod tests {
         assert!(connections.admit("192.0.2.2".parse().unwrap()).is_some());
         drop(held);
         assert!(connections.admit(one).is_some());
+    }
+
+    #[test]
+    fn a_proxy_brings_as_many_as_there_is_room_for() {
+        let connections = Arc::new(Connections::default());
+        let held: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connections.admit_proxy().unwrap()).collect();
+        assert!(connections.admit_proxy().is_none() && connections.admit("192.0.2.1".parse().unwrap()).is_none());
+        drop(held);
+        assert_eq!(connections.open.lock().unwrap().total, 0);
     }
 
     #[test]

@@ -102,7 +102,9 @@ impl Listener {
     }
 
     fn admit(&self, stream: TcpStream, remote: SocketAddr) {
-        let Some(admitted) = self.connections.admit(remote.ip()) else {
+        let is_proxy = self.proxies.as_ref().is_some_and(|proxies| proxies.list(remote.ip()));
+        let admitted = if is_proxy { self.connections.admit_proxy() } else { self.connections.admit(remote.ip()) };
+        let Some(admitted) = admitted else {
             tracing::debug!(%remote, "too many connections: one more was closed");
             return;
         };

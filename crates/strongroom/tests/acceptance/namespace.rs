@@ -83,9 +83,8 @@ impl Namespace {
 
     /// A program on this machine that sends requests.
     pub(crate) fn prober(&self, ca_file: &str) -> Prober {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/acceptance/python/prober.py");
         let mut python = Command::new(environment::sdk_python());
-        python.arg(script).arg(ca_file);
+        python.arg(script()).arg(ca_file);
         Prober::start(self.wrap(&python))
     }
 }
@@ -106,6 +105,13 @@ pub(crate) struct Prober {
 }
 
 impl Prober {
+    /// One on the server's own machine.
+    pub(crate) fn here(ca_file: &str) -> Self {
+        let mut python = Command::new(environment::sdk_python());
+        python.arg(script()).arg(ca_file);
+        Self::start(python)
+    }
+
     fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python is installed");
         let asked = child.stdin.take().expect("it is piped");
@@ -133,6 +139,10 @@ impl Drop for Prober {
 pub(crate) fn inner_code(answer: &Value) -> String {
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or(json!({}));
     body["error"]["innererror"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/acceptance/python/prober.py")
 }
 
 #[track_caller]

@@ -304,4 +304,35 @@ fn an_address_that_a_rule_names_passes_until_the_rule_goes() {
     deployment.stop();
 }
 
+#[test]
+fn a_listed_proxy_says_for_whom_it_connects_and_nobody_else_does() {
+    let proxy = "[proxy]\naddresses = ['127.0.0.2']\nclient_address = 'proxy-protocol'\n";
+    let mut deployment = Deployment::start_with(|_| proxy.to_owned());
+    let rest = deployment.rest();
+    Hsm::activated(&rest, HSM);
+    let token = rest.token(&rest.hsm_resource());
+    let prober = Prober::here(rest.variable("STRONGROOM_CA_FILE"));
+    let mut client = From { prober, port: deployment.ports().https, token: &token };
+    let acls = json!({"bypass": "None", "defaultAction": "Deny", "ipRules": [{"value": "198.51.100.0/24"}]});
+    let body = json!({"properties": {"networkAcls": acls}});
+    rest.arm(&Method::PATCH, &rest.hsm_path(HSM), Some(&body)).expect(200);
+    let inside = "PROXY TCP4 198.51.100.9 127.0.0.1 40000 443\r\n";
+    let outside = "PROXY TCP6 2001:db8::9 ::1 40000 443\r\n";
+    for (source, preamble, status, told) in [
+        ("127.0.0.2", inside, 200, ""),
+        ("127.0.0.2", outside, 403, "Client address: 2001:db8::9 "),
+        ("127.0.0.2", "PROXY UNKNOWN\r\n", 403, "Client address: 127.0.0.2 "),
+        // Without what was agreed on there is no connection; from anybody else what was not is none either.
+        ("127.0.0.2", "", 0, ""),
+        ("127.0.0.3", inside, 0, ""),
+        ("127.0.0.3", "", 403, "Client address: 127.0.0.3 "),
+    ] {
+        let request = client.request("127.0.0.1", "GET", LIST);
+        let answer = client.send(request, &[("source", json!(source)), ("preamble", json!(preamble))]);
+        assert_eq!(answer["status"], status, "{source} {preamble:?}: {answer}");
+        assert!(answer["body"].as_str().is_some_and(|body| body.contains(told)), "{source}: {answer}");
+    }
+    deployment.stop();
+}
+
 const LIST: &str = "/keys?api-version=7.6";

@@ -1,6 +1,6 @@
 """Sends HTTP/1.1 requests as it is told, one JSON object a line, and answers a line each.
 
-A request names where to connect, which name TLS asks for, and the bytes of the request; connections that have a name stay
+A request names where to connect (and from where), what to say before TLS, which name TLS asks for, and the request; connections that have a name stay
 open and are used again. Nothing but the standard library, so that nothing is added to what is sent.
 """
 
@@ -18,7 +18,9 @@ def connect(asked):
     name = asked.get("connection")
     if name in connections:
         return connections[name]
-    raw = socket.create_connection((asked["address"], asked["port"]), timeout=20)
+    source = (asked["source"], 0) if "source" in asked else None
+    raw = socket.create_connection((asked["address"], asked["port"]), timeout=20, source_address=source)
+    raw.sendall(asked.get("preamble", "").encode())
     stream = context.wrap_socket(raw, server_hostname=asked["sni"])
     if name:
         connections[name] = stream
@@ -43,6 +45,6 @@ for line in sys.stdin:
     asked = json.loads(line)
     try:
         answer = send(asked)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         answer = {"status": 0, "body": str(error)}
     print(json.dumps(answer), flush=True)
