@@ -208,18 +208,27 @@ pub(super) fn stage_connections(resource: &mut Value, target: &LinkTarget, conne
     if connections.is_empty() {
         return;
     }
-    let shown: Vec<_> = connections.iter().map(|it| connection(target, it)).collect();
+    let shown: Vec<_> = connections.iter().map(|it| item(target, it)).collect();
     if let Some(properties) = resource.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("privateEndpointConnections".to_owned(), json!(shown));
     }
 }
 
+/// A connection as a resource of its own (`PrivateEndpointConnection`).
 fn connection(target: &LinkTarget, connection: &PrivateEndpointConnection) -> Value {
+    let mut resource = item(target, connection);
+    if let Some(members) = resource.as_object_mut() {
+        members.insert("name".to_owned(), json!(connection.name));
+        members.insert("type".to_owned(), json!(format!("{}/privateEndpointConnections", resource_type(target))));
+    }
+    resource
+}
+
+/// A connection within its HSM or vault (`PrivateEndpointConnectionItem`, which has neither name nor type).
+fn item(target: &LinkTarget, connection: &PrivateEndpointConnection) -> Value {
     let PrivateEndpointConnection { name, endpoint, subnet: _, status, description } = connection;
     json!({
         "id": format!("{}/privateEndpointConnections/{name}", target.scope()),
-        "name": name,
-        "type": format!("{}/privateEndpointConnections", resource_type(target)),
         "properties": {
             "privateEndpoint": {"id": endpoint},
             "privateLinkServiceConnectionState": state(status.as_str(), description),
