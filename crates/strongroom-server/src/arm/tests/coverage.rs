@@ -6,9 +6,11 @@ use strongroom_core::pools::READER;
 use crate::arm::operations::{Access, OPERATIONS, Operation, OperationId, Path};
 use crate::arm::tests::world::World;
 
-const GUID: &str = "11111111-1111-4111-8111-111111111111";
+/// What has no name: an operation, a role, an assignment.
+pub(super) const GUID: &str = "11111111-1111-4111-8111-111111111111";
 
-fn target(world: &World, row: &Operation) -> String {
+/// Path of a request for a row: everything that has a name is called `covered`.
+pub(super) fn target(world: &World, row: &Operation) -> String {
     let path = match row.path {
         Path::Whole(pattern) => pattern.as_str().to_owned(),
         Path::Authorization(pattern) => {
@@ -35,7 +37,8 @@ fn target(world: &World, row: &Operation) -> String {
     ["{operation}", "{role}", "{assignment}"].iter().fold(path, |path, placeholder| path.replace(placeholder, GUID))
 }
 
-fn body(world: &World, id: OperationId) -> Value {
+/// A body that is good enough to come to the decision, and further.
+pub(super) fn body(world: &World, id: OperationId) -> Value {
     match id {
         OperationId::PutGroup | OperationId::PutIdentity => json!({"location": "local"}),
         OperationId::PutStorageAccount => {

@@ -4,6 +4,8 @@ mod coverage;
 mod federated;
 mod hsms;
 mod keys;
+mod listings;
+mod matrix;
 mod plane;
 mod private_links;
 mod resources;

@@ -81,6 +81,24 @@ impl World {
         token(&self.directory, principal).await
     }
 
+    /// A program without any role, and a bearer token of it.
+    pub(super) async fn program(&self, name: &str) -> (PrincipalId, String) {
+        let principal = self.directory.create_service_principal(&own(), name).await.unwrap().object_id;
+        (principal, self.token(principal).await)
+    }
+
+    /// Assigns a role at a scope; that it is assigned there already is as good.
+    pub(super) async fn assign(&self, scope: &str, principal: PrincipalId, role: Uuid) {
+        let name = draw_uuid().unwrap();
+        let body = json!({"properties": {
+            "roleDefinitionId": format!("{}/providers/Microsoft.Authorization/roleDefinitions/{role}", self.root()),
+            "principalId": principal,
+            "principalType": "ServicePrincipal",
+        }});
+        let made = self.put(&format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), body).await;
+        assert!(made.status == 201 || made.code() == "RoleAssignmentExists", "{scope} {made:?}");
+    }
+
     pub(super) async fn send(&self, token: &str, method: &str, target: &str, body: &Value) -> Answer {
         let (path, query) = target.split_once('?').unwrap_or((target, "api-version=2026-02-01"));
         let mut headers = HeaderMap::new();
