@@ -95,9 +95,23 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(ip) => {
             let own = ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local();
-            !own && !ip.is_multicast() && !ip.is_unspecified()
+            let public_inside = embedded(ip).is_none_or(|inside| is_public(IpAddr::V4(inside)));
+            !own && !ip.is_multicast() && !ip.is_unspecified() && public_inside
         }
     }
+}
+
+/// The IPv4 address that a translator or a tunnel delivers to: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), and the old
+/// IPv4-compatible form. Mapped addresses have been told before.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => (high, low),
+        [0x2002, high, low, ..] => (high, low),
+        // A prefix of somebody's own network, where the address may stand anywhere.
+        [0x64, 0xff9b, 1, ..] => return Some(Ipv4Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 /// Finds every name on loopback, whatever a name service says.
@@ -137,7 +151,7 @@ mod tests {
 
     #[test]
     fn private_addresses_are_told_from_public_ones() {
-        for public in ["1.1.1.1", "100.63.0.1", "192.0.2.1", "2606:4700::1", "::ffff:1.1.1.1"] {
+        for public in ["1.1.1.1", "100.63.0.1", "192.0.2.1", "2606:4700::1", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         let own = [
@@ -155,6 +169,12 @@ mod tests {
             "fe80::1",
             "fd00::1",
             "::ffff:10.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1.1.1.1",
+            "2002:7f00:1::1",
         ];
         for address in own {
             assert!(!is_public(address.parse().unwrap()), "{address}");
@@ -170,6 +190,25 @@ mod tests {
             Reach::Loopback.admits(&url("https://a.localhost:1/")) && Reach::Loopback.admits(&url("http://[::1]/"))
         );
         assert!(!Reach::Loopback.admits(&url("https://localhost.example/")));
+    }
+
+    #[test]
+    fn an_own_address_is_not_admitted_however_it_is_spelled() {
+        let hosts = [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "169.254.169.254",
+            "[fe80::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:a9fe:a9fe]",
+        ];
+        for host in hosts {
+            let url = Url::parse(&format!("https://{host}/backups")).unwrap();
+            assert!(!Reach::Public.admits(&url), "{host}");
+        }
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) enum FetchError {
     Malformed { url: Url },
     #[error("discovery names the issuer {found}")]
     OtherIssuer { found: String },
-    #[error("discovery names keys at {found}, which is not the issuer's own host")]
+    #[error("discovery names keys at {found}, which is not the issuer's own host and port")]
     OtherHost { found: String },
     #[error("the key set has no key we could use")]
     NoKeys,
@@ -75,7 +75,7 @@ impl KeySource {
         let other_host = || FetchError::OtherHost { found: shortened(&discovery.jwks_uri) };
         let keys = Url::parse(&discovery.jwks_uri).map_err(|_| other_host())?;
         // What we connect to is what the configuration lists, not what a document says.
-        if keys.scheme() != "https" || keys.host() != self.discovery.host() {
+        if keys.origin() != self.discovery.origin() {
             return Err(other_host());
         }
         let set = KeySet::parse(&self.document(keys.clone()).await?).map_err(|_| malformed(&keys))?;

@@ -107,6 +107,34 @@ async fn a_token_is_a_caller_for_its_audience_until_it_ends() {
 }
 
 #[tokio::test]
+async fn a_token_is_good_on_the_plane_it_was_issued_for_and_on_no_other() {
+    let world = World::new().await;
+    let planes = [
+        ("https://managedhsm.localhost:8443", Some(Audience::ManagedHsm)),
+        ("https://managedhsm.azure.net", Some(Audience::ManagedHsm)),
+        ("https://vault.localhost:8443", Some(Audience::Vault)),
+        ("https://vault.azure.net", Some(Audience::Vault)),
+        ("https://management.localhost:8443", Some(Audience::Management)),
+        ("https://graph.localhost:8443", Some(Audience::Graph)),
+        ("https://storage.azure.com", None),
+        ("https://covered.blob.localhost:10000", None),
+        ("https://a.managedhsm.localhost:8443.evil.example", None),
+        ("api://something-else", None),
+    ];
+    for (issued_for, plane) in planes {
+        let token = world.token(issued_for).await;
+        for asked in [Audience::ManagedHsm, Audience::Vault, Audience::Management, Audience::Graph] {
+            let outcome = world.ask(&token, asked, START).await;
+            if plane == Some(asked) {
+                assert!(outcome.is_ok(), "{issued_for} on {asked:?}: {outcome:?}");
+            } else {
+                assert_eq!(reason(outcome), TokenError::WrongAudience, "{issued_for} on {asked:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_trailing_slash_and_the_public_name_are_the_same_audience() {
     let world = World::new().await;
     for audience in

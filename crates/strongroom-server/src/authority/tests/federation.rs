@@ -147,6 +147,20 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
+async fn keys_are_read_where_the_issuer_is_and_nowhere_else() {
+    let elsewhere = Issuer::start().await;
+    let port = elsewhere.url.rsplit_once(':').unwrap().1;
+    for host in ["https://127.0.0.1", "https://localhost", "https://[::ffff:127.0.0.1]", "http://127.0.0.1"] {
+        let scene = Scene::new().await;
+        scene.issuer.names_keys_at(&format!("{host}:{port}/keys"));
+        let (status, body) = scene.send(&scene.issuer.token(&scene.claims())).await;
+        assert_eq!((status, &body["error_codes"]), (401, &json!([700_027])), "{host} {body}");
+        assert_eq!(scene.issuer.connections(), 1, "discovery alone");
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
 async fn the_token_of_one_program_is_no_other_programs() {
     let scene = Scene::new().await;
     let other = scene.world.directory.create_service_principal(&own(), "other").await.unwrap();

@@ -33,6 +33,8 @@ struct Published {
     key: Mutex<(String, Arc<KeyMaterial>)>,
     connections: AtomicUsize,
     redirects: AtomicBool,
+    /// Where its discovery document says that its keys are.
+    keys_at: Mutex<String>,
 }
 
 impl Issuer {
@@ -57,6 +59,7 @@ impl Issuer {
             key: Mutex::new(("one".to_owned(), new_key())),
             connections: AtomicUsize::new(0),
             redirects: AtomicBool::new(false),
+            keys_at: Mutex::new(format!("{url}/keys")),
         });
         let (acceptor, shown) = (TlsAcceptor::from(Arc::new(configuration)), Arc::clone(&published));
         tokio::spawn(async move {
@@ -106,6 +109,11 @@ impl Issuer {
         self.published.redirects.store(true, Ordering::SeqCst);
     }
 
+    /// Names another place for its keys from now on.
+    pub(super) fn names_keys_at(&self, url: &str) {
+        url.clone_into(&mut self.published.keys_at.lock().unwrap());
+    }
+
     /// How often somebody has come so far.
     pub(super) fn connections(&self) -> usize {
         self.published.connections.load(Ordering::SeqCst)
@@ -126,7 +134,7 @@ impl Published {
                 (format!("302 Found\r\nlocation: {}/elsewhere", self.url), String::new())
             }
             Some("/.well-known/openid-configuration" | "/elsewhere") => {
-                let document = json!({"issuer": self.url, "jwks_uri": format!("{}/keys", self.url)});
+                let document = json!({"issuer": self.url, "jwks_uri": *self.keys_at.lock().unwrap()});
                 ("200 OK".to_owned(), document.to_string())
             }
             _ => ("404 Not Found".to_owned(), String::new()),
