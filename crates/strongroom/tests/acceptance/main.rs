@@ -13,6 +13,8 @@ mod attestation_authority;
 #[cfg(test)]
 mod az;
 #[cfg(test)]
+mod az_azure_roles;
+#[cfg(test)]
 mod az_backup;
 #[cfg(test)]
 mod az_directory;
