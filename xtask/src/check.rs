@@ -23,6 +23,19 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, extent: Extent) -> R
     steps.run("clippy", || clippy(workspace, &["--all-targets"]))?;
     // `--all-targets` leaves out what plain `cargo test` leaves out.
     steps.run("clippy of the acceptance tests", || clippy(workspace, &["--test", "acceptance"]))?;
+    steps.run("clippy, with every feature", || {
+        let mut clippy = workspace.cargo();
+        let server = ["--package", "strongroom-server", "--package", "strongroom"];
+        clippy.arg("clippy").args(server).args([
+            "--all-features",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]);
+        program::run(&mut clippy, "mend what clippy names above")
+    })?;
     steps.run("rustdoc", || {
         let mut doc = workspace.cargo();
         doc.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "--deny warnings");

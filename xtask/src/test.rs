@@ -9,6 +9,19 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     steps.run("unit, integration and doc tests", || {
         program::run(workspace.cargo().args(["test", "--workspace"]), "mend the test named above")
     })?;
+    steps.run("unit tests of OpenTelemetry", || {
+        let mut tests = workspace.cargo();
+        tests.args([
+            "test",
+            "--workspace",
+            "--features",
+            "strongroom-server/otlp",
+            "--package",
+            "strongroom-server",
+            "--lib",
+        ]);
+        program::run(tests.args(["telemetry", "config"]), "mend the test named above")
+    })?;
     steps.run("tidy", || tidy::run(workspace))?;
     acceptance::run(workspace, steps, &[])
 }

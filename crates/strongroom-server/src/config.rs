@@ -7,6 +7,7 @@ mod audit;
 mod file;
 mod settings;
 mod storage;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,10 +22,11 @@ use crate::data_plane::SubnetListener;
 use crate::http::host::Domain;
 use crate::http::proxies::ProxyForm;
 
-pub use audit::Audit;
+pub use audit::{Audit, CheckpointPlaces};
 pub use file::{FileError, FileProblem};
 pub use settings::{Flags, MetadataListener, Settings, SettingsError};
 pub use storage::{Backup, ConfiguredAccount, StorageSettings};
+pub use telemetry::{OtlpEndpoint, Telemetry};
 
 /// The configuration file, as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -68,6 +70,8 @@ pub struct Configuration {
     pub audit: Audit,
     /// What watches the server.
     pub metrics: MetricsConfiguration,
+    /// OpenTelemetry.
+    pub telemetry: Telemetry,
     /// The server's own log.
     pub log: Log,
 }

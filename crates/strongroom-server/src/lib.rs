@@ -32,5 +32,7 @@ pub mod resealing;
 pub mod serve;
 pub mod statements;
 pub mod tasks;
+#[cfg(feature = "otlp")]
+pub mod telemetry;
 pub mod tls;
 pub mod witness_file;

@@ -30,7 +30,6 @@ use strongroom_core::pools::{
 };
 use strongroom_core::ports::AuditSink;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::audit_log::CheckpointKeeper;
 use crate::authentication::{Authenticator, PublicAddress, PublicNames};
@@ -40,11 +39,12 @@ use crate::data_dir::DataDir;
 use crate::hardening::{Hardening, harden};
 use crate::http::edge::Edge;
 use crate::http::health::{Facts, Health, Phase};
-use crate::http::limits::{Connections, REQUESTS_MAX};
+use crate::http::limits::Connections;
 use crate::http::listener::Listener;
+use crate::http::observers::Observers;
 use crate::http::planes::Planes;
 use crate::jobs::KeyJobs;
-use crate::metrics::{Metrics, MetricsPage};
+use crate::metrics::MetricsPage;
 use crate::resealing::Resealing;
 use crate::serve::deployment::Opened;
 use crate::serve::planes::{Parts, Wired};
@@ -71,9 +71,7 @@ pub struct Server {
     signals: Signals,
     ready: Ready,
     keeper: Arc<CheckpointKeeper>,
-    metrics: Metrics,
-    /// What requests at work hold permits of.
-    at_work: Arc<Semaphore>,
+    observers: Observers,
     /// Unlocked when everything else is closed.
     folder: DataDir,
 }
@@ -128,9 +126,9 @@ impl Server {
             memory_not_locked: hardening.memory_not_locked,
         };
         warn_about(&ready, &trust, settings.download_policy);
-        let (owner, metrics) = (TaskOwner::new(), Metrics::new());
-        let at_work = Arc::new(Semaphore::new(REQUESTS_MAX));
-        let server = Self { opened, health, owner, signals, ready, keeper, metrics, at_work, folder };
+        let owner = TaskOwner::new();
+        let observers = watch::observers(&folder, &settings, &opened, &trust, version, &owner.tasks())?;
+        let server = Self { opened, health, owner, signals, ready, keeper, observers, folder };
         server.keeper.begin(&server.owner.tasks());
         server.serve(sockets, wired, founded.directory, trust)?;
         server.health.set(Phase::Ready);
@@ -163,7 +161,7 @@ impl Server {
     /// [`StopError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
     pub async fn stop(self) -> Result<(), StopError> {
         // The folder stays locked until this returns.
-        let Self { opened, health, owner, signals: _, ready: _, keeper, metrics: _, at_work: _, folder } = self;
+        let Self { opened, health, owner, signals: _, ready: _, keeper, observers: _, folder } = self;
         let Opened { audit, store, .. } = opened;
         tracing::info!("stopping");
         health.set(Phase::Stopping);
@@ -193,13 +191,13 @@ impl Server {
         let public = self.edge(public).behind(proxies.clone());
         accept(sockets.public, &self.listener(public, tls).behind(proxies));
         accept(sockets.metadata.into_iter().collect(), &self.listener(self.edge(metadata), None));
-        let page = MetricsPage::new(&self.metrics, self.watched(authenticator).look(), self.ready.version);
+        let page = MetricsPage::new(&self.observers.metrics, self.watched(authenticator).look(), self.ready.version);
         let monitoring = self.edge(Planes::Monitoring(Arc::new(page)));
         accept(sockets.metrics.into_iter().collect(), &self.listener(monitoring, None));
         let Opened { core, entropy, clock, .. } = &self.opened;
         let work = Work {
             arm,
-            keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock), self.metrics.clone())),
+            keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock), self.observers.metrics.clone())),
             backups,
             resealing: Arc::new(Resealing::new(Arc::clone(core))),
             core: Arc::clone(core),
@@ -217,7 +215,7 @@ impl Server {
         let Opened { clock, entropy, .. } = &self.opened;
         let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
         let edge = Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks());
-        edge.counting(self.metrics.clone(), Arc::clone(&self.at_work))
+        edge.observed(self.observers.clone())
     }
 
     fn watched(&self, authenticator: Arc<Authenticator>) -> Watched {
@@ -229,7 +227,7 @@ impl Server {
             pool: Arc::clone(pool),
             authenticator,
             health: Arc::clone(&self.health),
-            at_work: Arc::clone(&self.at_work),
+            at_work: Arc::clone(&self.observers.at_work),
         }
     }
 
@@ -332,10 +330,10 @@ fn keeper(
     trust: &Trust,
 ) -> Result<CheckpointKeeper, StartError> {
     let mut keeper = CheckpointKeeper::new(opened.audit.checkpoints(), folder.join(NEWEST_CHECKPOINT));
-    if let Some(file) = &settings.audit_checkpoint_file {
+    if let Some(file) = &settings.checkpoints.file {
         keeper = keeper.in_file(file.clone());
     }
-    if let Some(url) = &settings.audit_checkpoint_url {
+    if let Some(url) = &settings.checkpoints.url {
         let roots = trust.roots.store(&trust.ca);
         keeper = keeper.at_url(url.clone(), &roots)?;
     }

@@ -55,6 +55,51 @@ pub(crate) enum AuditCommand {
     /// Say whether the log is as it was written; exit code 1 and the place if not.
     #[command(after_help = AUDIT_EXAMPLES)]
     Verify(VerifyArguments),
+    /// Show events, newest last.
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Show(ShowArguments),
+    /// Write lines out as they are, or as OTLP/JSON.
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Export(ExportArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    #[command(flatten)]
+    pub(crate) place: AuditPlace,
+    /// Only this operation, such as KeySign.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+    /// Only requests of this caller, by object id.
+    #[arg(long, value_name = "OID")]
+    pub(crate) caller: Option<String>,
+    /// Only what happened at this time (RFC 3339, UTC, such as 2026-01-31T08:00:00Z) or later.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only requests that failed.
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// Print whole lines of the log.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    pub(crate) place: AuditPlace,
+    /// Lines as they are, or export requests of OpenTelemetry (only if the program was built with the feature `otlp`).
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    pub(crate) format: ExportFormat,
+    /// Only lines behind this sequence number.
+    #[arg(long, value_name = "SEQUENCE", default_value = "0")]
+    pub(crate) after: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ExportFormat {
+    Jsonl,
+    OtlpJson,
 }
 
 /// Where an audit log lies.
@@ -210,7 +255,9 @@ const AUDIT_EXAMPLES: &str = "\
 Examples:
   strongroom audit verify
   strongroom audit verify --data-dir /var/lib/strongroom --public-key audit-key.json --checkpoints /mnt/worm/checkpoints
-  strongroom audit verify --config /etc/strongroom/strongroom.toml --json";
+  strongroom audit verify --config /etc/strongroom/strongroom.toml --json
+  strongroom audit show --operation KeySign --failed
+  strongroom audit export --after 120000 > events.jsonl";
 
 const DOMAIN_EXAMPLES: &str = "\
 Examples:

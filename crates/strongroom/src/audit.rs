@@ -1,20 +1,27 @@
 //! `strongroom audit …`: the audit log, read without a server.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use strongroom_server::audit_log::checkpoint::PublicJwk;
+use strongroom_server::audit_log::follow::Follow;
 use strongroom_server::audit_log::verify::{Against, Report, verify};
 use strongroom_server::config::Configuration;
 
 use crate::Failure;
-use crate::arguments::{AuditCommand, AuditPlace, VerifyArguments, default_data_dir};
+use crate::arguments::{
+    AuditCommand, AuditPlace, ExportArguments, ExportFormat, ShowArguments, VerifyArguments, default_data_dir,
+};
 use crate::serve::say;
 
 /// Does what was asked for.
 pub(crate) fn run(command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::Verify(arguments) => verify_log(arguments),
+        AuditCommand::Show(arguments) => show(arguments),
+        AuditCommand::Export(arguments) => export(arguments),
     }
 }
 
@@ -40,6 +47,105 @@ impl Place {
         let kept = [Some(data_dir.join(NEWEST_CHECKPOINT)), audit.checkpoint_file];
         let checkpoints = kept.into_iter().flatten().filter(|file| file.exists()).collect();
         Ok(Self { log: data_dir.join("audit"), checkpoints })
+    }
+}
+
+/// Which events are shown.
+struct Filter {
+    operation: Option<String>,
+    caller: Option<String>,
+    since: Option<String>,
+    failed: bool,
+}
+
+impl Filter {
+    fn takes(&self, event: &Value) -> bool {
+        let Self { operation, caller, since, failed } = self;
+        let is = |wanted: &Option<String>, found: &Value| wanted.as_deref().is_none_or(|it| found == it);
+        // Times are written in one form, which sorts as text.
+        let is_late = since.as_deref().is_none_or(|since| event["time"].as_str().is_some_and(|time| time >= since));
+        is(operation, &event["operationName"])
+            && is(caller, event.pointer("/identity/oid").unwrap_or(&Value::Null))
+            && is_late
+            && (!failed || event["resultType"] == "Failed")
+    }
+}
+
+fn show(arguments: ShowArguments) -> Result<(), Failure> {
+    let ShowArguments { place, operation, caller, since, failed, json } = arguments;
+    let filter = Filter { operation, caller, since, failed };
+    each_line(&Place::find(place)?.log, 0, |line| {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { return Ok(()) };
+        if !filter.takes(&event) {
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        if json { writeln!(out, "{line}") } else { writeln!(out, "{}", summary(&event)) }
+    })
+}
+
+fn summary(event: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let status = event
+        .pointer("/properties/httpStatusCode")
+        .and_then(Value::as_u64)
+        .map_or_else(|| "-".to_owned(), |status| status.to_string());
+    let (caller, address) =
+        (text(event.pointer("/identity/oid").unwrap_or(&Value::Null)), text(&event["callerIpAddress"]));
+    let (time, operation, result) =
+        (text(&event["time"]), text(&event["operationName"]), text(&event["resultSignature"]));
+    format!("{} {time} {operation} {status} {result} {caller} {address} {}", event["sequence"], text(&event["eventId"]))
+}
+
+fn export(arguments: ExportArguments) -> Result<(), Failure> {
+    let ExportArguments { place, format, after } = arguments;
+    let log = Place::find(place)?.log;
+    match format {
+        ExportFormat::Jsonl => each_line(&log, after, |line| writeln!(std::io::stdout().lock(), "{line}")),
+        ExportFormat::OtlpJson => export_otlp(&log, after),
+    }
+}
+
+#[cfg(feature = "otlp")]
+fn export_otlp(log: &Path, after: u64) -> Result<(), Failure> {
+    use strongroom_server::telemetry::{Source, export_json};
+    let deployment = verify(log, &Against::default()).map(|report| report.deployment).unwrap_or_default();
+    let source = Source { deployment, version: env!("CARGO_PKG_VERSION") };
+    export_json(log, after, &source, &mut std::io::stdout().lock()).map_err(|error| unreadable(log, &error))
+}
+
+#[cfg(not(feature = "otlp"))]
+fn export_otlp(_: &Path, _: u64) -> Result<(), Failure> {
+    Err(Failure {
+        cause: "this program was built without OpenTelemetry".to_owned(),
+        remedy: "use --format jsonl, or build the program with `cargo build --release --features otlp`".to_owned(),
+    })
+}
+
+/// Calls a function for each line behind a number, in order.
+fn each_line(log: &Path, after: u64, mut take: impl FnMut(&str) -> std::io::Result<()>) -> Result<(), Failure> {
+    let mut follow = Follow::behind(log.to_owned(), after);
+    loop {
+        let followed = follow.next(LINES).map_err(|error| unreadable(log, &error))?;
+        for line in &followed.lines {
+            match take(line) {
+                Ok(()) => {}
+                // Who reads has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) => return Err(unreadable(log, &error)),
+            }
+        }
+        if followed.last.is_none() && followed.missing.is_none() {
+            return Ok(());
+        }
+        follow.taken();
+    }
+}
+
+fn unreadable(log: &Path, error: &impl std::fmt::Display) -> Failure {
+    Failure {
+        cause: format!("{}: {error}", log.display()),
+        remedy: "name the folder of the server with --data-dir, as a user who may read it".to_owned(),
     }
 }
 
@@ -113,5 +219,7 @@ fn as_text(report: &Report) -> String {
     text + if report.good { "The log is as it was written.\n" } else { "" }
 }
 
+/// Lines read at once.
+const LINES: usize = 512;
 /// The newest checkpoint, which the server keeps beside the log's folder.
 const NEWEST_CHECKPOINT: &str = "audit-checkpoint";

@@ -11,10 +11,11 @@
 
 pub mod checkpoint;
 mod checkpoint_key;
+pub mod follow;
 mod format;
 mod keeper;
 mod scan;
-mod segment;
+pub(crate) mod segment;
 mod strangers;
 pub mod verify;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -81,7 +81,14 @@ pub(super) struct LineReader {
 
 impl LineReader {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { reader: BufReader::with_capacity(READ_BYTES, File::open(path)?), line: Vec::new() })
+        Self::open_at(path, 0)
+    }
+
+    /// Begins at a byte, which must be the first of a line.
+    pub(super) fn open_at(path: &Path, offset: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self { reader: BufReader::with_capacity(READ_BYTES, file), line: Vec::new() })
     }
 
     pub(super) fn next(&mut self) -> io::Result<Piece<'_>> {

@@ -59,7 +59,7 @@ enum State {
 }
 
 /// The segments of a folder, open for appending to the newest.
-pub(super) struct Segments {
+pub(crate) struct Segments {
     folder: PathBuf,
     terms: SegmentTerms,
     log: Uuid,
@@ -230,7 +230,7 @@ impl Segments {
     }
 
     /// The number of the last line.
-    pub(super) fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.chain.next.saturating_sub(1)
     }
 
@@ -382,4 +382,4 @@ fn options() -> OpenOptions {
 const LINES_ENOUGH: u64 = 10_000;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

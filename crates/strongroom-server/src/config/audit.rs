@@ -29,6 +29,15 @@ pub struct Audit {
     pub checkpoint_url: Option<String>,
 }
 
+/// Where checkpoints are kept besides the data folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckpointPlaces {
+    /// A file that is appended to.
+    pub file: Option<PathBuf>,
+    /// Where each is posted.
+    pub url: Option<Url>,
+}
+
 impl Default for Audit {
     fn default() -> Self {
         Self {
@@ -44,14 +53,16 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Where checkpoints are posted.
+    /// Where checkpoints are kept besides the data folder.
     ///
     /// # Errors
-    /// [`SettingsError::CheckpointUrl`] if it is no `https` URL.
-    pub fn url(&self) -> Result<Option<Url>, SettingsError> {
-        let Some(text) = &self.checkpoint_url else { return Ok(None) };
-        let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
-        url.map(Some).ok_or_else(|| SettingsError::CheckpointUrl(text.clone()))
+    /// [`SettingsError::CheckpointUrl`] if that is no `https` URL.
+    pub fn places(self) -> Result<CheckpointPlaces, SettingsError> {
+        let file = self.checkpoint_file;
+        let Some(text) = self.checkpoint_url else { return Ok(CheckpointPlaces { file, url: None }) };
+        let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
+        let url = url.ok_or(SettingsError::CheckpointUrl(text))?;
+        Ok(CheckpointPlaces { file, url: Some(url) })
     }
 
     /// What the log works with.

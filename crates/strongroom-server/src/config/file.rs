@@ -159,5 +159,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("audit.checkpoint_file", "a file, best on another disk"),
     ("audit.checkpoint_url", "an https URL"),
     ("metrics.listen", "ADDRESS:PORT on loopback, such as \"127.0.0.1:9480\""),
+    ("telemetry.otlp_endpoint", "a URL, such as \"https://collector.example.com:4318\""),
     ("log.format", "\"text\" or \"json\""),
 ];

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use reqwest::Url;
 use strongroom_core::Limits;
 use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::limits::LimitOutOfRange;
@@ -11,7 +10,9 @@ use strongroom_core::network::TrustedService;
 
 use crate::audit_log::AuditTerms;
 use crate::authentication::{Attestation, OutsideIssuer};
-use crate::config::{Configuration, Log, LogFormat, Proxy, RootProviderKind, StorageSettings, Tls};
+use crate::config::{
+    CheckpointPlaces, Configuration, Log, LogFormat, OtlpEndpoint, Proxy, RootProviderKind, StorageSettings, Tls,
+};
 use crate::data_plane::SubnetListener;
 use crate::http::host::Domain;
 use crate::http::proxies::Proxies;
@@ -80,12 +81,12 @@ pub struct Settings {
     pub limits: Limits,
     /// How the audit log is kept.
     pub audit: AuditTerms,
-    /// Where its checkpoints are appended as well.
-    pub audit_checkpoint_file: Option<PathBuf>,
-    /// Where its checkpoints are posted as well.
-    pub audit_checkpoint_url: Option<Url>,
+    /// Where its checkpoints are kept as well.
+    pub checkpoints: CheckpointPlaces,
     /// Where `/metrics` is served.
     pub metrics: Option<SocketAddr>,
+    /// The collector that gets the audit log and spans.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
     /// The server's own log.
     pub log: Log,
     /// Serve a store that is older than this node has seen.
@@ -140,6 +141,12 @@ pub enum SettingsError {
     /// It would tell the network how busy the server is, in the clear.
     #[error("metrics are served in plain HTTP and without a login, not on {0}")]
     MetricsExposed(IpAddr),
+    /// The program was built without the feature `otlp`.
+    #[error("telemetry.otlp_endpoint is set, but this program was built without OpenTelemetry")]
+    NoOtlp,
+    /// Records would travel in the clear, or nowhere.
+    #[error("telemetry.otlp_endpoint `{0}` is neither an https URL nor an http URL on loopback")]
+    OtlpEndpoint(String),
     /// A value of `[audit]` that cannot be kept.
     #[error("audit.{name} must be {lowest} to {highest}")]
     AuditOutOfRange {
@@ -177,6 +184,8 @@ impl SettingsError {
             Self::MetadataAddress(_) | Self::MetadataExposed(_) => {
                 "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
             }
+            Self::NoOtlp => "leave the key out, or build the program with `cargo build --release --features otlp`",
+            Self::OtlpEndpoint(_) => "name a base URL such as https://collector.example.com:4318",
             Self::MetricsExposed(_) => {
                 "use an ADDRESS:PORT on loopback such as 127.0.0.1:9480, and let an agent on this machine read it"
             }
@@ -224,6 +233,7 @@ impl Settings {
             limits,
             audit,
             metrics,
+            telemetry,
             log,
         } = file;
         if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
@@ -238,10 +248,9 @@ impl Settings {
             None => MetadataListener::default_for(&listen, &network),
         };
         let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
-        let suffixes = besides(&domain, public.suffixes);
         Ok(Self {
+            suffixes: besides(&domain, public.suffixes),
             domain,
-            suffixes,
             listen,
             listen_by_default,
             public_port: public.port,
@@ -261,9 +270,9 @@ impl Settings {
             download_policy: security_domain.download_again,
             limits,
             audit: audit.terms()?,
-            audit_checkpoint_url: audit.url()?,
-            audit_checkpoint_file: audit.checkpoint_file,
+            checkpoints: audit.places()?,
             metrics: on_loopback(metrics.listen)?,
+            otlp_endpoint: telemetry.endpoint()?,
             log: Log { format: flags.log_format.unwrap_or(log.format), ..log },
             accept_rollback: flags.accept_rollback,
             init: flags.init,

@@ -37,6 +37,7 @@ fn the_documented_sample_says_every_key() {
         limits,
         audit,
         metrics,
+        telemetry: _,
         log: _,
     } = sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
@@ -198,6 +199,19 @@ fn the_metadata_service_never_listens_on_the_network() {
     for here in ["127.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[fe80::1]:80"] {
         assert_eq!(with(here).unwrap().metadata, MetadataListener::At(here.parse().unwrap()));
     }
+}
+
+#[test]
+fn a_collector_is_refused_by_a_program_that_has_no_use_for_one_and_if_it_would_be_spoken_to_in_the_clear() {
+    let endpoint = |url: &str| settings(&format!("[telemetry]\notlp_endpoint = \"{url}\""), Flags::default());
+    if cfg!(feature = "otlp") {
+        assert!(endpoint("https://collector.example.com:4318").is_ok());
+        let clear = endpoint("http://collector.example.com:4318").unwrap_err();
+        assert!(matches!(clear, SettingsError::OtlpEndpoint(_)));
+    } else {
+        assert_eq!(endpoint("https://collector.example.com:4318").unwrap_err(), SettingsError::NoOtlp);
+    }
+    assert!(SAMPLE.contains("\n# otlp_endpoint = "), "documented, but not every program takes it");
 }
 
 #[test]

@@ -18,16 +18,16 @@ use hyper::body::Body;
 use strongroom_api::error::ErrorBody;
 use strongroom_core::ports::Clock;
 use strongroom_crypto::Entropy;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json, performed};
 use crate::http::health::{Health, Question};
-use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX, REQUESTS_MAX};
+use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX};
+use crate::http::observers::Observers;
 use crate::http::planes::{Handle, Planes};
 use crate::http::proxies::Proxies;
-use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
 /// What stands between the connections and the planes.
@@ -37,8 +37,7 @@ pub struct Edge {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     tasks: Tasks,
-    metrics: Metrics,
-    at_work: Arc<Semaphore>,
+    observers: Observers,
     proxies: Option<Arc<Proxies>>,
 }
 
@@ -68,8 +67,7 @@ impl Edge {
         entropy: Arc<dyn Entropy>,
         tasks: Tasks,
     ) -> Self {
-        let at_work = Arc::new(Semaphore::new(REQUESTS_MAX));
-        Self { planes, health, clock, entropy, tasks, metrics: Metrics::new(), at_work, proxies: None }
+        Self { planes, health, clock, entropy, tasks, observers: Observers::default(), proxies: None }
     }
 
     /// The same behind proxies that are believed when they say for whom they speak.
@@ -78,10 +76,10 @@ impl Edge {
         Self { proxies, ..self }
     }
 
-    /// The same, counting where others count.
+    /// The same, telling who others tell.
     #[must_use]
-    pub fn counting(self, metrics: Metrics, at_work: Arc<Semaphore>) -> Self {
-        Self { metrics, at_work, ..self }
+    pub fn observed(self, observers: Observers) -> Self {
+        Self { observers, ..self }
     }
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer.
@@ -92,16 +90,14 @@ impl Edge {
         let Ok(id) = self.entropy.sixteen() else { return finish(NO_ENTROPY.answer(), Uuid::nil()) };
         let id = uuid::Builder::from_random_bytes(id).into_uuid();
         let closable = request.version() < Version::HTTP_2;
-        let (begun, plane) = (Instant::now(), self.plane_of(&request));
+        let begun = self.observers.begin(&request, self.plane_of(&request));
         let answer = match self.try_serve(request, peer, id).await {
             Ok(answer) => answer,
             // The rest of the body is thrown away, not parsed as a next request.
             Err(refusal) if closable && refusal.leaves_a_body() => closing(refusal.answer()),
             Err(refusal) => refusal.answer(),
         };
-        if let Some(plane) = plane {
-            self.metrics.answered(&plane, &answer, begun.elapsed());
-        }
+        self.observers.end(begun, id, self.clock.now(), &answer);
         finish(answer, id)
     }
 
@@ -123,7 +119,7 @@ impl Edge {
         if let Some(question) = asked {
             return Ok(performed(self.health.answer(request.method(), question), "Health"));
         }
-        let permit = Arc::clone(&self.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
+        let permit = Arc::clone(&self.observers.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
         let peer = self.client(peer, request.headers())?;
         let inbound = self.receive(request, host, peer, id).await?;
         self.handle(plane, inbound, permit).await

@@ -6,5 +6,6 @@ pub mod health;
 pub mod host;
 pub mod limits;
 pub mod listener;
+pub mod observers;
 pub mod planes;
 pub mod proxies;

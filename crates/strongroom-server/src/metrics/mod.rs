@@ -93,8 +93,7 @@ impl Metrics {
 
     /// A request was answered.
     pub fn answered(&self, plane: &Plane, answer: &Outbound, took: Duration) {
-        let plane = name(plane);
-        let operation = answer.extensions().get::<Performed>().map_or(NO_OPERATION, |performed| performed.0);
+        let (plane, operation) = (self::plane(plane), operation(answer));
         let status = class(answer.status());
         self.requests.get_or_create(&Answered { plane, operation, status }).inc();
         self.durations.get_or_create(&Operation { plane, operation }).observe(took.as_secs_f64());
@@ -138,7 +137,13 @@ fn duration() -> Histogram {
     Histogram::new(BUCKETS)
 }
 
-fn name(plane: &Plane) -> &'static str {
+/// What an answer is an answer to.
+pub(crate) fn operation(answer: &Outbound) -> &'static str {
+    answer.extensions().get::<Performed>().map_or(NO_OPERATION, |performed| performed.0)
+}
+
+/// A plane without the name of an HSM or a vault.
+pub(crate) fn plane(plane: &Plane) -> &'static str {
     match plane {
         Plane::Authority => "authority",
         Plane::Management => "management",

@@ -8,10 +8,42 @@ use tokio::sync::Semaphore;
 
 use crate::audit_log::{AuditLog, CheckpointKeeper};
 use crate::authentication::{Authenticator, TokenCacheStatus};
+use crate::config::Settings;
 use crate::crypto_pool::{PoolStatus, ThreadPool};
+use crate::data_dir::DataDir;
 use crate::http::health::{Condition, Health};
 use crate::http::limits::REQUESTS_MAX;
+use crate::http::observers::Observers;
 use crate::metrics::{Look, Sample};
+#[cfg(feature = "otlp")]
+use crate::serve::deployment::AUDIT;
+use crate::serve::deployment::Opened;
+use crate::serve::error::StartError;
+use crate::serve::trust::Trust;
+use crate::tasks::Tasks;
+
+/// Who is told of every answer.
+#[cfg_attr(not(feature = "otlp"), expect(unused_variables, reason = "only OpenTelemetry needs them"))]
+pub(super) fn observers(
+    folder: &DataDir,
+    settings: &Settings,
+    opened: &Opened,
+    trust: &Trust,
+    version: &'static str,
+    tasks: &Tasks,
+) -> Result<Observers, StartError> {
+    #[cfg(feature = "otlp")]
+    let observers = {
+        use crate::telemetry::{AuditPlaces, Source, begin};
+        let source = Source { deployment: opened.core.deployment().id.to_string(), version };
+        let places = AuditPlaces { folder: folder.join(AUDIT), position: folder.join("otlp-position") };
+        let begin = |endpoint| begin(endpoint, source, places, &trust.roots.store(&trust.ca), tasks);
+        Observers { spans: settings.otlp_endpoint.as_ref().map(begin).transpose()?, ..Observers::default() }
+    };
+    #[cfg(not(feature = "otlp"))]
+    let observers = Observers::default();
+    Ok(observers)
+}
 
 /// The parts that are looked at.
 #[derive(Clone)]

@@ -130,6 +130,28 @@ fn checkpoints_are_appended_where_the_operator_wants_them() {
 }
 
 #[test]
+fn events_are_shown_and_written_out() {
+    let folder = Folder::used();
+    let run = |arguments: &[&str]| {
+        let mut command = strongroom();
+        let (name, rest) = arguments.split_first().unwrap();
+        let output = output(command.args(["audit", name, "--data-dir"]).arg(folder.data()).args(rest));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let whole = fs::read_to_string(log(&folder)).unwrap();
+    assert_eq!(run(&["export"]), whole);
+    assert_eq!(run(&["export", "--after", "3"]).lines().count(), whole.lines().count() - 3);
+    assert_eq!(run(&["show"]).lines().count(), whole.lines().count());
+    let shown = run(&["show", "--operation", "SubscriptionFound"]);
+    assert!(shown.lines().count() == 1 && shown.contains(" SubscriptionFound 200 OK "), "{shown}");
+    assert_eq!(run(&["show", "--failed"]), "");
+    assert_eq!(run(&["show", "--since", "2999-01-01T00:00:00Z"]), "");
+    let line = run(&["show", "--operation", "SubscriptionFound", "--json"]);
+    assert!(whole.contains(&line), "{line}");
+}
+
+#[test]
 fn a_log_that_is_not_there_or_a_key_that_is_none_is_said_in_two_lines() {
     let folder = Folder::new();
     let said = broken(&folder, &[]);

@@ -8,15 +8,15 @@ use crate::audit_log::checkpoint::tests::key;
 use crate::audit_log::verify::{Against, Report, verify};
 
 /// A log in a folder, written with one key.
-pub(in crate::audit_log) struct Log {
-    pub(in crate::audit_log) folder: tempfile::TempDir,
+pub(crate) struct Log {
+    pub(crate) folder: tempfile::TempDir,
     key: CheckpointKey,
     terms: SegmentTerms,
     now: Timestamp,
 }
 
 impl Log {
-    pub(in crate::audit_log) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         let terms = SegmentTerms { bytes, ..SegmentTerms::default() };
         let (folder, key) = (tempfile::tempdir().unwrap(), key());
         Self { folder, key, terms, now: Timestamp::from_seconds(1_800_000_000) }
@@ -30,21 +30,21 @@ impl Log {
         Found::open(self.folder.path(), self.terms)
     }
 
-    pub(in crate::audit_log) fn start(&self) -> Segments {
+    pub(crate) fn start(&self) -> Segments {
         self.found().unwrap().start(&self.signing(), Uuid::max()).unwrap().0
     }
 
-    pub(in crate::audit_log) fn append(&self, segments: &mut Segments, events: &[Event]) {
+    pub(crate) fn append(&self, segments: &mut Segments, events: &[Event]) {
         let batch = Batch { gap: None, events, checkpoint: None };
         segments.append(&batch, &self.signing()).unwrap();
     }
 
-    pub(in crate::audit_log) fn checkpoint(&self, segments: &mut Segments, reason: Reason) -> Signed {
+    pub(crate) fn checkpoint(&self, segments: &mut Segments, reason: Reason) -> Signed {
         let batch = Batch { gap: None, events: &[], checkpoint: Some(reason) };
         segments.append(&batch, &self.signing()).unwrap().unwrap()
     }
 
-    pub(in crate::audit_log) fn verify(&self) -> Report {
+    pub(crate) fn verify(&self) -> Report {
         let against = Against { key: Some(self.key.public().clone()), checkpoints: Vec::new() };
         verify(self.folder.path(), &against).unwrap()
     }
@@ -54,7 +54,7 @@ impl Log {
     }
 }
 
-pub(in crate::audit_log) fn event(number: u128) -> Event {
+pub(crate) fn event(number: u128) -> Event {
     let request = Request::internal(Uuid::from_u128(number), Timestamp::default(), "KeyGet", String::new());
     let result = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
     Event::of(&request, result, Timestamp::default(), None)

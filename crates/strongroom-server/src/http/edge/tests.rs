@@ -12,6 +12,7 @@ use crate::http::exchange::empty;
 use crate::http::health::Phase;
 use crate::http::health::tests::health_under;
 use crate::http::host::{Domain, Hosts};
+use crate::http::limits::REQUESTS_MAX;
 use crate::http::planes::PublicPlanes;
 use crate::tasks::TaskOwner;
 
@@ -180,7 +181,8 @@ async fn a_request_is_finished_although_its_client_has_gone() {
 #[tokio::test]
 async fn too_many_requests_at_once_are_told_to_come_back() {
     let Fixture { edge, .. } = fixture();
-    let all = Arc::clone(&edge.at_work).acquire_many_owned(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap();
+    let all =
+        Arc::clone(&edge.observers.at_work).acquire_many_owned(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap();
     let answer = edge.serve(request(HSM, "/").body(Empty::new()).unwrap(), peer()).await;
     assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(answer.headers()[header::RETRY_AFTER], "1");

@@ -1,0 +1,98 @@
+//! Who is told of every answer: the metrics, and OpenTelemetry where it is built in and configured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use strongroom_types::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::http::exchange::{Outbound, Plane};
+use crate::http::limits::REQUESTS_MAX;
+use crate::metrics::Metrics;
+#[cfg(feature = "otlp")]
+use crate::telemetry::{Finished, Spans};
+
+/// Who is told of every answer, and how many requests may be at work. The edges of all listeners share one.
+#[derive(Debug, Clone)]
+pub struct Observers {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Requests at work hold a permit each.
+    pub at_work: Arc<Semaphore>,
+    /// Where spans go.
+    #[cfg(feature = "otlp")]
+    pub spans: Option<Spans>,
+}
+
+/// A request that has begun.
+pub(super) struct Begun {
+    at: Instant,
+    plane: Option<Plane>,
+    #[cfg(feature = "otlp")]
+    method: http::Method,
+    #[cfg(feature = "otlp")]
+    traceparent: Option<String>,
+}
+
+impl Default for Observers {
+    fn default() -> Self {
+        Self {
+            metrics: Metrics::new(),
+            at_work: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }
+    }
+}
+
+impl Observers {
+    /// Notes what an answer no longer shows.
+    pub(super) fn begin<B>(&self, request: &Request<B>, plane: Option<Plane>) -> Begun {
+        #[cfg(not(feature = "otlp"))]
+        let _ = request;
+        Begun {
+            at: Instant::now(),
+            plane,
+            #[cfg(feature = "otlp")]
+            method: request.method().clone(),
+            #[cfg(feature = "otlp")]
+            traceparent: self.spans.as_ref().and_then(|_| {
+                let header = request.headers().get("traceparent")?.to_str().ok()?;
+                (header.len() <= TRACEPARENT_BYTES).then(|| header.to_owned())
+            }),
+        }
+    }
+
+    /// Tells everybody. Requests to no host of ours are nobody's.
+    pub(super) fn end(&self, begun: Begun, id: Uuid, now: Timestamp, answer: &Outbound) {
+        let Some(plane) = &begun.plane else { return };
+        let took = begun.at.elapsed();
+        self.metrics.answered(plane, answer, took);
+        self.tell_spans(&begun, id, now, took, answer);
+    }
+
+    #[cfg(feature = "otlp")]
+    fn tell_spans(&self, begun: &Begun, id: Uuid, now: Timestamp, took: Duration, answer: &Outbound) {
+        let (Some(spans), Some(plane)) = (&self.spans, &begun.plane) else { return };
+        spans.finished(Finished {
+            id,
+            plane: crate::metrics::plane(plane),
+            operation: crate::metrics::operation(answer),
+            method: begun.method.clone(),
+            status: answer.status().as_u16(),
+            ended: now,
+            took,
+            traceparent: begun.traceparent.clone(),
+        });
+    }
+
+    #[cfg(not(feature = "otlp"))]
+    fn tell_spans(&self, _: &Begun, _: Uuid, _: Timestamp, _: Duration, _: &Outbound) {}
+}
+
+/// A `traceparent` of the only version there is.
+#[cfg(feature = "otlp")]
+const TRACEPARENT_BYTES: usize = 55;
