@@ -20,7 +20,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
             "strongroom-server",
             "--lib",
         ]);
-        program::run(tests.args(["telemetry", "config"]), "mend the test named above")
+        program::run(tests.args(["--", "telemetry", "config"]), "mend the test named above")
     })?;
     steps.run("tidy", || tidy::run(workspace))?;
     acceptance::run(workspace, steps, &[])

@@ -29,6 +29,9 @@ VERSIONS = ["2025-07-01", "7.6", "7.4"]
 # Enumerations that the service goes beyond itself: rights of its built-in roles, scopes of keys.
 OPEN = ["rbac_DataAction", "rbac_RoleScope"]
 
+# Where the service differs from the reference (vectors/openapi/deviations.toml): a JWK as text, which both official clients need.
+TEXT = [("securitydomain_TransferKey", "transfer_key")]
+
 
 def merged(reference):
     """One document of all of them; the first that has an operation wins."""
@@ -40,6 +43,8 @@ def merged(reference):
         for schema, value in document["components"]["schemas"].items():
             if prefix + schema in OPEN:
                 value.pop("enum")
+            for member in [member for of, member in TEXT if of == prefix + schema]:
+                value["properties"][member] = {"type": "string"}
             whole["components"]["schemas"][prefix + schema] = value
         for path, rows in document["paths"].items():
             for real_path in spelled(path):
