@@ -38,7 +38,10 @@ impl Scene {
         let deployment = Deployment::start_with(|ports| {
             let issuers = [(&issuer, TENANT), (&other_issuer, OTHER_TENANT)].map(|(issuer, tenant)| {
                 let audience = format!("https://managedhsm.localhost:{}", ports.https);
-                format!("[[issuer]]\nurl = \"{}\"\ntenant = \"{tenant}\"\naudience = \"{audience}\"\n", issuer.url)
+                // The second is as Keycloak is: it knows no object ids.
+                let claims = if tenant == OTHER_TENANT { "claims = { oid = \"sub\" }\n" } else { "" };
+                let named = format!("[[issuer]]\nurl = \"{}\"\ntenant = \"{tenant}\"\n", issuer.url);
+                format!("{named}audience = \"{audience}\"\n{claims}")
             });
             format!("[tls]\nextra_ca_files = {authorities:?}\n\n{}", issuers.join("\n"))
         });
@@ -67,6 +70,58 @@ impl Scene {
             "exp": issued + 600,
         })
     }
+}
+
+/// What Entra ID writes for a program (v2.0 access token), besides what `claims` has.
+fn as_entra_writes(mut claims: Value) -> Value {
+    let more = json!({
+        "ver": "2.0", "azp": STRANGER, "azpacr": "1", "idtyp": "app", "roles": ["Keys.Use"], "aio": "E2ZgYPjv",
+        "rh": "1.AAAA", "uti": "cf2Uq1rXzkO6GkTyRCsHAA",
+    });
+    if let (Some(claims), Value::Object(more)) = (claims.as_object_mut(), more) {
+        claims.extend(more);
+    }
+    claims
+}
+
+/// What Keycloak writes for a person: no object id, no tenant, no `nbf`, more than one audience.
+fn as_keycloak_writes(rest: &Rest, principal: &str) -> Value {
+    let issued = seconds_now();
+    json!({
+        "exp": issued + 300, "iat": issued, "auth_time": issued, "jti": "onrtac:9c1d2e3f", "typ": "Bearer",
+        "aud": [rest.hsm_resource(), "account"], "sub": principal, "azp": "strongroom-cli", "sid": "0b1c2d3e", "acr": "1",
+        "realm_access": {"roles": ["offline_access", "uma_authorization"]},
+        "resource_access": {"account": {"roles": ["view-profile"]}},
+        "scope": "openid profile email", "email_verified": true, "name": "Erin Example", "preferred_username": "erin",
+    })
+}
+
+#[test]
+fn tokens_in_the_shapes_of_entra_and_keycloak_are_good_for_the_tenant_each_is_bound_to() {
+    let mut scene = Scene::new();
+    let rest = scene.deployment.rest();
+    let entra = as_entra_writes(scene.claims(&rest));
+    Hsm::with_token(&rest, HSM, scene.issuer.token(&entra)).get("/keys").expect(200);
+
+    let mut body = rest.hsm_to_create();
+    body["properties"]["tenantId"] = Value::from(OTHER_TENANT);
+    body["properties"]["initialAdminObjectIds"] = json!([STRANGER]);
+    hsm::create(&rest, "realm-hsm", &body);
+    let erin = as_keycloak_writes(&rest, STRANGER);
+    let administrator = Hsm::with_token(&rest, "realm-hsm", scene.other_issuer.token(&erin));
+    administrator.activate(&WrappingKeys::make(3));
+    administrator.grant_key_roles_to(STRANGER);
+    administrator.post("/keys/first/create", &json!({"kty": "EC-HSM"})).expect(200);
+    // The same object id, as the other issuer says it, is somebody else.
+    let mut namesake = entra;
+    namesake["oid"] = Value::from(STRANGER);
+    assert_eq!(Hsm::with_token(&rest, "realm-hsm", scene.issuer.token(&namesake)).get("/keys").status, 401);
+    // A claim of Entra's says nothing in a realm: the object id is where the configuration looks for it.
+    let mut pretender = as_keycloak_writes(&rest, ADMINISTRATOR);
+    pretender["oid"] = Value::from(STRANGER);
+    let pretender = Hsm::with_token(&rest, "realm-hsm", scene.other_issuer.token(&pretender));
+    pretender.get("/keys").expect_error(403, "AccessDenied");
+    scene.deployment.stop();
 }
 
 #[test]
