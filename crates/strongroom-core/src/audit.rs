@@ -3,6 +3,9 @@
 //!
 //! The event of a change is part of the change's own commit ([`crate::barrier::Transaction::commit`]); all other events
 //! go to the sink directly. Plaintext, key material and secrets are never part of an event.
+//!
+//! Texts of an event come from clients and have no bound of their own, so [`Event::of`] cuts each of them: whatever is
+//! asked, the event makes one line of bounded length.
 
 use serde::{Deserialize, Serialize};
 use strongroom_types::Timestamp;
@@ -92,39 +95,39 @@ pub struct Result {
 }
 
 impl Event {
-    /// The event of a request with a known caller.
+    /// The event of a request with a known caller. A text that is too long is cut, and then ends with `…`.
     pub fn of(request: &Request, result: Result, decided: Timestamp, detail: Option<String>) -> Self {
         let (caller, context) = (&request.caller, &request.context);
         Self {
             event_id: request.id,
             time: rfc3339(request.received),
-            resource_id: context.resource_id.clone(),
+            resource_id: bounded(context.resource_id.clone(), RESOURCE_ID_MAX),
             operation_name: context.operation.to_owned(),
-            operation_version: context.operation_version.clone(),
+            operation_version: bounded(context.operation_version.clone(), HEADER_TEXT_MAX),
             category: "AuditEvent".to_owned(),
             result_type: if result.status < 400 { "Success" } else { "Failed" }.to_owned(),
-            result_signature: result.code,
-            result_description: result.message,
+            result_signature: bounded(result.code, HEADER_TEXT_MAX),
+            result_description: bounded(result.message, DESCRIPTION_MAX),
             duration_ms: u64::try_from(decided.millis() - request.received.millis()).unwrap_or(0),
             caller_ip_address: context.client_address.map(|address| address.to_string()).unwrap_or_default(),
-            correlation_id: context.correlation_id.clone(),
+            correlation_id: bounded(context.correlation_id.clone(), HEADER_TEXT_MAX),
             identity: Some(Identity {
-                iss: caller.issuer.clone(),
+                iss: bounded(caller.issuer.clone(), CLAIM_MAX),
                 tid: caller.tenant.to_string(),
                 oid: caller.principal.to_string(),
-                appid: caller.application.clone(),
+                appid: caller.application.clone().map(|text| bounded(text, CLAIM_MAX)),
                 idtyp: match caller.kind {
                     CallerKind::User => "user",
                     CallerKind::Application => "app",
                 }
                 .to_owned(),
-                upn: caller.name.clone(),
+                upn: caller.name.clone().map(|text| bounded(text, CLAIM_MAX)),
             }),
             properties: Properties {
                 http_status_code: result.status,
-                request_uri: context.uri.clone(),
-                client_info: context.user_agent.clone(),
-                detail,
+                request_uri: bounded(context.uri.clone(), URI_MAX),
+                client_info: bounded(context.user_agent.clone(), HEADER_TEXT_MAX),
+                detail: detail.map(|text| bounded(text, DETAIL_MAX)),
             },
         }
     }
@@ -136,4 +139,42 @@ pub fn rfc3339(time: Timestamp) -> String {
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
         .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
         .to_string()
+}
+
+/// A text of at most so many characters.
+fn bounded(mut text: String, characters_max: usize) -> String {
+    // Bytes are counted at once, and are never fewer than characters.
+    if text.len() > characters_max && text.chars().count() > characters_max {
+        let end = text.char_indices().nth(characters_max.saturating_sub(1)).map_or(0, |(at, _)| at);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Characters of a resource id.
+const RESOURCE_ID_MAX: usize = 4096;
+/// Characters of a path with its query.
+const URI_MAX: usize = 8192;
+/// Characters of the message that the client saw.
+const DESCRIPTION_MAX: usize = 2048;
+/// Characters of what an operation says about itself. What is too long for one event is spread over several by who
+/// makes them.
+pub(crate) const DETAIL_MAX: usize = 16 * 1024;
+/// Characters of a claim.
+const CLAIM_MAX: usize = 1024;
+/// Characters of a short text: a header, an `api-version`, an error code.
+const HEADER_TEXT_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_so() {
+        assert_eq!(bounded("abc".to_owned(), 3), "abc");
+        assert_eq!(bounded("abcd".to_owned(), 3), "ab…");
+        assert_eq!(bounded("äöü".to_owned(), 3), "äöü", "six bytes are three characters");
+        assert_eq!(bounded("äöüß".to_owned(), 3), "äö…");
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use strongroom_types::{KeyVersion, Scope};
 
+use crate::audit::DETAIL_MAX;
 use crate::backup::check::Check;
 use crate::backup::job::{JobRecord, Outcome, Progress};
 use crate::backup::manifest::{Counts, Manifest};
@@ -200,15 +201,15 @@ impl Claim<'_> {
 
     /// What the restore changes of the rights. More than fit one event are recorded before it, with as many as it takes.
     async fn record_rights(&self, permit: &Permit<'_>, restored: &Restored) -> Result<String> {
-        let mut changes = rights_changes(permit, restored);
-        while changes.len() > CHANGES_PER_EVENT {
-            let some: Vec<_> = changes.drain(..CHANGES_PER_EVENT).collect();
-            let detail = format!("job {}, if it succeeds: {}", self.job.value.id, some.join("; "));
+        let mut details = joined(rights_changes(permit, restored));
+        let last = details.pop();
+        for some in details {
+            let detail = format!("job {}, if it succeeds: {some}", self.job.value.id);
             let mut transaction = permit.transaction().detail(detail);
             transaction.expect(&self.job);
             transaction.commit(&self.request("RestoreRightsChange")?).await?;
         }
-        Ok(if changes.is_empty() { "unchanged".to_owned() } else { changes.join("; ") })
+        Ok(last.unwrap_or_else(|| "unchanged".to_owned()))
     }
 }
 
@@ -230,6 +231,21 @@ fn rights_changes(permit: &Permit<'_>, restored: &Restored) -> Vec<String> {
         restored.assignments.iter().map(assignment).chain(restored.custom_roles.iter().map(role)).collect();
     let added = after.difference(&before).map(|change| format!("added {change}"));
     added.chain(before.difference(&after).map(|change| format!("removed {change}"))).collect()
+}
+
+/// Changes together, as many as fit one event: its text would be cut.
+fn joined(changes: Vec<String>) -> Vec<String> {
+    let mut details: Vec<String> = Vec::new();
+    for change in changes {
+        match details.last_mut() {
+            Some(detail) if detail.len() + change.len() <= CHANGES_BYTES_PER_EVENT => {
+                detail.push_str("; ");
+                detail.push_str(&change);
+            }
+            _ => details.push(change),
+        }
+    }
+    details
 }
 
 /// The key whose versions are coming.
@@ -323,5 +339,24 @@ const ITEM_WRITES_MAX: usize = 4;
 const STEP_WRITES: usize = 60;
 /// Bytes of one commit, below the store's limit.
 const STEP_BYTES: usize = 448 * 1024;
-/// Changes of rights that one event names.
-const CHANGES_PER_EVENT: usize = 200;
+/// Bytes of changes of rights in one event, beside what else it says.
+const CHANGES_BYTES_PER_EVENT: usize = DETAIL_MAX / 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_of_rights_is_named_whole_however_many_there_are() {
+        assert_eq!(joined(Vec::new()), Vec::<String>::new());
+        let changes: Vec<String> =
+            (0..1000).map(|number| format!("added role {number} {}", "x".repeat(3000))).collect();
+        let details = joined(changes.clone());
+        assert!(
+            details.iter().all(|detail| detail.len() < DETAIL_MAX - 4096),
+            "there is room for the job and its folder"
+        );
+        assert!(details.len() < changes.len());
+        assert_eq!(details.join("; "), changes.join("; "));
+    }
+}

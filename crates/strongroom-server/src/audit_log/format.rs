@@ -249,8 +249,10 @@ impl Named for Retention {
 
 /// The number of this format.
 pub(super) const FORMAT: u16 = 1;
-/// Longest line; headers and paths are bounded by the edge, checkpoints by [`crate::audit_log::checkpoint`].
+/// Longest line that is written: [`Event::of`] bounds events, [`crate::audit_log::checkpoint`] checkpoints.
 pub(super) const LINE_BYTES_MAX: u64 = 256 * 1024;
+/// Longest line that is read. An earlier release did not cut the texts of an event: such a line is one of the log.
+pub(super) const LINE_BYTES_READ_MAX: u64 = 16 * LINE_BYTES_MAX;
 /// `category` of the log's own records.
 const OWN_CATEGORY: &str = "AuditLog";
 const HASH_MEMBER: &[u8] = b",\"hash\":\"";

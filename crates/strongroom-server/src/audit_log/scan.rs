@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::audit_log::checkpoint::{Checkpoint, Reason, unverified};
-use crate::audit_log::format::{Chain, CheckpointLine, Head, LINE_BYTES_MAX, LineHash, Outline, properties, split};
+use crate::audit_log::format::{
+    Chain, CheckpointLine, Head, LINE_BYTES_READ_MAX, LineHash, Outline, properties, split,
+};
 
 /// What a segment holds.
 pub(super) struct Scanned {
@@ -63,6 +65,21 @@ pub(super) fn path(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("audit-{first:012}.jsonl"))
 }
 
+/// The deployment whose log it is, as the newest head says; `None` without a head.
+///
+/// # Errors
+/// What the system says if a segment cannot be read.
+pub fn deployment(folder: &Path) -> io::Result<Option<String>> {
+    for first in segments(folder)?.into_iter().rev() {
+        if let Piece::Line(line) = LineReader::open(&path(folder, first))?.next()?
+            && let Ok(head) = properties::<Head>(line)
+        {
+            return Ok(Some(head.deployment));
+        }
+    }
+    Ok(None)
+}
+
 /// One line without its newline, or what else there is.
 pub(super) enum Piece<'a> {
     Line(&'a [u8]),
@@ -93,11 +110,11 @@ impl LineReader {
 
     pub(super) fn next(&mut self) -> io::Result<Piece<'_>> {
         self.line.clear();
-        let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)?;
+        let read = (&mut self.reader).take(LINE_BYTES_READ_MAX).read_until(b'\n', &mut self.line)?;
         Ok(match self.line.split_last() {
             None => Piece::End,
             Some((b'\n', line)) => Piece::Line(line),
-            Some(_) if read as u64 == LINE_BYTES_MAX => Piece::TooLong,
+            Some(_) if read as u64 == LINE_BYTES_READ_MAX => Piece::TooLong,
             Some(_) => Piece::HalfALine(&self.line),
         })
     }

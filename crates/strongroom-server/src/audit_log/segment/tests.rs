@@ -5,6 +5,7 @@ use strongroom_core::request::Request;
 
 use super::*;
 use crate::audit_log::checkpoint::tests::key;
+use crate::audit_log::format::LINE_BYTES_MAX;
 use crate::audit_log::verify::{Against, Report, verify};
 
 /// A log in a folder, written with one key.
@@ -47,6 +48,10 @@ impl Log {
     pub(crate) fn verify(&self) -> Report {
         let against = Against { key: Some(self.key.public().clone()), checkpoints: Vec::new() };
         verify(self.folder.path(), &against).unwrap()
+    }
+
+    pub(crate) fn key(&self) -> &CheckpointKey {
+        &self.key
     }
 
     fn file(&self, first: u64) -> PathBuf {
@@ -227,6 +232,53 @@ fn a_line_that_a_checkpoint_covers_and_that_does_not_fit_is_no_crash() {
     let error = log.found().err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(error.to_string().contains("line 3: it does not fit"), "{error}");
+}
+
+/// An event whose every text is as long as a client can make it, and longer.
+fn longest(text: &str) -> Event {
+    let text = text.repeat(64 * 1024 / text.len());
+    let mut request = Request::internal(Uuid::nil(), Timestamp::default(), "KeyGet", text.clone());
+    request.caller.issuer.clone_from(&text);
+    request.caller.name = Some(text.clone());
+    request.caller.application = Some(text.clone());
+    let context = &mut request.context;
+    for it in [&mut context.operation_version, &mut context.uri, &mut context.user_agent, &mut context.correlation_id] {
+        it.clone_from(&text);
+    }
+    let result = EventResult { status: 400, code: text.clone(), message: text.clone() };
+    Event::of(&request, result, Timestamp::default(), Some(text))
+}
+
+#[test]
+fn no_text_makes_a_line_longer_than_any_may_be() {
+    let log = Log::new(1 << 20);
+    let mut segments = log.start();
+    for text in ["\"", "\u{1}", "\u{1f511}", "a"] {
+        log.append(&mut segments, &[longest(text)]);
+    }
+    let written = fs::read_to_string(log.file(1)).unwrap();
+    for line in written.lines() {
+        assert!((line.len() as u64) < LINE_BYTES_MAX, "{} bytes: {}", line.len(), &line[..100]);
+    }
+    assert!(written.lines().last().unwrap().contains("a…\""), "what was cut says so");
+    log.checkpoint(&mut segments, Reason::Interval);
+    good(&log.verify());
+}
+
+#[test]
+fn a_long_line_of_an_earlier_release_stops_neither_a_start_nor_a_verification() {
+    let log = Log::new(1 << 20);
+    let mut segments = log.start();
+    let mut long = event(1);
+    long.properties.request_uri = "\"".repeat(usize::try_from(LINE_BYTES_MAX).unwrap());
+    log.append(&mut segments, &[long, event(2)]);
+    log.checkpoint(&mut segments, Reason::Interval);
+    good(&log.verify());
+    let mut segments = log.start();
+    log.append(&mut segments, &[event(3)]);
+    let report = log.verify();
+    good(&report);
+    assert_eq!(report.gap_count, 1, "the log was not closed");
 }
 
 #[test]
