@@ -56,8 +56,9 @@ pub enum VerifyError {
 /// Checkpoints that were kept elsewhere.
 #[derive(Default)]
 struct Outside {
-    /// By the line and the log they name.
-    by_line: BTreeMap<(u64, Uuid), Kept>,
+    /// By the line and the log they name; each JWS once, with the place where it was read. A line may have several, and
+    /// each must fit: one that was made later does not stand for one that was there before.
+    by_line: BTreeMap<(u64, Uuid), BTreeMap<String, String>>,
     /// Lines that are none: a crash may leave half of one.
     notes: Vec<String>,
 }
@@ -116,7 +117,7 @@ impl Outside {
             match unverified(jws) {
                 Some(checkpoint) => {
                     let line = (checkpoint.sequence, checkpoint.log);
-                    self.by_line.insert(line, Kept { jws: jws.to_owned(), place });
+                    self.by_line.entry(line).or_default().entry(jws.to_owned()).or_insert(place);
                 }
                 None if self.notes.len() < NOTES_MAX => self.notes.push(format!("{place}: it is no checkpoint")),
                 None => {}
@@ -125,10 +126,20 @@ impl Outside {
         Ok(())
     }
 
-    /// The checkpoint that names a line of a log, if one was kept.
-    fn take(&mut self, sequence: u64, log: Uuid) -> Option<Kept> {
-        self.by_line.remove(&(sequence, log))
+    /// The checkpoints that name a line of a log.
+    fn take(&mut self, sequence: u64, log: Uuid) -> impl Iterator<Item = Kept> + use<> {
+        kept(self.by_line.remove(&(sequence, log)).unwrap_or_default())
     }
+
+    /// Those that nobody took, with the lines they name.
+    fn left(&mut self) -> impl Iterator<Item = (u64, Uuid, Kept)> + use<> {
+        let lines = std::mem::take(&mut self.by_line).into_iter();
+        lines.flat_map(|((sequence, log), all)| kept(all).map(move |kept| (sequence, log, kept)))
+    }
+}
+
+fn kept(all: BTreeMap<String, String>) -> impl Iterator<Item = Kept> {
+    all.into_iter().map(|(jws, place)| Kept { jws, place })
 }
 
 impl Kept {

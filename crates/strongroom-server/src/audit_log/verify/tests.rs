@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audit_log::checkpoint::{Reason, Signed};
+use crate::audit_log::checkpoint::{Checkpoint, Reason, Signed};
 use crate::audit_log::scan::path;
 use crate::audit_log::segment::tests::{Log, event};
 
@@ -176,6 +176,23 @@ fn half_a_checkpoint_kept_elsewhere_is_named_and_the_others_count() {
     fs::write(&file, format!("eyJhb\n{}\n", written.last.jws)).unwrap();
     let report = written.verify_against(vec![file]);
     assert!(report.good && report.outside_checkpoints == 1 && report.notes[0].contains("line 1"), "{report:?}");
+}
+
+#[test]
+fn every_checkpoint_that_names_a_line_must_fit_it() {
+    let written = Written::new();
+    let forged = Checkpoint { hash: LineHash::NONE.then(b"x"), ..written.last.checkpoint.clone() };
+    let forged = written.log.key().sign(forged).unwrap().jws;
+    let file = written.beside.path().join("two");
+    for [first, second] in [[&written.last.jws, &forged], [&forged, &written.last.jws]] {
+        fs::write(&file, format!("{first}\n{second}\n")).unwrap();
+        let report = written.verify_against(vec![file.clone()]);
+        assert_eq!((report.finding_count, report.outside_checkpoints), (1, 1), "{:?}", report.findings);
+        assert!(report.findings[0].problem.contains("it is not the line that a checkpoint kept elsewhere names"));
+    }
+    // One that is kept in two places is one.
+    let report = written.verify_against(vec![written.outside.clone(), written.outside.clone()]);
+    assert!(report.good && report.outside_checkpoints == 1, "{:?}", report.findings);
 }
 
 #[test]

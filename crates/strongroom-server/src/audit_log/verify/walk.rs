@@ -220,12 +220,13 @@ impl Walk {
 
     fn held_against_outside(&mut self, sequence: u64, hash: LineHash) {
         let Some(log) = self.log else { return };
-        let Some(kept) = self.outside.take(sequence, log) else { return };
-        match self.verifier.as_ref().map(|verifier| kept.problem(verifier, hash)) {
-            Some(None) => self.report.outside_checkpoints += 1,
-            Some(Some(problem)) => self.found(format!("{problem} ({})", kept.place)),
-            // The head with the key was found to be broken already.
-            None => {}
+        for kept in self.outside.take(sequence, log) {
+            match self.verifier.as_ref().map(|verifier| kept.problem(verifier, hash)) {
+                Some(None) => self.report.outside_checkpoints += 1,
+                Some(Some(problem)) => self.found(format!("{problem} ({})", kept.place)),
+                // The head with the key was found to be broken already.
+                None => {}
+            }
         }
     }
 
@@ -243,9 +244,8 @@ impl Walk {
                 first - 1
             ));
         }
-        let left = std::mem::take(&mut self.outside.by_line);
         let last = self.report.last_sequence;
-        for ((sequence, log), kept) in left {
+        for (sequence, log, kept) in self.outside.left() {
             // What was removed because it was old is not there any more, and nothing is wrong with that.
             if sequence < first && Some(log) == self.log {
                 continue;
