@@ -1,4 +1,4 @@
-//! Keeps checkpoints apart from the log: the newest in the data folder, all of them in a file of the operator's choice,
+//! Keeps checkpoints apart from the log: the newest in the data folder, each newest one in a file of the operator's choice
 //! and at a URL. Whoever cuts off the end of the log must then reach that place as well.
 //!
 //! It never holds anything up: a place that cannot be reached is logged and shown by `/health`, and gets the next
@@ -206,9 +206,17 @@ impl Endpoint {
     }
 }
 
+/// What a file with checkpoints is renamed to when it is long. One earlier file is kept.
+pub fn earlier(path: &Path) -> PathBuf {
+    path.with_added_extension("1")
+}
+
 fn append(path: &Path, jws: &str) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|file| file.len() >= FILE_BYTES_MAX) {
-        fs::rename(path, path.with_added_extension("1"))?;
+    if fs::metadata(path).is_ok_and(|file| file.len() >= FILE_BYTES_MAX)
+        && let Err(error) = fs::rename(path, earlier(path))
+    {
+        // A file that can only be appended to cannot be renamed either: a long file is better than none.
+        tracing::warn!(%error, file = %path.display(), "the file with checkpoints cannot be renamed; it grows on");
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     // A crash or a full disk may have left half a line, which must not spoil this one.
@@ -227,7 +235,7 @@ fn ends_with_newline(file: &mut fs::File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// A file of this length is renamed to `FILE.1`, and a new one begins.
+/// A file of this length is renamed to `FILE.1`, in place of the one before, and a new one begins.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// For one POST, from connecting to the answer.
 const POST_MAX: Duration = Duration::from_secs(10);

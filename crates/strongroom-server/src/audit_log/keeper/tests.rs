@@ -32,6 +32,23 @@ fn a_long_file_is_followed_by_a_new_one() {
     assert_eq!(fs::metadata(folder.path().join("checkpoints.1")).unwrap().len(), FILE_BYTES_MAX);
 }
 
+#[test]
+fn a_long_file_that_cannot_be_renamed_is_appended_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoints");
+    append(&path, "one").unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(FILE_BYTES_MAX).unwrap();
+    // No file takes the place of a folder, whoever asks.
+    fs::create_dir(earlier(&path)).unwrap();
+    append(&path, "two").unwrap();
+    append(&path, "three").unwrap();
+    let mut file = fs::File::open(&path).unwrap();
+    file.seek(SeekFrom::Start(FILE_BYTES_MAX)).unwrap();
+    let mut end = String::new();
+    file.read_to_string(&mut end).unwrap();
+    assert_eq!(end, "\ntwo\nthree\n");
+}
+
 #[tokio::test]
 async fn a_place_that_fails_is_named_and_gets_the_next_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
