@@ -31,7 +31,7 @@ use strongroom_core::pools::{
 use strongroom_core::ports::AuditSink;
 use tokio::net::TcpListener;
 
-use crate::audit_log::CheckpointKeeper;
+use crate::audit_log::{self, CheckpointKeeper};
 use crate::authentication::{Authenticator, PublicAddress, PublicNames};
 use crate::client_env::{self, ClientEnvironment};
 use crate::config::{ConfiguredAccount, Settings};
@@ -329,7 +329,7 @@ fn keeper(
     opened: &Opened,
     trust: &Trust,
 ) -> Result<CheckpointKeeper, StartError> {
-    let mut keeper = CheckpointKeeper::new(opened.audit.checkpoints(), folder.join(NEWEST_CHECKPOINT));
+    let mut keeper = CheckpointKeeper::new(opened.audit.checkpoints(), folder.join(audit_log::NEWEST_CHECKPOINT));
     if let Some(file) = &settings.checkpoints.file {
         keeper = keeper.in_file(file.clone());
     }
@@ -365,8 +365,6 @@ fn warn_about(ready: &Ready, trust: &Trust, policy: DownloadPolicy) {
     }
 }
 
-/// The newest checkpoint of the audit log, in the data folder.
-const NEWEST_CHECKPOINT: &str = "audit-checkpoint";
 /// Longest time that the last checkpoint is given to reach the places where it is kept.
 const LAST_CHECKPOINT_MAX: Duration = Duration::from_secs(10);
 /// Longest time that requests in flight are given at a stop.

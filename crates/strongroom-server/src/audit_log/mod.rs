@@ -41,10 +41,18 @@ use uuid::Uuid;
 use checkpoint::{CheckpointKey, Reason, Signed};
 pub use checkpoint_key::open_or_create as open_or_create_key;
 pub use format::{Gap, GapReason, LineHash};
-pub use keeper::CheckpointKeeper;
-pub use segment::SegmentTerms;
+pub use keeper::{CheckpointKeeper, earlier as earlier_checkpoints};
+pub use scan::deployment;
 use segment::{Batch as SegmentBatch, Found, Segments, Signing};
+pub use segment::{SegmentTerms, timestamp};
 pub use strangers::Strangers;
+/// What [`timestamp`] answers with.
+pub use strongroom_types::Timestamp;
+
+/// The log's folder, in the data folder.
+pub const FOLDER: &str = "audit";
+/// The newest checkpoint, in the data folder.
+pub const NEWEST_CHECKPOINT: &str = "audit-checkpoint";
 
 /// What to do when the log cannot be written (`[audit] on_full`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -397,8 +405,8 @@ impl Writer {
 }
 
 impl Batch {
-    /// Waits for the first message, then takes what follows within a moment; someone who waits ends the moment. Empty when
-    /// a checkpoint is due and nothing has come.
+    /// Waits for the first message, then takes what follows within a moment; someone who waits ends the moment, and
+    /// [`COLLECT_MAX`] does if there is always one more. Empty when a checkpoint is due and nothing has come.
     fn collect(messages: &Receiver<Message>, due: Option<Instant>) -> Self {
         let mut batch = Self::default();
         let patience = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
@@ -407,8 +415,10 @@ impl Batch {
             Err(RecvTimeoutError::Timeout) => return batch,
             Err(RecvTimeoutError::Disconnected) => batch.close = true,
         }
+        let began = Instant::now();
         while !batch.is_urgent() && batch.events.len() < BATCH_EVENTS {
-            match messages.recv_timeout(COLLECT) {
+            let left = COLLECT_MAX.saturating_sub(began.elapsed());
+            match messages.recv_timeout(left.min(COLLECT)) {
                 Ok(message) => batch.take(message),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => batch.close = true,
@@ -434,8 +444,10 @@ impl Batch {
     }
 }
 
-/// How long the writer waits for one more event; with [`BATCH_EVENTS`] it keeps the promise of 100 ms.
+/// How long the writer waits for one more event.
 const COLLECT: Duration = Duration::from_millis(5);
+/// How long it takes events in all, however many come: half of the 100 ms within which an event is durable.
+const COLLECT_MAX: Duration = Duration::from_millis(50);
 /// Most events written together.
 const BATCH_EVENTS: usize = 512;
 /// Outbox records removed in one commit.

@@ -69,6 +69,8 @@ pub(crate) struct Segments {
     /// When the newest segment began.
     began: Timestamp,
     chain: Chain,
+    /// The checkpoint at the end of the segment, while the next one cannot be begun and nothing was written behind it.
+    ended: Option<Signed>,
 }
 
 /// What is written together.
@@ -115,9 +117,9 @@ impl Found {
         Ok(found)
     }
 
-    fn take_chained(&mut self, firsts: &[u64], first: u64, newest: Scanned) {
-        self.checkpoint.clone_from(&newest.checkpoint);
-        self.events.clone_from(&newest.events);
+    fn take_chained(&mut self, firsts: &[u64], first: u64, mut newest: Scanned) {
+        self.checkpoint = newest.checkpoint.take();
+        self.events = std::mem::take(&mut newest.events);
         let before = firsts.iter().rev().nth(1);
         if let Some(before) = before.filter(|_| newest.lines < LINES_ENOUGH) {
             // Outbox records of its last lines may still be there.
@@ -239,11 +241,14 @@ impl Segments {
         self.length >= self.terms.bytes || now >= self.began.plus_seconds(age)
     }
 
-    /// Ends the segment with a checkpoint and begins the next.
+    /// Ends the segment with a checkpoint and begins the next. Tried again, it goes on with the checkpoint it has.
     fn end(&mut self, signing: &Signing<'_>) -> io::Result<Option<Signed>> {
-        let batch = Batch { gap: None, events: &[], checkpoint: Some(Reason::Segment) };
-        let checkpoint = self.write_batch(&batch, signing)?;
-        *self = Self::begin(&self.folder, self.terms, self.log, self.chain, None, signing)?;
+        if self.ended.is_none() {
+            let batch = Batch { gap: None, events: &[], checkpoint: Some(Reason::Segment) };
+            self.ended = self.write_batch(&batch, signing)?;
+        }
+        let next = Self::begin(&self.folder, self.terms, self.log, self.chain, None, signing)?;
+        let checkpoint = std::mem::replace(self, next).ended;
         if let Err(error) = self.retain(signing) {
             tracing::warn!(%error, "old segments of the audit log cannot be removed; it will be tried again");
         }
@@ -290,6 +295,7 @@ impl Segments {
         }
         self.length = self.length.saturating_add(lines.bytes.len() as u64);
         self.chain = lines.chain;
+        self.ended = None;
         Ok(())
     }
 
@@ -315,7 +321,8 @@ impl Segments {
         let path = path(folder, chain.next);
         // Whatever an attempt before left there was never acknowledged: its number is still free.
         let file = options().create(true).truncate(true).open(&path)?;
-        let mut begun = Self { folder: folder.to_owned(), terms, log, file, length: 0, began: signing.now, chain };
+        let (folder_of_it, began) = (folder.to_owned(), signing.now);
+        let mut begun = Self { folder: folder_of_it, terms, log, file, length: 0, began, chain, ended: None };
         // The name must survive a power cut as surely as the lines.
         if let Err(error) = begun.write(lines).and_then(|()| File::open(folder)?.sync_all()) {
             let _ = fs::remove_file(&path);
@@ -335,7 +342,7 @@ impl Segments {
         let log = head.ok_or_else(|| no_event(&folder, first))?.log;
         let began = timestamp(&began).unwrap_or(signing.now);
         let file = options().open(path(&folder, first))?;
-        Ok(Self { folder, terms, log, file, length, began, chain })
+        Ok(Self { folder, terms, log, file, length, began, chain, ended: None })
     }
 
     /// Removes segments that ended long enough ago. That they are removed is written down before.
@@ -368,7 +375,8 @@ fn began(folder: &Path, first: u64) -> io::Result<Option<Timestamp>> {
     Ok(serde_json::from_slice::<Outline>(line).ok().and_then(|outline| timestamp(&outline.time)))
 }
 
-fn timestamp(text: &str) -> Option<Timestamp> {
+/// A time as RFC 3339 text, to the millisecond; `None` if it is none.
+pub fn timestamp(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()))
 }
 

@@ -50,6 +50,23 @@ async fn what_was_submitted_is_durable_after_a_flush_and_signed_after_a_close() 
     assert_eq!(open(folder.path(), AuditTerms::default()).log.seen(), [("d/guard".to_owned(), 5)]);
 }
 
+#[test]
+fn a_batch_ends_while_there_is_always_one_more() {
+    let (queue, messages) = channel();
+    let sending = std::thread::spawn(move || {
+        // More often than the writer's pause, and fewer than a batch holds for longer than a batch may take.
+        while queue.send(Message::Event { event: Box::new(event(1)), outbox_key: None }).is_ok() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    let began = Instant::now();
+    let batch = Batch::collect(&messages, None);
+    assert!(began.elapsed() < COLLECT_MAX * 10, "{:?}", began.elapsed());
+    assert!(!batch.close && batch.events.len() < BATCH_EVENTS);
+    drop(messages);
+    sending.join().unwrap();
+}
+
 /// A log whose next write fails, because the next segment cannot be begun.
 async fn failing(folder: &Path, on_full: OnFull) -> AuditLog {
     let segments = SegmentTerms { bytes: 1, ..SegmentTerms::default() };
@@ -69,7 +86,8 @@ async fn a_log_that_cannot_be_written_stops_cryptography_until_it_can() {
     let folder = parent.path().join("audit");
     let log = failing(&folder, OnFull::Stop).await;
     assert!(!log.accepts());
-    let flushing = tokio::time::timeout(Duration::from_millis(50), log.flush()).await;
+    // Long enough for a second attempt, which fails as well.
+    let flushing = tokio::time::timeout(RETRY_PAUSE * 3 / 2, log.flush()).await;
     assert!(flushing.is_err(), "nothing says that it is durable");
     fs::rename(folder.with_extension("away"), &folder).unwrap();
     log.flush().await.unwrap();
@@ -77,6 +95,7 @@ async fn a_log_that_cannot_be_written_stops_cryptography_until_it_can() {
     log.close();
     let report = verify(&folder, &Against::default()).unwrap();
     assert!(report.good && report.gap_count == 0, "nothing was lost: {report:?}");
+    assert_eq!((report.segments, report.checkpoints), (2, 3), "start, segment and stop, each once: {report:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use strongroom_store::{EmbeddedStore, Kv};
 use uuid::Uuid;
 
 use crate::audit_log::checkpoint::PublicJwk;
-use crate::audit_log::{AuditLog, Starting, Strangers, open_or_create_key};
+use crate::audit_log::{self, AuditLog, Starting, Strangers, open_or_create_key};
 use crate::clock::SystemClock;
 use crate::config::{RootProviderKind, Settings};
 use crate::crypto_pool::ThreadPool;
@@ -49,7 +49,7 @@ impl Opened {
         };
         let root_provider = root.name();
         let deployment = Deployment::open(store.as_ref(), root.as_ref(), entropy.as_ref(), expectation).await?;
-        let audit_folder = folder.join(AUDIT);
+        let audit_folder = folder.join(audit_log::FOLDER);
         let of_audit = |source| StartError::AuditLog { folder: audit_folder.clone(), source };
         let audit = AuditLog::open(&audit_folder, Arc::clone(&store), settings.audit).map_err(of_audit)?;
         let witness = Arc::new(open_witness(folder, settings, store.as_ref(), &audit).await?);
@@ -126,7 +126,5 @@ async fn open_witness(
 
 /// The embedded store's file.
 const STORE: &str = "store.redb";
-/// The audit log's folder.
-pub(super) const AUDIT: &str = "audit";
 /// The public key of its checkpoints, a JWK.
 const AUDIT_KEY: &str = "audit-key.json";

@@ -15,8 +15,6 @@ use crate::http::health::{Condition, Health};
 use crate::http::limits::REQUESTS_MAX;
 use crate::http::observers::Observers;
 use crate::metrics::{Look, Sample};
-#[cfg(feature = "otlp")]
-use crate::serve::deployment::AUDIT;
 use crate::serve::deployment::Opened;
 use crate::serve::error::StartError;
 use crate::serve::trust::Trust;
@@ -34,9 +32,10 @@ pub(super) fn observers(
 ) -> Result<Observers, StartError> {
     #[cfg(feature = "otlp")]
     let observers = {
+        use crate::audit_log;
         use crate::telemetry::{AuditPlaces, Source, begin};
         let source = Source { deployment: opened.core.deployment().id.to_string(), version };
-        let places = AuditPlaces { folder: folder.join(AUDIT), position: folder.join("otlp-position") };
+        let places = AuditPlaces { folder: folder.join(audit_log::FOLDER), position: folder.join("otlp-position") };
         let begin = |endpoint| begin(endpoint, source, places, &trust.roots.store(&trust.ca), tasks);
         Observers { spans: settings.otlp_endpoint.as_ref().map(begin).transpose()?, ..Observers::default() }
     };
