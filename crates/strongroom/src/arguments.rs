@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use strongroom_server::audit_log::{Timestamp, timestamp};
 use strongroom_server::config::{Configuration, Flags, LogFormat, Settings};
 use strongroom_server::http::host::Domain;
 use strongroom_server::serve::StartError;
@@ -74,8 +75,8 @@ pub(crate) struct ShowArguments {
     #[arg(long, value_name = "OID")]
     pub(crate) caller: Option<String>,
     /// Only what happened at this time (RFC 3339, UTC, such as 2026-01-31T08:00:00Z) or later.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) since: Option<Timestamp>,
     /// Only requests that failed.
     #[arg(long)]
     pub(crate) failed: bool,
@@ -235,6 +236,10 @@ Examples:
   strongroom serve --domain hsm.example.com --listen 0.0.0.0:443 --listen '[::]:443'
 
 Ready when DIR/client.env is there and https://management.DOMAIN:PORT/health answers 200. SIGTERM stops it gracefully.";
+
+fn time(text: &str) -> Result<Timestamp, &'static str> {
+    timestamp(text).ok_or("not a time as in RFC 3339, such as 2026-01-31T08:00:00Z")
+}
 
 const QUICKSTART_EXAMPLES: &str = "\
 Examples:

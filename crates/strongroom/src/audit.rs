@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use strongroom_server::audit_log::checkpoint::PublicJwk;
-use strongroom_server::audit_log::follow::Follow;
-use strongroom_server::audit_log::verify::{Against, Report, verify};
+use strongroom_server::audit_log::follow::{EachError, each_batch};
+use strongroom_server::audit_log::verify::{Against, GapSeen, Report, verify};
+use strongroom_server::audit_log::{
+    FOLDER, Gap, GapReason, NEWEST_CHECKPOINT, Timestamp, earlier_checkpoints, timestamp,
+};
 use strongroom_server::config::Configuration;
 
 use crate::Failure;
@@ -28,7 +31,10 @@ pub(crate) fn run(command: AuditCommand) -> Result<(), Failure> {
 /// Where the log lies, and the checkpoints that are kept apart from it.
 struct Place {
     log: PathBuf,
-    checkpoints: Vec<PathBuf>,
+    /// The newest one, which the server keeps beside the log.
+    newest: PathBuf,
+    /// Where `[audit] checkpoint_file` says that they are kept.
+    configured: Option<PathBuf>,
 }
 
 impl Place {
@@ -44,9 +50,16 @@ impl Place {
             cause: "no data folder is set, and there is no home folder to look for one in".to_owned(),
             remedy: "use --data-dir DIR".to_owned(),
         })?;
-        let kept = [Some(data_dir.join(NEWEST_CHECKPOINT)), audit.checkpoint_file];
-        let checkpoints = kept.into_iter().flatten().filter(|file| file.exists()).collect();
-        Ok(Self { log: data_dir.join("audit"), checkpoints })
+        let (log, newest) = (data_dir.join(FOLDER), data_dir.join(NEWEST_CHECKPOINT));
+        Ok(Self { log, newest, configured: audit.checkpoint_file })
+    }
+
+    /// The files with checkpoints. One that the operator has named must be there; the file it is renamed to when it is
+    /// long, and the one beside the log, need not be.
+    fn checkpoints(&self) -> Vec<PathBuf> {
+        let earlier = self.configured.as_deref().map(earlier_checkpoints);
+        let there = [Some(self.newest.clone()), earlier].into_iter().flatten().filter(|file| file.exists());
+        there.chain(self.configured.clone()).collect()
     }
 }
 
@@ -54,7 +67,7 @@ impl Place {
 struct Filter {
     operation: Option<String>,
     caller: Option<String>,
-    since: Option<String>,
+    since: Option<Timestamp>,
     failed: bool,
 }
 
@@ -62,8 +75,7 @@ impl Filter {
     fn takes(&self, event: &Value) -> bool {
         let Self { operation, caller, since, failed } = self;
         let is = |wanted: &Option<String>, found: &Value| wanted.as_deref().is_none_or(|it| found == it);
-        // Times are written in one form, which sorts as text.
-        let is_late = since.as_deref().is_none_or(|since| event["time"].as_str().is_some_and(|time| time >= since));
+        let is_late = since.is_none_or(|since| event["time"].as_str().and_then(timestamp) >= Some(since));
         is(operation, &event["operationName"])
             && is(caller, event.pointer("/identity/oid").unwrap_or(&Value::Null))
             && is_late
@@ -108,10 +120,12 @@ fn export(arguments: ExportArguments) -> Result<(), Failure> {
 
 #[cfg(feature = "otlp")]
 fn export_otlp(log: &Path, after: u64) -> Result<(), Failure> {
+    use strongroom_server::audit_log::deployment;
     use strongroom_server::telemetry::{Source, export_json};
-    let deployment = verify(log, &Against::default()).map(|report| report.deployment).unwrap_or_default();
+
+    let deployment = deployment(log).map_err(|error| unreadable(log, &error))?.unwrap_or_default();
     let source = Source { deployment, version: env!("CARGO_PKG_VERSION") };
-    export_json(log, after, &source, &mut std::io::stdout().lock()).map_err(|error| unreadable(log, &error))
+    written_out(log, export_json(log, after, &source, &mut std::io::stdout().lock()))
 }
 
 #[cfg(not(feature = "otlp"))]
@@ -124,40 +138,37 @@ fn export_otlp(_: &Path, _: u64) -> Result<(), Failure> {
 
 /// Calls a function for each line behind a number, in order.
 fn each_line(log: &Path, after: u64, mut take: impl FnMut(&str) -> std::io::Result<()>) -> Result<(), Failure> {
-    let mut follow = Follow::behind(log.to_owned(), after);
-    loop {
-        let followed = follow.next(LINES).map_err(|error| unreadable(log, &error))?;
-        for line in &followed.lines {
-            match take(line) {
-                Ok(()) => {}
-                // Who reads has seen enough.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => return Err(unreadable(log, &error)),
-            }
-        }
-        if followed.last.is_none() && followed.missing.is_none() {
-            return Ok(());
-        }
-        follow.taken();
+    written_out(log, each_batch(log, after, LINES, |lines| lines.iter().try_for_each(|line| take(line))))
+}
+
+fn written_out(log: &Path, done: Result<(), EachError<std::io::Error>>) -> Result<(), Failure> {
+    match done {
+        Ok(()) => Ok(()),
+        // Who reads has seen enough.
+        Err(EachError::Take(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(EachError::Take(error)) => Err(Failure {
+            cause: format!("the output cannot be written: {error}"),
+            remedy: "make room where it goes, and do it again".to_owned(),
+        }),
+        Err(EachError::Read(error)) => Err(unreadable(log, &error)),
     }
 }
 
 fn unreadable(log: &Path, error: &impl std::fmt::Display) -> Failure {
-    Failure {
-        cause: format!("{}: {error}", log.display()),
-        remedy: "name the folder of the server with --data-dir, as a user who may read it".to_owned(),
-    }
+    Failure { cause: format!("{}: {error}", log.display()), remedy: READABLE.to_owned() }
 }
 
 fn verify_log(arguments: VerifyArguments) -> Result<(), Failure> {
-    let VerifyArguments { place, public_key, checkpoints, json } = arguments;
-    let mut place = Place::find(place)?;
-    place.checkpoints.extend(checkpoints);
+    let VerifyArguments { place, public_key, mut checkpoints, json } = arguments;
+    let place = Place::find(place)?;
+    checkpoints.extend(place.checkpoints());
     let key = public_key.map(|file| read_key(&file)).transpose()?;
-    let report = verify(&place.log, &Against { key, checkpoints: place.checkpoints }).map_err(|error| Failure {
-        cause: error.to_string(),
-        remedy: "name the folder of the server with --data-dir, as a user who may read it".to_owned(),
-    })?;
+    let verified = verify(&place.log, &Against { key, checkpoints });
+    let mut report = verified.map_err(|error| Failure { cause: error.to_string(), remedy: READABLE.to_owned() })?;
+    if !place.newest.exists() {
+        let newest = place.newest.display();
+        report.notes.push(format!("{newest} is not there: it would show whether the end of the log was cut off"));
+    }
     say(&if json { as_json(&report)? } else { as_text(&report) });
     match report.findings.first() {
         None => Ok(()),
@@ -203,7 +214,7 @@ fn as_text(report: &Report) -> String {
     if report.gap_count > 0 {
         text += &format!("gaps         {}, the last ones:\n", report.gap_count);
         for gap in &report.gaps {
-            text += &format!("  sequence {} at {}: {:?}\n", gap.sequence, gap.time, gap.gap.reason);
+            text += &describe(gap);
         }
     }
     for note in &report.notes {
@@ -219,7 +230,26 @@ fn as_text(report: &Report) -> String {
     text + if report.good { "The log is as it was written.\n" } else { "" }
 }
 
+fn describe(seen: &GapSeen) -> String {
+    let GapSeen { sequence, time, gap: Gap { reason, cut_bytes, cut_file, dropped_events } } = seen;
+    let mut text = format!("  sequence {sequence} at {time}: ");
+    text += match reason {
+        GapReason::Crash => "the server before did not close the log",
+        GapReason::LogNotWritable => "the log could not be written",
+    };
+    if let Some(bytes) = cut_bytes {
+        text += &format!(", {bytes} bytes were cut off");
+    }
+    if let Some(file) = cut_file {
+        text += &format!(" and kept in {file}");
+    }
+    if let Some(events) = dropped_events {
+        text += &format!(", {events} events were dropped");
+    }
+    text + "\n"
+}
+
 /// Lines read at once.
 const LINES: usize = 512;
-/// The newest checkpoint, which the server keeps beside the log's folder.
-const NEWEST_CHECKPOINT: &str = "audit-checkpoint";
+const READABLE: &str =
+    "name the folder of the server with --data-dir, and files that are there, as a user who may read them";

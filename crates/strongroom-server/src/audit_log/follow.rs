@@ -1,9 +1,9 @@
 //! Reading the log from a line on, in batches, while it is written.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::audit_log::format::Outline;
+use crate::audit_log::format::{LINE_BYTES_READ_MAX, Outline};
 use crate::audit_log::scan::{LineReader, Piece, path, segments};
 
 /// Where a reader of the log is.
@@ -31,10 +31,42 @@ pub struct Followed {
     pub lines: Vec<String>,
     /// The number of the last of them; `None` if there are none.
     pub last: Option<u64>,
-    /// Whether there may be more at once.
-    pub is_whole: bool,
-    /// Lines that were removed before they were read.
+    /// Whether there may be more at once. Without it the reader is at the end of the log, even if there are lines.
+    pub has_more: bool,
+    /// Lines that were removed before they were read, or are not there. Said once.
     pub missing: Option<u64>,
+}
+
+/// Why a log was not read to its end.
+#[derive(Debug)]
+pub enum EachError<E> {
+    /// It cannot be read.
+    Read(io::Error),
+    /// Who takes its lines failed.
+    Take(E),
+}
+
+/// Calls a function with all lines behind a number, in order and at most `limit` at once, up to the end of the log.
+///
+/// # Errors
+/// [`EachError`].
+pub fn each_batch<E>(
+    folder: &Path,
+    behind: u64,
+    limit: usize,
+    mut take: impl FnMut(&[String]) -> Result<(), E>,
+) -> Result<(), EachError<E>> {
+    let mut follow = Follow::behind(folder.to_owned(), behind);
+    loop {
+        let followed = follow.next(limit).map_err(EachError::Read)?;
+        if followed.last.is_some() {
+            take(&followed.lines).map_err(EachError::Take)?;
+            follow.taken();
+        }
+        if !followed.has_more {
+            return Ok(());
+        }
+    }
 }
 
 impl Follow {
@@ -43,7 +75,7 @@ impl Follow {
         Self { folder, taken, place: None, read: None }
     }
 
-    /// Reads the next lines, at most `limit`. Nothing moves before [`Follow::taken`].
+    /// Reads the next lines, at most `limit`. Until [`Follow::taken`] the next read brings them again.
     ///
     /// # Errors
     /// What the system says.
@@ -58,11 +90,20 @@ impl Follow {
         };
         if first > wanted {
             followed.missing = Some(first - wanted);
+            self.taken = first - 1;
         }
         let mut place = self.place.filter(|place| place.first == first).unwrap_or(Place { first, offset: 0 });
         let mut lines = LineReader::open_at(&path(&self.folder, first), place.offset)?;
         while followed.lines.len() < limit {
-            let Piece::Line(line) = lines.next()? else { break };
+            let line = match lines.next()? {
+                Piece::Line(line) => line,
+                // What follows of it is none of ours either.
+                Piece::TooLong => {
+                    place.offset += LINE_BYTES_READ_MAX;
+                    continue;
+                }
+                Piece::HalfALine(_) | Piece::End => break,
+            };
             place.offset += line.len() as u64 + 1;
             let sequence = serde_json::from_slice::<Outline>(line).map(|outline| outline.sequence);
             // A line that is none of ours is not passed on; the verifier names it.
@@ -78,7 +119,7 @@ impl Follow {
             followed.missing = Some(next.saturating_sub(wanted));
             self.taken = next.saturating_sub(1);
         }
-        followed.is_whole = followed.lines.len() == limit || firsts.last() != Some(&first);
+        followed.has_more = followed.lines.len() == limit || firsts.last() != Some(&first);
         self.read = followed.last.map(|last| (last, place));
         Ok(followed)
     }
@@ -88,11 +129,6 @@ impl Follow {
         if let Some((last, place)) = self.read.take() {
             (self.taken, self.place) = (last, Some(place));
         }
-    }
-
-    /// What was read last was not taken; the next read brings it again.
-    pub fn again(&mut self) {
-        self.read = None;
     }
 }
 
@@ -115,7 +151,6 @@ mod tests {
                     break;
                 }
                 if number % 3 == 0 {
-                    follow.again();
                     assert_eq!(follow.next(3).unwrap().lines, followed.lines);
                 }
                 seen.extend(followed.lines);
@@ -125,6 +160,58 @@ mod tests {
         let numbers: Vec<u64> =
             seen.iter().map(|line| serde_json::from_str::<Outline>(line).unwrap().sequence).collect();
         assert_eq!(numbers, (1..=writer.last()).collect::<Vec<_>>());
+    }
+
+    fn all(log: &Log) -> Vec<u64> {
+        let mut seen = Vec::new();
+        let done = each_batch::<()>(log.folder.path(), 0, 3, |lines| {
+            let sequence = |line: &String| serde_json::from_str::<Outline>(line).unwrap().sequence;
+            seen.extend(lines.iter().map(sequence));
+            Ok(())
+        });
+        done.unwrap();
+        seen
+    }
+
+    #[test]
+    fn what_stands_behind_a_segment_that_ended_early_is_read() {
+        let log = Log::new(1);
+        let mut writer = log.start();
+        for number in 0..4 {
+            log.append(&mut writer, &[event(number)]);
+        }
+        let firsts = segments(log.folder.path()).unwrap();
+        std::fs::write(path(log.folder.path(), firsts[1]), b"").unwrap();
+        let expected: Vec<u64> = (1..firsts[1]).chain(firsts[2]..=writer.last()).collect();
+        assert_eq!(all(&log), expected);
+        let mut follow = Follow::behind(log.folder.path().to_owned(), firsts[1] - 1);
+        let followed = follow.next(3).unwrap();
+        assert!(followed.has_more && followed.lines.is_empty(), "{followed:?}");
+        assert_eq!(followed.missing, Some(firsts[2] - firsts[1]));
+    }
+
+    #[test]
+    fn a_log_whose_only_segment_has_no_whole_line_has_an_end() {
+        let log = Log::new(1);
+        std::fs::write(path(log.folder.path(), 9), b"{\"sequence\":9").unwrap();
+        assert_eq!(all(&log), Vec::<u64>::new());
+        let mut follow = Follow::behind(log.folder.path().to_owned(), 0);
+        assert_eq!(follow.next(3).unwrap().missing, Some(8));
+        let followed = follow.next(3).unwrap();
+        assert!(!followed.has_more && followed.missing.is_none(), "said once: {followed:?}");
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_any_of_ours_is_passed_over() {
+        let log = Log::new(1 << 20);
+        let mut writer = log.start();
+        log.append(&mut writer, &[event(1)]);
+        let file = path(log.folder.path(), 1);
+        let lines = std::fs::read_to_string(&file).unwrap();
+        let (first, rest) = lines.split_once('\n').unwrap();
+        let long = "x".repeat(usize::try_from(LINE_BYTES_READ_MAX * 2).unwrap() + 5);
+        std::fs::write(&file, format!("{first}\n{long}\n{rest}")).unwrap();
+        assert_eq!(all(&log), [1, 2, 3]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use serde_json::Value;
 
-use crate::audit_log::follow::{Follow, Followed};
+use crate::audit_log::follow::{EachError, Follow, Followed, each_batch};
 use crate::data_dir::write_file;
 use crate::tasks::Tasks;
 use crate::telemetry::collector::Collector;
@@ -61,17 +61,24 @@ impl AuditExport {
         if let Some(missing) = followed.missing {
             tracing::warn!(missing, "lines of the audit log were removed before the collector took them");
         }
-        let Some(last) = followed.last else { return IDLE };
-        let whole = followed.is_whole;
-        if !self.collector.export("logs", &request(&followed.lines, &self.source)).await {
-            follow.again();
-            return AFTER_FAILURE;
+        if let Some(last) = followed.last {
+            if !self.collector.export("logs", &request(&followed.lines, &self.source)).await {
+                return AFTER_FAILURE;
+            }
+            follow.taken();
+            self.remember(last).await;
         }
-        follow.taken();
-        if let Err(error) = write_file(&self.places.position, format!("{last}\n").as_bytes()) {
+        if followed.has_more { Duration::ZERO } else { IDLE }
+    }
+
+    /// Keeps how far the collector took the log.
+    async fn remember(&self, last: u64) {
+        let file = self.places.position.clone();
+        // It waits for the disk.
+        let written = tokio::task::spawn_blocking(move || write_file(&file, format!("{last}\n").as_bytes())).await;
+        if let Ok(Err(error)) = written {
             tracing::warn!(%error, "lines of the audit log may be exported twice after the next start");
         }
-        if whole { Duration::ZERO } else { IDLE }
     }
 }
 
@@ -133,32 +140,21 @@ fn nanoseconds(time: &str) -> u64 {
     u64::try_from(nanoseconds).unwrap_or(0)
 }
 
-/// The log cannot be written out.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// It cannot be read, or the output not be written.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A batch does not encode.
-    #[error("a batch does not encode")]
-    Encoding(#[from] serde_json::Error),
-}
-
 /// Writes lines behind a number as OTLP/JSON: one export request a line, as the `file` exporter of the collector does.
 ///
 /// # Errors
-/// [`ExportError`].
-pub fn export_json(folder: &Path, behind: u64, source: &Source, out: &mut dyn io::Write) -> Result<(), ExportError> {
-    let mut follow = Follow::behind(folder.to_owned(), behind);
-    loop {
-        let followed = follow.next(BATCH_LINES)?;
-        if followed.last.is_none() {
-            return Ok(());
-        }
-        serde_json::to_writer(&mut *out, &request(&followed.lines, source))?;
-        out.write_all(b"\n")?;
-        follow.taken();
-    }
+/// [`EachError`].
+pub fn export_json(
+    folder: &Path,
+    behind: u64,
+    source: &Source,
+    out: &mut dyn io::Write,
+) -> Result<(), EachError<io::Error>> {
+    each_batch(folder, behind, BATCH_LINES, |lines| {
+        let mut batch = serde_json::to_vec(&request(lines, source))?;
+        batch.push(b'\n');
+        out.write_all(&batch)
+    })
 }
 
 /// Lines handed over together.

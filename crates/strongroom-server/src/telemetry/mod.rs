@@ -25,7 +25,7 @@ use crate::tls::error::TlsError;
 
 use collector::Collector;
 use logs::AuditExport;
-pub use logs::{ExportError, export_json};
+pub use logs::export_json;
 pub use spans::{Finished, Spans};
 
 /// Who speaks: the resource of everything that is exported.

@@ -130,6 +130,30 @@ fn checkpoints_are_appended_where_the_operator_wants_them() {
 }
 
 #[test]
+fn a_configured_file_with_checkpoints_must_be_there_and_its_earlier_part_is_looked_at() {
+    let folder = Folder::new();
+    let kept = folder.data().with_file_name("checkpoints");
+    let text = format!("data_dir = {:?}\n[audit]\ncheckpoint_file = {kept:?}\n", folder.data());
+    let file = folder.beside("strongroom.toml", &text);
+    Server::start_with(&folder, folder.serve().arg("--config").arg(&file)).stop();
+    let verify = || output(strongroom().args(["audit", "verify", "--json", "--config"]).arg(&file));
+    let said: Value = serde_json::from_slice(&verify().stdout).unwrap();
+    let in_one_file = said["outsideCheckpoints"].as_u64().unwrap();
+    // The newest checkpoint stands beside the log and in the file; the others only in the file.
+    fs::rename(&kept, kept.with_added_extension("1")).unwrap();
+    fs::write(&kept, "").unwrap();
+    let said: Value = serde_json::from_slice(&verify().stdout).unwrap();
+    assert!(said["outsideCheckpoints"] == in_one_file && said["good"] == true, "{said}");
+    fs::remove_file(&kept).unwrap();
+    let refused = verify();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && said.contains(&kept.display().to_string()), "{said}");
+    // The one beside the log may be missing, and that is said.
+    fs::remove_file(folder.file("audit-checkpoint")).unwrap();
+    assert!(report(&folder)["notes"][0].as_str().unwrap().contains("audit-checkpoint is not there"));
+}
+
+#[test]
 fn events_are_shown_and_written_out() {
     let folder = Folder::used();
     let run = |arguments: &[&str]| {
@@ -149,6 +173,15 @@ fn events_are_shown_and_written_out() {
     assert_eq!(run(&["show", "--since", "2999-01-01T00:00:00Z"]), "");
     let line = run(&["show", "--operation", "SubscriptionFound", "--json"]);
     assert!(whole.contains(&line), "{line}");
+    let event: Value = serde_json::from_str(&line).unwrap();
+    let second = event["time"].as_str().unwrap().split('.').next().unwrap().to_owned();
+    for since in [format!("{second}Z"), format!("{second}+00:00")] {
+        let shown = run(&["show", "--operation", "SubscriptionFound", "--json", "--since", &since]);
+        assert_eq!(shown, line, "{since}");
+    }
+    let refused = output(strongroom().args(["audit", "show", "--since", "yesterday", "--data-dir"]).arg(folder.data()));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && said.contains("RFC 3339"), "{said}");
 }
 
 #[test]
