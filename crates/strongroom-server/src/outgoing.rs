@@ -1,6 +1,8 @@
 //! What every outgoing call keeps to (protocols.md §9): whom TLS trusts, how far a host may be away, no redirects, no
 //! proxy.
 
+mod poster;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::tls::provider;
+pub(crate) use poster::{Plain, PostError, Poster};
 
 /// How far a host may be away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,28 +27,29 @@ pub(crate) enum Reach {
     Loopback,
 }
 
-/// Why outgoing TLS cannot be set up.
+/// A file with authorities cannot be read.
 #[derive(Debug)]
-pub(crate) enum OutgoingError {
-    /// The file with authorities cannot be read.
-    CaFile { path: PathBuf, problem: String },
-    /// The TLS stack refuses.
-    Tls,
+pub(crate) struct CaFileError {
+    pub(crate) path: PathBuf,
+    pub(crate) problem: String,
 }
 
-/// Outgoing TLS that trusts these roots, and the authorities of a PEM file besides.
-pub(crate) fn outgoing(roots: &RootCertStore, ca_file: Option<&Path>) -> Result<ClientConfig, OutgoingError> {
+/// These roots, and the authorities of a PEM file besides.
+pub(crate) fn with_authorities(roots: &RootCertStore, ca_file: Option<&Path>) -> Result<RootCertStore, CaFileError> {
     let mut roots = roots.clone();
     if let Some(path) = ca_file {
-        let failed = |problem: String| OutgoingError::CaFile { path: path.to_owned(), problem };
+        let failed = |problem: String| CaFileError { path: path.to_owned(), problem };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
             let certificate = certificate.map_err(|error| failed(error.to_string()))?;
             roots.add(certificate).map_err(|error| failed(error.to_string()))?;
         }
     }
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| OutgoingError::Tls)?;
+    Ok(roots)
+}
+
+/// Outgoing TLS that trusts these roots.
+pub(crate) fn outgoing(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -213,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_means_this_machine_is_not_reached_as_a_public_one() {
-        let tls = outgoing(&RootCertStore::empty(), None).unwrap();
+        let tls = outgoing(RootCertStore::empty()).unwrap();
         let client = Reach::Public.client(tls).build().unwrap();
         let error = client.get("https://localhost:1/").send().await.unwrap_err();
         assert!(error.is_connect() && format!("{error:?}").contains("no public address"), "{error:?}");

@@ -8,46 +8,46 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use reqwest::{Client, Url};
+use reqwest::Url;
 use rustls::RootCertStore;
 use tokio::sync::watch;
 
+use crate::audit_log::NEWEST_CHECKPOINT;
 use crate::audit_log::checkpoint::Signed;
 use crate::data_dir::write_file;
-use crate::outgoing::{Reach, outgoing};
+use crate::outgoing::{Plain, PostError, Poster};
 use crate::tasks::Tasks;
 use crate::tls::error::TlsError;
 
 /// The places where checkpoints are kept.
 pub struct CheckpointKeeper {
     newest: watch::Receiver<Option<Arc<Signed>>>,
-    places: Vec<Kept>,
+    places: Vec<Arc<Kept>>,
 }
 
 /// One place, and how it is doing.
 struct Kept {
     place: Place,
     /// The line of the last checkpoint that is there.
-    last: Mutex<u64>,
+    last: AtomicU64,
     is_failing: AtomicBool,
 }
 
 enum Place {
-    /// A file that holds the newest only.
-    Newest(PathBuf),
-    /// A file that is appended to.
-    File(PathBuf),
+    File(KeptFile),
     /// An endpoint that takes a POST for each.
-    Url(Box<Endpoint>),
+    Url(Poster, Url),
 }
 
-struct Endpoint {
-    client: Client,
-    url: Url,
+#[derive(Clone)]
+enum KeptFile {
+    /// Holds the newest only.
+    Newest(PathBuf),
+    /// Is appended to.
+    Each(PathBuf),
 }
 
 /// Why a checkpoint is not there.
@@ -58,9 +58,7 @@ enum KeepError {
     #[error("{0}")]
     Folder(#[from] crate::data_dir::DataDirError),
     #[error("{0}")]
-    Http(#[from] reqwest::Error),
-    #[error("{url} answers {status}")]
-    Status { url: Url, status: u16 },
+    Endpoint(#[from] PostError),
     #[error("the write did not end")]
     Interrupted,
 }
@@ -68,13 +66,13 @@ enum KeepError {
 impl CheckpointKeeper {
     /// Keeps the newest checkpoint in a file of the data folder.
     pub fn new(newest: watch::Receiver<Option<Arc<Signed>>>, file: PathBuf) -> Self {
-        Self { newest, places: vec![Kept::at(Place::Newest(file))] }
+        Self { newest, places: vec![Kept::at(Place::File(KeptFile::Newest(file)))] }
     }
 
     /// Appends each to a file as well.
     #[must_use]
     pub fn in_file(mut self, file: PathBuf) -> Self {
-        self.places.push(Kept::at(Place::File(file)));
+        self.places.push(Kept::at(Place::File(KeptFile::Each(file))));
         self
     }
 
@@ -83,18 +81,14 @@ impl CheckpointKeeper {
     /// # Errors
     /// [`TlsError::Stack`] if outgoing TLS cannot be set up.
     pub fn at_url(mut self, url: Url, roots: &RootCertStore) -> Result<Self, TlsError> {
-        // What the configuration names is within reach wherever it is.
-        let tls = outgoing(roots, None).map_err(|error| rustls::Error::General(format!("{error:?}")))?;
-        let client = Reach::Everywhere.client(tls).https_only(true).timeout(POST_MAX).build();
-        let client = client.map_err(|error| rustls::Error::General(error.to_string()))?;
-        self.places.push(Kept::at(Place::Url(Box::new(Endpoint { client, url }))));
+        self.places.push(Kept::at(Place::Url(Poster::new(roots, Plain::Refused)?, url)));
         Ok(self)
     }
 
     /// Keeps each new checkpoint until the process stops.
-    pub fn begin(self: &Arc<Self>, tasks: &Tasks) {
-        for number in 0..self.places.len() {
-            let (keeper, tasks_of_place) = (Arc::clone(self), tasks.clone());
+    pub fn begin(&self, tasks: &Tasks) {
+        for kept in &self.places {
+            let (kept, tasks_of_place) = (Arc::clone(kept), tasks.clone());
             let mut newest = self.newest.clone();
             newest.mark_changed();
             tasks.spawn(async move {
@@ -105,7 +99,7 @@ impl CheckpointKeeper {
                     }
                     let signed = newest.borrow_and_update().clone();
                     if let Some(signed) = signed {
-                        keeper.keep(number, &signed).await;
+                        kept.keep(&signed).await;
                     }
                 }
             });
@@ -113,32 +107,16 @@ impl CheckpointKeeper {
     }
 
     /// Keeps the last checkpoint of all, if it is not there yet; for the end of a process.
-    pub async fn finish(self: &Arc<Self>) {
+    pub async fn finish(&self) {
         let Some(signed) = self.newest.borrow().clone() else { return };
-        for number in 0..self.places.len() {
-            self.keep(number, &signed).await;
+        for kept in &self.places {
+            kept.keep(&signed).await;
         }
     }
 
     /// The places that did not take the last checkpoint.
     pub fn failing(&self) -> Vec<&'static str> {
         self.places.iter().filter(|kept| kept.is_failing.load(Ordering::Acquire)).map(|kept| kept.name()).collect()
-    }
-
-    async fn keep(self: &Arc<Self>, number: usize, signed: &Arc<Signed>) {
-        let Some(kept) = self.places.get(number) else { return };
-        if *kept.last() >= signed.checkpoint.sequence {
-            return;
-        }
-        let done = match &kept.place {
-            Place::Url(endpoint) => endpoint.post(&signed.jws).await,
-            Place::Newest(_) | Place::File(_) => {
-                let (keeper, signed) = (Arc::clone(self), Arc::clone(signed));
-                let writing = move || keeper.places.get(number).map_or(Ok(()), |kept| kept.place.write(&signed.jws));
-                tokio::task::spawn_blocking(writing).await.unwrap_or(Err(KeepError::Interrupted))
-            }
-        };
-        kept.note(signed.checkpoint.sequence, done);
     }
 }
 
@@ -149,23 +127,43 @@ impl std::fmt::Debug for CheckpointKeeper {
 }
 
 impl Kept {
-    fn at(place: Place) -> Self {
-        Self { place, last: Mutex::new(0), is_failing: AtomicBool::new(false) }
+    fn at(place: Place) -> Arc<Self> {
+        Arc::new(Self { place, last: AtomicU64::new(0), is_failing: AtomicBool::new(false) })
     }
 
     fn name(&self) -> &'static str {
         match self.place {
-            Place::Newest(_) => "audit-checkpoint",
-            Place::File(_) => "audit.checkpoint_file",
-            Place::Url(_) => "audit.checkpoint_url",
+            Place::File(KeptFile::Newest(_)) => NEWEST_CHECKPOINT,
+            Place::File(KeptFile::Each(_)) => "audit.checkpoint_file",
+            Place::Url(..) => "audit.checkpoint_url",
         }
+    }
+
+    /// Brings a checkpoint there, unless it is there already.
+    async fn keep(&self, signed: &Signed) {
+        let sequence = signed.checkpoint.sequence;
+        if self.last.load(Ordering::Acquire) >= sequence {
+            return;
+        }
+        let done = match &self.place {
+            Place::Url(poster, url) => {
+                let posted = poster.post(url.clone(), "application/jose", signed.jws.clone()).await;
+                posted.map_err(KeepError::from)
+            }
+            Place::File(file) => {
+                let (file, jws) = (file.clone(), signed.jws.clone());
+                let writing = tokio::task::spawn_blocking(move || file.write(&jws));
+                writing.await.unwrap_or(Err(KeepError::Interrupted))
+            }
+        };
+        self.note(sequence, done);
     }
 
     fn note(&self, sequence: u64, done: Result<(), KeepError>) {
         let place = self.name();
         match done {
             Ok(()) => {
-                *self.last() = sequence;
+                self.last.store(sequence, Ordering::Release);
                 if self.is_failing.swap(false, Ordering::AcqRel) {
                     tracing::info!(place, "audit checkpoints are kept again");
                 }
@@ -177,31 +175,13 @@ impl Kept {
             }
         }
     }
-
-    fn last(&self) -> std::sync::MutexGuard<'_, u64> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Place {
+impl KeptFile {
     fn write(&self, jws: &str) -> Result<(), KeepError> {
         match self {
             Self::Newest(path) => Ok(write_file(path, format!("{jws}\n").as_bytes())?),
-            Self::File(path) => Ok(append(path, jws)?),
-            Self::Url(_) => Ok(()),
-        }
-    }
-}
-
-impl Endpoint {
-    async fn post(&self, jws: &str) -> Result<(), KeepError> {
-        let request = self.client.post(self.url.clone()).header("content-type", "application/jose");
-        let response = request.body(jws.to_owned()).send().await?;
-        let status = response.status();
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(KeepError::Status { url: self.url.clone(), status: status.as_u16() })
+            Self::Each(path) => Ok(append(path, jws)?),
         }
     }
 }
@@ -237,8 +217,6 @@ fn ends_with_newline(file: &mut fs::File) -> io::Result<bool> {
 
 /// A file of this length is renamed to `FILE.1`, in place of the one before, and a new one begins.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// For one POST, from connecting to the answer.
-const POST_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use strongroom_types::Timestamp;
 
 use crate::authentication::fetch::KeySource;
 use crate::authentication::published_keys::PublishedKeys;
-use crate::outgoing::{OutgoingError, Reach, outgoing};
+use crate::outgoing::{CaFileError, Reach, outgoing, with_authorities};
 
 /// `[[attestation]]`: an authority whose statements count.
 #[derive(Debug, Clone, Deserialize)]
@@ -115,7 +115,8 @@ impl Authorities {
         let local = match unlisted {
             Unlisted::Refused => None,
             Unlisted::OnLoopback => {
-                let tls = outgoing(roots, None).map_err(|_| AttestationError::Tls { url: "on loopback".to_owned() })?;
+                let tls = outgoing(roots.clone());
+                let tls = tls.map_err(|_| AttestationError::Tls { url: "on loopback".to_owned() })?;
                 Some(Local { tls, seen: Cache::new(LOCAL_AUTHORITIES_MAX) })
             }
         };
@@ -157,10 +158,9 @@ impl Local {
 impl Attestation {
     fn keys(&self, roots: &RootCertStore) -> Result<Keys, AttestationError> {
         let url = || self.url.clone();
-        let client = outgoing(roots, self.ca_file.as_deref()).map_err(|error| match error {
-            OutgoingError::CaFile { path, problem } => AttestationError::File { url: url(), path, problem },
-            OutgoingError::Tls => AttestationError::Tls { url: url() },
-        })?;
+        let unreadable = |CaFileError { path, problem }| AttestationError::File { url: url(), path, problem };
+        let roots = with_authorities(roots, self.ca_file.as_deref()).map_err(unreadable)?;
+        let client = outgoing(roots).map_err(|_| AttestationError::Tls { url: url() })?;
         let source = KeySource::new(bare(&self.url), client, Reach::Everywhere);
         let source = source.ok_or_else(|| AttestationError::Url { url: url() })?;
         let Some(path) = &self.jwks_file else { return Ok(Keys::Published(PublishedKeys::new(source))) };

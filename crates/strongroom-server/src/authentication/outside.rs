@@ -9,7 +9,7 @@ use strongroom_types::{TenantId, Timestamp};
 
 use crate::authentication::fetch::KeySource;
 use crate::authentication::published_keys::PublishedKeys;
-use crate::outgoing::{OutgoingError, Reach, outgoing};
+use crate::outgoing::{CaFileError, Reach, outgoing, with_authorities};
 
 /// `[[issuer]]`: an issuer whose tokens are taken besides our own.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,12 +95,10 @@ impl OutsideIssuers {
             if issuer.tenant == own_tenant || known.iter().any(shared) {
                 return Err(OutsideIssuerError::Shared { url });
             }
-            let client = outgoing(roots, issuer.ca_file.as_deref()).map_err(|error| match error {
-                OutgoingError::CaFile { path, problem } => {
-                    OutsideIssuerError::CaFile { url: url.clone(), path, problem }
-                }
-                OutgoingError::Tls => OutsideIssuerError::Tls { url: url.clone() },
-            })?;
+            let unreadable =
+                |CaFileError { path, problem }| OutsideIssuerError::CaFile { url: url.clone(), path, problem };
+            let roots = with_authorities(roots, issuer.ca_file.as_deref()).map_err(unreadable)?;
+            let client = outgoing(roots).map_err(|_| OutsideIssuerError::Tls { url: url.clone() })?;
             let source = KeySource::new(&url, client, Reach::Everywhere).ok_or(OutsideIssuerError::Url { url })?;
             known.push(Known { issuer, keys: PublishedKeys::new(source) });
         }

@@ -28,7 +28,7 @@ use strongroom_crypto::Entropy;
 use crate::blob::azure::AzureBlobs;
 use crate::blob::directory::Directories;
 pub use crate::blob::hosts::{AllowedHost, HostNotValid};
-use crate::outgoing::{OutgoingError, outgoing};
+use crate::outgoing::outgoing;
 
 /// Where backups may go.
 #[derive(Debug, Clone, Default)]
@@ -93,9 +93,7 @@ impl BlobPlaces {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, BlobTlsError> {
-        let tls = outgoing(roots, None).map_err(|error| match error {
-            OutgoingError::CaFile { .. } | OutgoingError::Tls => BlobTlsError,
-        })?;
+        let tls = outgoing(roots.clone()).map_err(|_| BlobTlsError)?;
         let BlobRules { directories, endpoints, allowed_hosts, loopback } = rules;
         let rules = azure::Rules { endpoints, allowed_hosts, loopback };
         Ok(Self {

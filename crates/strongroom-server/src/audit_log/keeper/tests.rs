@@ -1,5 +1,7 @@
 //! Files that are appended to, and an endpoint over TLS.
 
+use std::sync::Mutex;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
