@@ -14,7 +14,8 @@ pub(crate) struct Poster(Client);
 /// Whether an endpoint may be spoken to without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plain {
-    /// If its URL says `http`.
+    /// If its URL says `http`: a collector on this machine.
+    #[cfg(feature = "otlp")]
     Allowed,
     /// Never.
     Refused,
