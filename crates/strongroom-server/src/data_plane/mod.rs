@@ -173,7 +173,8 @@ impl DataPlane {
         let path = RequestPath::parse(&inbound.path).ok()?;
         let Match::Operation(row, _) = operations::find(inbound.method.as_str(), &path) else { return None };
         let asked = security_domain::StatusOf::of(row.id)?;
-        Some(security_domain::status_by_url(&self.core, named?.hsm()?, inbound, row, asked, &operation).await)
+        let answer = security_domain::status_by_url(self, named?.hsm()?, inbound, row, asked, &operation).await;
+        Some(performed(answer, row.audit_name))
     }
 
     async fn answer(&self, inbound: &Inbound, caller: Caller, named: Option<&Named<'_>>, verdict: Verdict) -> Outbound {

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::operations::{Operation, OperationId};
 use strongroom_api::security_domain as api;
+use strongroom_core::Error;
 use strongroom_core::activation::{Download, DownloadStatus};
 use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::epochs::DomainState;
@@ -11,17 +12,21 @@ use strongroom_core::guard::HsmState;
 use strongroom_core::hsm::Hsm;
 use strongroom_core::recovery::UploadStatus;
 use strongroom_core::request::Request;
-use strongroom_core::{Core, Error};
 use strongroom_security_domain::{CertificateJwk, Custodians};
 use strongroom_types::Timestamp;
 use uuid::Uuid;
 
 use super::wire::{self, required};
-use super::{ApiError, Call, Product};
+use super::{ApiError, Call, DataPlane, Product};
 use crate::http::exchange::{Inbound, Outbound, json, with_header};
 
 /// The query parameter of a status URL that stands for a token.
 pub(super) const OPERATION_PARAMETER: &str = "operation";
+
+/// The status of what is over, and of what never was.
+const FAILED: &str = "Failed";
+/// What the log of strangers says of a status URL with an operation that is not known.
+const UNKNOWN_OPERATION: &str = "UnknownOperation";
 
 /// Which of the two status URLs was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +107,17 @@ pub(super) async fn upload_status(call: &Call<'_>) -> Result<Outbound, ApiError>
     Ok(show(of_upload(call.hsm()?.upload_status(call.request).await?)))
 }
 
-/// The answer to a status URL. It reveals a status and nothing else.
+/// The answer to a status URL. It reveals a status and nothing else. Who asks for an operation that is not known is a
+/// stranger, and no event: otherwise anybody could fill the audit log.
 pub(super) async fn status_by_url(
-    core: &Core,
+    plane: &DataPlane,
     hsm: &Hsm<'_>,
     inbound: &Inbound,
     row: &Operation,
     asked: StatusOf,
     operation: &str,
 ) -> Outbound {
+    let DataPlane { core, strangers, .. } = plane;
     let mut request = Request::internal(inbound.id, inbound.received, row.audit_name, hsm.record().resource_id());
     request.context.client_address = Some(inbound.peer.remote.ip());
     let operation = Uuid::try_parse(operation).unwrap_or_default();
@@ -119,6 +126,10 @@ pub(super) async fn status_by_url(
         StatusOf::Upload => hsm.upload_status_of(operation).await.map(of_upload),
     };
     match status {
+        Ok(unknown) if unknown.status == FAILED && !request.is_recorded() => {
+            strangers.saw(inbound.peer.remote.ip(), &inbound.path, UNKNOWN_OPERATION, inbound.received);
+            show(unknown)
+        }
         Ok(status) => {
             if !request.is_recorded() {
                 let ended = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
@@ -196,7 +207,7 @@ fn of_download(status: DownloadStatus) -> api::SecurityDomainOperationStatus {
              restore is under way.",
         ),
         DownloadStatus::Failed => (
-            "Failed",
+            FAILED,
             "This download was superseded by a newer one or by a recovery, was lost in a restart, or was never made.",
         ),
     };
@@ -212,7 +223,7 @@ fn of_upload(status: UploadStatus) -> api::SecurityDomainOperationStatus {
             "The resource is active. The quorum has proved itself: within an hour the security domain can be downloaded or \
              rotated once.",
         ),
-        UploadStatus::Failed => ("Failed", "No recovery is under way: begin with init-recovery."),
+        UploadStatus::Failed => (FAILED, "No recovery is under way: begin with init-recovery."),
     };
     api::SecurityDomainOperationStatus { status, status_details }
 }

@@ -5,6 +5,7 @@ use strongroom_api::operations::OPERATIONS;
 use strongroom_core::managed_hsm::{ManagedHsm, PublicNetworkAccess};
 use strongroom_core::network::{ConnectionStatus, PrivateEndpointConnection};
 use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_testkit::{add_hsm, custodians, managed_hsm};
 use uuid::Uuid;
 
 use crate::data_plane::SubnetListener;
@@ -96,6 +97,9 @@ async fn a_refused_address_is_told_so_before_anything_else_of_its_request_is_jud
         }
     }
     assert!(world.test.audit.take().is_empty(), "nobody was asked who it is");
+    let strangers = world.strangers();
+    assert_eq!(strangers[0]["resultSignature"], "ForbiddenByConnection", "{strangers:?}");
+    assert_eq!((strangers.len(), &strangers[0]["callerIpAddress"]), (1, &Value::from("192.0.2.7")), "once a minute");
     // The other HSM has rules of its own.
     let host = format!("{OTHER}.managedhsm.localhost:8443");
     assert_eq!(list(&world, "", ("192.0.2.7", PUBLIC), &[("host", &host)]).await.status, 401);
@@ -140,11 +144,45 @@ async fn only_a_trusted_service_itself_bypasses_the_rules() {
 async fn a_status_url_is_behind_the_rules_too() {
     let (world, _) = scene().await;
     let url = "/securitydomain/download/pending?api-version=7.6&operation=11111111-1111-4111-8111-111111111111";
-    assert_ne!(world.send("", "GET", url, &Value::Null).await.status, 401, "it needs no token");
+    assert_eq!(world.send("", "GET", url, &Value::Null).await.status, 200, "it needs no token");
     close(&world, "AzureServices").await;
     assert_eq!(world.send("", "GET", url, &Value::Null).await.status, 401);
     close(&world, "None").await;
     assert_refused(&world.send("", "GET", url, &Value::Null).await, "ForbiddenByConnection", "192.0.2.7");
+}
+
+#[tokio::test]
+async fn who_guesses_status_urls_writes_nothing_into_the_audit_log() {
+    let (world, _) = scene().await;
+    let url = "/securitydomain/upload/pending?api-version=7.6&operation=11111111-1111-4111-8111-111111111111";
+    for (url, counted) in [
+        (url.to_owned(), "SecurityDomainUploadStatusGet"),
+        (url.replace("upload", "download"), "SecurityDomainDownloadStatusGet"),
+        (url.replace("1111-1", ""), "SecurityDomainUploadStatusGet"),
+    ] {
+        let answer = world.send("", "GET", &url, &Value::Null).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (200, &Value::from("Failed")), "{url}");
+        assert_eq!(answer.operation, counted);
+        assert!(world.test.audit.take().is_empty(), "{url}");
+    }
+    // A line a minute for each address, however often it asks.
+    let strangers = world.strangers();
+    assert_eq!(strangers.len(), 1, "{strangers:?}");
+    assert_eq!(strangers[0]["resultSignature"], "UnknownOperation");
+    // Who has the URL is told, and recorded.
+    let record = managed_hsm("fresh".parse().unwrap(), world.tenant, world.administrator).unwrap();
+    add_hsm(&world.test.core, &record, &world.administration()).await.unwrap();
+    let hsm = world.test.core.hsm(&record.name).await.unwrap();
+    let download = hsm.download_security_domain(&world.administration(), custodians().unwrap()).await.unwrap();
+    world.test.audit.take();
+    let url = format!("/securitydomain/download/pending?api-version=7.6&operation={}", download.operation);
+    for _ in 0..2 {
+        let host = [("host", "fresh.managedhsm.localhost:8443")];
+        let answer = world.send_raw("", "GET", &url, &host, String::new()).await;
+        assert_eq!(answer.json()["status"], "Success", "{answer:?}");
+        assert_eq!(world.test.audit.take().len(), 1);
+    }
+    assert_eq!(world.strangers().len(), 1);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ pub(super) struct World {
     /// A program that the gate of [`World::guarded`] calls a trusted service.
     pub(super) service: PrincipalId,
     _tasks: TaskOwner,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer, read whole.
@@ -59,6 +59,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// What it counts as in the metrics.
+    pub(super) operation: &'static str,
 }
 
 impl World {
@@ -96,7 +98,7 @@ impl World {
         let plane = DataPlane::new(Arc::clone(&core), authenticator, tenant, suffixes, strangers, release, gate);
         let (edge, tasks) = edge(Arc::new(plane), Arc::<strongroom_testkit::FakeClock>::clone(&test.clock));
         let edge = edge.behind(proxies.map(Arc::new));
-        let world = Self { test, tenant, administrator, edge, directory, service, _tasks: tasks, _folder: folder };
+        let world = Self { test, tenant, administrator, edge, directory, service, _tasks: tasks, folder };
         for name in [HSM, OTHER] {
             world.activate(name).await;
         }
@@ -212,6 +214,14 @@ impl World {
     }
 }
 
+impl World {
+    /// What the log of requests without a caller says so far.
+    pub(super) fn strangers(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("unauthenticated-0.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
 impl Answer {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
@@ -251,8 +261,10 @@ impl Handle for Elsewhere {
 }
 
 async fn read(outbound: Outbound) -> Answer {
+    let operation = crate::metrics::operation(&outbound);
     let (parts, body) = outbound.into_parts();
-    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body, operation }
 }
 
 fn own() -> Request {
