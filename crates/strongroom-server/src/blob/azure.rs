@@ -181,22 +181,23 @@ impl AzureContainer {
         let content = found.bytes().await.map_err(|error| Failure::of(&error))?;
         Ok(if content.len() > limit { Err(too_large()) } else { Ok(content.into()) })
     }
-}
 
-/// Tries until it is done, until it is known that it cannot be, or until the attempts are used up.
-macro_rules! attempts {
-    ($self:ident, $path:expr, $attempt:expr) => {{
-        let mut waits = $self.waits.iter();
+    /// Tries until it is done, until it is known that it cannot be, or until the attempts are used up.
+    async fn attempts<T, A>(&self, path: &str, attempt: impl Fn() -> A) -> Result<T, BlobError>
+    where
+        A: Future<Output = Result<T, Failure>>,
+    {
+        let mut waits = self.waits.iter();
         loop {
-            match $attempt.await {
-                Ok(done) => break Ok(done),
+            match attempt().await {
+                Ok(done) => return Ok(done),
                 Err(failure) => match waits.next() {
                     Some(wait) if failure.may_pass() => tokio::time::sleep(*wait).await,
-                    _ => break Err(failure.into_error($path)),
+                    _ => return Err(failure.into_error(path)),
                 },
             }
         }
-    }};
+    }
 }
 
 #[async_trait]
@@ -208,12 +209,12 @@ impl BlobContainer for AzureContainer {
             return Err(BlobError::Malformed(problem.to_owned()));
         }
         let payload = PutPayload::from(content);
-        attempts!(self, path, self.put(path, payload.clone()))
+        self.attempts(path, || self.put(path, payload.clone())).await
     }
 
     async fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, BlobError> {
         checked_path(path)?;
-        attempts!(self, path, self.get(path, limit))?
+        self.attempts(path, || self.get(path, limit)).await?
     }
 }
 

@@ -1,7 +1,9 @@
 //! Hosts that a SAS may be for: `[backup] allowed_hosts`.
 
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use reqwest::Url;
 use serde::Deserialize;
 
 use crate::outgoing::Reach;
@@ -10,7 +12,7 @@ use crate::outgoing::Reach;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum AllowedHost {
-    /// `backups.example.com`, `10.0.0.5`: wherever that is.
+    /// `backups.example.com`, `10.0.0.5`, `[fd00::5]`: wherever that is.
     Exact(String),
     /// `*.blob.core.windows.net`: at public addresses, because others choose the names.
     Below(String),
@@ -18,7 +20,7 @@ pub enum AllowedHost {
 
 /// It is neither a host nor `*.` and a domain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no host: backups.example.com, 10.0.0.5 or *.blob.core.windows.net are")]
+#[error("`{0}` is no host: backups.example.com, 10.0.0.5, fd00::5 or *.blob.core.windows.net are; it has no port")]
 pub struct HostNotValid(String);
 
 impl AllowedHost {
@@ -38,17 +40,38 @@ impl FromStr for AllowedHost {
     type Err = HostNotValid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let lower = text.to_ascii_lowercase();
-        let is_host = |host: &str| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-            !host.is_empty() && host.len() <= HOST_MAX && host.bytes().all(plain) && !host.starts_with('.')
+        let found = match text.strip_prefix("*.") {
+            Some(domain) => below(domain),
+            None => exact(text),
         };
-        match lower.strip_prefix("*.") {
-            Some(domain) if is_host(domain) && domain.contains('.') => Ok(Self::Below(domain.to_owned())),
-            None if is_host(&lower) => Ok(Self::Exact(lower)),
-            _ => Err(HostNotValid(text.chars().take(HOST_MAX).collect())),
-        }
+        found.ok_or_else(|| HostNotValid(text.chars().take(HOST_MAX).collect()))
     }
+}
+
+fn exact(text: &str) -> Option<AllowedHost> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let url = match bare.parse::<Ipv6Addr>() {
+        Ok(address) => url(&format!("[{address}]"))?,
+        Err(_) => url(checked(text)?)?,
+    };
+    Some(AllowedHost::Exact(url.host_str()?.to_owned()))
+}
+
+fn below(domain: &str) -> Option<AllowedHost> {
+    let domain = url(checked(domain)?)?.domain()?.to_owned();
+    domain.contains('.').then_some(AllowedHost::Below(domain))
+}
+
+/// The host as URLs of containers have it: only what is spelled like theirs is ever found.
+fn url(host: &str) -> Option<Url> {
+    Url::parse(&format!("https://{host}/")).ok()
+}
+
+/// A name or an IPv4 address by its letters, so that nothing else of a URL is in it.
+fn checked(host: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let good = !host.is_empty() && host.len() <= HOST_MAX && host.bytes().all(plain) && !host.starts_with('.');
+    good.then_some(host)
 }
 
 impl TryFrom<String> for AllowedHost {
@@ -80,8 +103,45 @@ mod tests {
         }
         let exact: AllowedHost = "10.0.0.5".parse().unwrap();
         assert_eq!((exact.reach("10.0.0.5"), exact.reach("a.10.0.0.5")), (Some(Reach::Everywhere), None));
-        for wrong in ["", "*", "*.", "*.net", "a/b", "https://a", "a b", ".a"] {
+        for wrong in [
+            "",
+            "*",
+            "*.",
+            "*.net",
+            "a/b",
+            "https://a",
+            "a b",
+            ".a",
+            "a:8443",
+            "a:443",
+            "10.0.0.5:8443",
+            "[::1]:443",
+            "[10.0.0.5]",
+            "[a]",
+            "256.0.0.1",
+            "u@a",
+            "*.10.0.0.5",
+            "*.[::1]",
+            "*.a.b:443",
+            "*..a.b",
+        ] {
             assert!(wrong.parse::<AllowedHost>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_found_as_a_url_spells_it() {
+        for (written, url) in [
+            ("Backups.example.com", "https://backups.EXAMPLE.com/c"),
+            ("fd00::5", "https://[fd00::5]/c"),
+            ("[fd00:0:0::5]", "https://[fd00::5]/c"),
+            ("FD00::5", "https://[fd00:0:0:0:0:0:0:5]:8443/c"),
+            ("::ffff:10.0.0.5", "https://[::ffff:10.0.0.5]/c"),
+            ("10.0.0.5", "https://10.5:10000/c"),
+            ("10.5", "https://10.0.0.5/c"),
+        ] {
+            let (allowed, url): (AllowedHost, _) = (written.parse().unwrap(), Url::parse(url).unwrap());
+            assert_eq!(allowed.reach(url.host_str().unwrap()), Some(Reach::Everywhere), "{written} {url}");
         }
     }
 }

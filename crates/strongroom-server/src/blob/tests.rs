@@ -13,7 +13,7 @@ use strongroom_crypto::SystemEntropy;
 use strongroom_types::Secret;
 
 use crate::blob::tests::store::Store;
-use crate::blob::{BLOB_BYTES_MAX, BlobPlaces, BlobRules, LoopbackRule, Patience};
+use crate::blob::{AllowedHost, BLOB_BYTES_MAX, BlobPlaces, BlobRules, LoopbackRule, Patience};
 use crate::clock::SystemClock;
 
 /// A SAS of good shape; the store in this process does not look at the signature.
@@ -106,13 +106,17 @@ async fn a_place_that_no_rule_names_is_not_gone_to() {
     refused(local().open(&address, bearer()).await);
 
     // A pattern means public addresses only, a name by itself whatever it is.
-    let allowed = |host: &str| {
-        let allowed_hosts = vec![host.parse().unwrap()];
+    let allowed = |host: AllowedHost| {
+        let allowed_hosts = vec![host];
         places(BlobRules { allowed_hosts, ..BlobRules::default() }, Patience::default())
     };
-    allowed("127.0.0.1").open(&address, sas(SAS)).await.unwrap().create("blob", Vec::new()).await.unwrap();
-    assert!(allowed("*.blob.example").open("https://acct.blob.example/backups", sas(SAS)).await.is_ok());
-    refused(allowed("*.0.0.1").open(&address, sas(SAS)).await);
+    let exact = allowed("127.0.0.1".parse().unwrap());
+    exact.open(&address, sas(SAS)).await.unwrap().create("blob", Vec::new()).await.unwrap();
+    assert!(
+        allowed("*.blob.example".parse().unwrap()).open("https://acct.blob.example/backups", sas(SAS)).await.is_ok()
+    );
+    // No pattern is read that ends like an address; it would reach none either.
+    refused(allowed(AllowedHost::Below("0.0.1".to_owned())).open(&address, sas(SAS)).await);
     assert_eq!(store.requests().len(), 1);
 }
 
