@@ -98,21 +98,27 @@ fn is_public(address: IpAddr) -> bool {
             !own && !ip.is_multicast() && first != 0 && first < 240
         }
         IpAddr::V6(ip) => {
-            let own = ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local();
+            let [first, ..] = ip.segments();
+            // `fec0::/10` was for sites (RFC 3879 took it back), and still is where it was never renumbered.
+            let of_a_site = first & 0xffc0 == 0xfec0;
+            let own = ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local() || of_a_site;
             let public_inside = embedded(ip).is_none_or(|inside| is_public(IpAddr::V4(inside)));
             !own && !ip.is_multicast() && !ip.is_unspecified() && public_inside
         }
     }
 }
 
-/// The IPv4 address that a translator or a tunnel delivers to: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), and the old
-/// IPv4-compatible form. Mapped addresses have been told before.
+/// The IPv4 address that a translator or a tunnel delivers to: NAT64 (RFC 6052, RFC 8215), IPv4-translated (RFC 2765),
+/// 6to4 (RFC 3056), Teredo (RFC 4380), and the old IPv4-compatible form. Mapped addresses have been told before.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => (high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
+            (high, low)
+        }
         [0x2002, high, low, ..] => (high, low),
-        // A prefix of somebody's own network, where the address may stand anywhere.
-        [0x64, 0xff9b, 1, ..] => return Some(Ipv4Addr::UNSPECIFIED),
+        // A prefix of somebody's own network, where the address may stand anywhere; and tunnels to whom a server of
+        // somebody's choice says.
+        [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] => return Some(Ipv4Addr::UNSPECIFIED),
         _ => return None,
     };
     Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
@@ -155,7 +161,17 @@ mod tests {
 
     #[test]
     fn private_addresses_are_told_from_public_ones() {
-        for public in ["1.1.1.1", "100.63.0.1", "192.0.2.1", "2606:4700::1", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"] {
+        let public = [
+            "1.1.1.1",
+            "100.63.0.1",
+            "192.0.2.1",
+            "2606:4700::1",
+            "2001:1::1",
+            "::ffff:1.1.1.1",
+            "::ffff:0:1.1.1.1",
+            "64:ff9b::1.1.1.1",
+        ];
+        for public in public {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         let own = [
@@ -179,6 +195,12 @@ mod tests {
             "64:ff9b::10.0.0.1",
             "64:ff9b:1::1.1.1.1",
             "2002:7f00:1::1",
+            "2001:0:7f00:1::1",
+            "2001::1",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "fec0::1",
+            "feff::1",
         ];
         for address in own {
             assert!(!is_public(address.parse().unwrap()), "{address}");
