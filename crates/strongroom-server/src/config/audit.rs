@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::audit_log::{AuditTerms, OnFull, SegmentTerms};
 use crate::config::SettingsError;
+use crate::config::settings::in_range;
 
 /// `[audit]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -68,17 +69,13 @@ impl Audit {
     /// What the log works with.
     ///
     /// # Errors
-    /// [`SettingsError::AuditOutOfRange`] names the first value that cannot be kept.
+    /// [`SettingsError::OutOfRange`] names the first value that cannot be kept.
     pub fn terms(&self) -> Result<AuditTerms, SettingsError> {
-        let checked = |name, value: u64, lowest, highest| {
-            let good = (lowest..=highest).contains(&value);
-            good.then_some(value).ok_or(SettingsError::AuditOutOfRange { name, lowest, highest })
-        };
-        let bytes = checked("segment_mib", self.segment_mib, 1, 4096)? * 1024 * 1024;
-        let age = Duration::from_secs(checked("segment_hours", self.segment_hours, 1, 24 * 366)? * 3600);
-        let days = self.retention_days.map(|days| checked("retention_days", days, 1, 36_600)).transpose()?;
+        let bytes = in_range("audit.segment_mib", self.segment_mib, 1..=4096)? * 1024 * 1024;
+        let age = Duration::from_secs(in_range("audit.segment_hours", self.segment_hours, 1..=24 * 366)? * 3600);
+        let days = self.retention_days.map(|days| in_range("audit.retention_days", days, 1..=36_600)).transpose()?;
         let retention_days = days.map(|days| u32::try_from(days).unwrap_or(u32::MAX));
-        let seconds = checked("checkpoint_seconds", self.checkpoint_seconds, 1, 3600)?;
+        let seconds = in_range("audit.checkpoint_seconds", self.checkpoint_seconds, 1..=3600)?;
         Ok(AuditTerms {
             on_full: self.on_full,
             segments: SegmentTerms { bytes, age, retention_days },

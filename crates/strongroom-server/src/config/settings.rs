@@ -1,6 +1,8 @@
 //! What a server is started with: the file, overridden by flags, with defaults.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use strongroom_core::Limits;
@@ -125,15 +127,15 @@ pub enum SettingsError {
     /// A folder for backups that depends on where the server is started.
     #[error("backup.directories: {} is no absolute path", .0.display())]
     BackupDirectory(PathBuf),
-    /// A rule of backups that makes no sense.
-    #[error("backup.{name} must be {lowest} to {highest}")]
-    BackupRule {
-        /// Which one.
-        name: &'static str,
+    /// A value that cannot be kept.
+    #[error("{key} must be {lowest} to {highest}")]
+    OutOfRange {
+        /// Which one, with its table: `audit.segment_mib`.
+        key: &'static str,
         /// The lowest value it takes.
-        lowest: u32,
+        lowest: u64,
         /// The highest value it takes.
-        highest: u32,
+        highest: u64,
     },
     /// A limit that cannot be kept.
     #[error(transparent)]
@@ -147,16 +149,6 @@ pub enum SettingsError {
     /// Records would travel in the clear, or nowhere.
     #[error("telemetry.otlp_endpoint `{0}` is neither an https URL nor an http URL on loopback")]
     OtlpEndpoint(String),
-    /// A value of `[audit]` that cannot be kept.
-    #[error("audit.{name} must be {lowest} to {highest}")]
-    AuditOutOfRange {
-        /// Which one.
-        name: &'static str,
-        /// The lowest value it takes.
-        lowest: u64,
-        /// The highest value it takes.
-        highest: u64,
-    },
     /// Checkpoints would travel in the clear, or nowhere.
     #[error("audit.checkpoint_url `{0}` is no https URL without a user name")]
     CheckpointUrl(String),
@@ -166,6 +158,14 @@ pub enum SettingsError {
         /// The subnet.
         subnet: String,
         /// What is written.
+        listen: SocketAddr,
+    },
+    /// A subnet whose clients all count as another's.
+    #[error("network {subnet} listens on {listen} as well, and all clients there are another network's already")]
+    NetworkHidden {
+        /// The subnet that nobody's requests count as.
+        subnet: String,
+        /// Where both listen.
         listen: SocketAddr,
     },
     /// Only half of `[proxy]` is there.
@@ -192,11 +192,12 @@ impl SettingsError {
             Self::NoDataDir => "use --data-dir DIR",
             Self::StorageAccountTwice(_) => "give each blob store a name of its own",
             Self::BackupDirectory(_) => "name the folder from / on, without . and ..",
-            Self::Limit(_) | Self::AuditOutOfRange { .. } | Self::BackupRule { .. } => {
-                "correct the value, or leave it out for the default"
-            }
+            Self::Limit(_) | Self::OutOfRange { .. } => "correct the value, or leave it out for the default",
             Self::CheckpointUrl(_) => "name an https URL, such as https://collector.example.com/checkpoints",
             Self::NetworkListener { .. } => "use an address of this machine that only this network reaches, and a port",
+            Self::NetworkHidden { .. } => {
+                "give it an address of its own, or say by clients whose requests are which network's"
+            }
             Self::HalfProxy => "set both, or neither to believe no proxy",
             Self::NoListener => "name at least one ADDRESS:PORT, or leave listen out",
         }
@@ -311,15 +312,28 @@ fn besides(domain: &Domain, all: Vec<Domain>) -> Vec<Domain> {
     suffixes
 }
 
-/// A subnet's requests are told by the address they arrive at: it must be one.
+/// A subnet's requests are told by the address they arrive at: it must be one. The first that a client fits is its subnet.
 fn check_networks(networks: &[SubnetListener]) -> Result<(), SettingsError> {
-    let vague = |network: &&SubnetListener| network.listen.ip().is_unspecified() || network.listen.port() == 0;
-    match networks.iter().find(vague) {
-        None => Ok(()),
-        Some(SubnetListener { subnet, listen, .. }) => {
-            Err(SettingsError::NetworkListener { subnet: subnet.to_string(), listen: *listen })
+    let mut taken = BTreeSet::new();
+    for SubnetListener { subnet, listen, clients } in networks {
+        let (subnet, listen) = (subnet.to_string(), *listen);
+        if listen.ip().is_unspecified() || listen.port() == 0 {
+            return Err(SettingsError::NetworkListener { subnet, listen });
+        }
+        if taken.contains(&listen) {
+            return Err(SettingsError::NetworkHidden { subnet, listen });
+        }
+        if clients.is_empty() {
+            taken.insert(listen);
         }
     }
+    Ok(())
+}
+
+/// A number within what can be kept.
+pub(super) fn in_range(key: &'static str, value: u64, allowed: RangeInclusive<u64>) -> Result<u64, SettingsError> {
+    let (lowest, highest) = (*allowed.start(), *allowed.end());
+    if allowed.contains(&value) { Ok(value) } else { Err(SettingsError::OutOfRange { key, lowest, highest }) }
 }
 
 fn all_on_loopback(listen: &[SocketAddr], networks: &[SubnetListener]) -> bool {

@@ -1,7 +1,6 @@
 //! `[[storage_account]]` and `[backup]`: blob stores, and where backups may go.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::path::{Component, PathBuf};
 
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use strongroom_core::pools::{BlobEndpoint, StorageAccountName};
 
 use crate::blob::AllowedHost;
 use crate::config::SettingsError;
+use crate::config::settings::in_range;
 
 /// `[[storage_account]]`: a blob store, and the name under which the management plane knows it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -66,11 +66,12 @@ impl StorageSettings {
     /// Checks what the parts of the file say.
     ///
     /// # Errors
-    /// [`SettingsError::StorageAccountTwice`], [`SettingsError::BackupDirectory`], [`SettingsError::BackupRule`].
+    /// [`SettingsError::StorageAccountTwice`], [`SettingsError::BackupDirectory`], [`SettingsError::OutOfRange`].
     pub fn resolve(accounts: Vec<ConfiguredAccount>, backup: Backup) -> Result<Self, SettingsError> {
         let Backup { directories, allowed_hosts, fresh_target_backup_minutes, earliest_end_seconds } = backup;
-        check_range("fresh_target_backup_minutes", fresh_target_backup_minutes, 1..=FRESH_MINUTES_MAX)?;
-        check_range("earliest_end_seconds", earliest_end_seconds, 0..=EARLIEST_END_SECONDS_MAX)?;
+        let minutes = u64::from(fresh_target_backup_minutes);
+        in_range("backup.fresh_target_backup_minutes", minutes, 1..=FRESH_MINUTES_MAX)?;
+        in_range("backup.earliest_end_seconds", u64::from(earliest_end_seconds), 0..=EARLIEST_END_SECONDS_MAX)?;
         let rules = BackupRules {
             fresh_target_backup_minutes: Some(fresh_target_backup_minutes),
             earliest_end_seconds,
@@ -80,11 +81,6 @@ impl StorageSettings {
         check_directories(directories.as_deref().unwrap_or_default())?;
         Ok(Self { accounts, directories, hosts: allowed_hosts, rules })
     }
-}
-
-fn check_range(name: &'static str, value: u32, allowed: RangeInclusive<u32>) -> Result<(), SettingsError> {
-    let (lowest, highest) = (*allowed.start(), *allowed.end());
-    if allowed.contains(&value) { Ok(()) } else { Err(SettingsError::BackupRule { name, lowest, highest }) }
 }
 
 fn check_accounts(accounts: &[ConfiguredAccount]) -> Result<(), SettingsError> {
@@ -107,6 +103,6 @@ fn check_directories(directories: &[PathBuf]) -> Result<(), SettingsError> {
 }
 
 /// A day: longer, and the rule that a target is backed up just before would mean nothing.
-const FRESH_MINUTES_MAX: u32 = 24 * 60;
+const FRESH_MINUTES_MAX: u64 = 24 * 60;
 /// Longer than any client waits between two questions.
-const EARLIEST_END_SECONDS_MAX: u32 = 60;
+const EARLIEST_END_SECONDS_MAX: u64 = 60;

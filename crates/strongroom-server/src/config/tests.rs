@@ -103,6 +103,28 @@ fn blob_stores_have_names_of_their_own_and_folders_for_backups_are_absolute() {
 }
 
 #[test]
+fn a_network_that_nobody_could_be_of_is_refused() {
+    let network = |subnet: &str, listen: &str, clients: &str| {
+        format!("[[network]]\nsubnet = \"{subnet}\"\nlisten = \"{listen}\"\nclients = [{clients}]\n")
+    };
+    let all = |networks: &[String]| settings(&networks.concat(), Flags::default());
+    let (here, there) = ("10.1.0.1:8443", "10.1.0.2:8443");
+    let anybody = network("plant/any", here, "");
+    for good in [
+        [network("plant/some", here, "\"10.1.0.0/16\""), network("plant/others", here, "\"10.2.0.0/16\"")],
+        [network("plant/some", here, "\"10.1.0.0/16\""), anybody.clone()],
+        [anybody.clone(), network("plant/others", there, "")],
+    ] {
+        assert_eq!(all(&good).unwrap().networks.len(), 2);
+    }
+    for clients in ["", "\"10.1.0.0/16\""] {
+        let refused = all(&[anybody.clone(), network("plant/nobody", here, clients)]).unwrap_err();
+        let (subnet, listen) = ("plant/nobody".to_owned(), here.parse().unwrap());
+        assert_eq!(refused, SettingsError::NetworkHidden { subnet, listen });
+    }
+}
+
+#[test]
 fn names_of_files_are_relative_to_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("strongroom.toml");
