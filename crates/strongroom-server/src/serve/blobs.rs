@@ -34,7 +34,7 @@ pub(super) fn places(
         allowed_hosts: settings.storage.hosts.clone(),
         loopback: if settings.is_local() { LoopbackRule::Allowed } else { LoopbackRule::Listed },
     };
-    Ok(BlobPlaces::new(rules, Patience::default(), &roots.outside(), clock, entropy)?)
+    Ok(BlobPlaces::new(rules, Patience::default(), roots.outside(), clock, entropy)?)
 }
 
 /// The one place that whoever runs this program has named on its command line. There is no deployment whose rules would
@@ -53,7 +53,7 @@ pub fn named_place(container: &str, extra_ca_files: &[PathBuf]) -> Result<BlobPl
         loopback: LoopbackRule::Allowed,
     };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    Ok(BlobPlaces::new(rules, Patience::default(), &roots.outside(), clock, entropy)?)
+    Ok(BlobPlaces::new(rules, Patience::default(), roots.outside(), clock, entropy)?)
 }
 
 fn default_directory(folder: &DataDir) -> Result<PathBuf, StartError> {

@@ -50,8 +50,8 @@ pub(super) struct Wired {
 impl Parts<'_> {
     pub(super) fn wire(self) -> Result<Wired, StartError> {
         let Self { opened, settings, names, directory, pools, foundation, trust, identity_header } = self;
-        let roots = trust.roots.store(&trust.ca);
-        let outside = OutsideIssuers::new(settings.issuers.clone(), foundation.tenant, &roots)?;
+        let roots = &trust.with_own_ca;
+        let outside = OutsideIssuers::new(settings.issuers.clone(), foundation.tenant, roots)?;
         let (outside, strangers) = (Arc::new(outside), &opened.strangers);
         let authenticator =
             Arc::new(Authenticator::new(Arc::clone(&directory), Arc::clone(&names), Arc::clone(&outside)));
@@ -70,7 +70,7 @@ impl Parts<'_> {
         let core = Arc::clone(&opened.core);
         let unlisted = if settings.is_local() { Unlisted::OnLoopback } else { Unlisted::Refused };
         let release = ReleaseParts {
-            authorities: Authorities::new(&settings.attestations, unlisted, &roots)?,
+            authorities: Authorities::new(&settings.attestations, unlisted, roots)?,
             statements: Statements::new(Arc::clone(&core), settings.domains()),
             jobs: Arc::clone(&backups),
         };

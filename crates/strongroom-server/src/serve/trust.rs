@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::RootCertStore;
 use strongroom_core::ports::Clock;
 
 use crate::arm::shared_key_in;
@@ -20,9 +20,10 @@ use crate::tls::trust::{TrustedRoots, pem};
 /// Certificates, and what is trusted.
 pub(super) struct Trust {
     pub(super) certificates: Arc<Certificates>,
+    /// Of services outside of this deployment.
     pub(super) roots: TrustedRoots,
-    /// The deployment's own CA.
-    pub(super) ca: CertificateDer<'static>,
+    /// Of issuers and attestation authorities, which may be of this deployment: the same with its own CA.
+    pub(super) with_own_ca: RootCertStore,
     /// What clients need to trust this server.
     pub(super) client_ca_file: PathBuf,
     /// The same with everything the system trusts.
@@ -40,9 +41,10 @@ impl Trust {
         roots: TrustedRoots,
     ) -> Result<Self, StartError> {
         let authority = stored_ca::open_or_create(&opened.core, &opened.request("CertificateAuthorityCreate")?).await?;
-        let ca = authority.certificate().clone();
-        folder.write(CA_FILE, pem("CERTIFICATE", &ca).as_bytes())?;
-        folder.write(CA_BUNDLE, roots.bundle(&ca).as_bytes())?;
+        let ca = authority.certificate();
+        folder.write(CA_FILE, pem("CERTIFICATE", ca).as_bytes())?;
+        folder.write(CA_BUNDLE, roots.bundle(ca).as_bytes())?;
+        let with_own_ca = roots.store(ca);
         let domains = settings.domains();
         let operator = by_operator(settings);
         let is_by_operator = operator.is_some();
@@ -55,7 +57,7 @@ impl Trust {
         // The operator's certificate is not of our CA; what it is of, the system or `extra_ca_files` must know.
         let client_ca_file = if is_by_operator { client_ca_bundle.clone() } else { folder.join(CA_FILE) };
         let certificates = Arc::new(certificates);
-        Ok(Self { certificates, roots, ca, client_ca_file, client_ca_bundle, uncovered })
+        Ok(Self { certificates, roots, with_own_ca, client_ca_file, client_ca_bundle, uncovered })
     }
 }
 

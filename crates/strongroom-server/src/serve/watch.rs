@@ -36,7 +36,7 @@ pub(super) fn observers(
         use crate::telemetry::{AuditPlaces, Source, begin};
         let source = Source { deployment: opened.core.deployment().id.to_string(), version };
         let places = AuditPlaces { folder: folder.join(audit_log::FOLDER), position: folder.join("otlp-position") };
-        let begin = |endpoint| begin(endpoint, source, places, &trust.roots.store(&trust.ca), tasks);
+        let begin = |endpoint| begin(endpoint, source, places, trust.roots.outside(), tasks);
         Observers { spans: settings.otlp_endpoint.as_ref().map(begin).transpose()?, ..Observers::default() }
     };
     #[cfg(not(feature = "otlp"))]

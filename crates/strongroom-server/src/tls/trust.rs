@@ -15,6 +15,8 @@ use crate::tls::operator::certificates;
 #[derive(Debug, Clone)]
 pub struct TrustedRoots {
     roots: Vec<CertificateDer<'static>>,
+    /// The same, parsed.
+    store: RootCertStore,
 }
 
 impl TrustedRoots {
@@ -31,7 +33,10 @@ impl TrustedRoots {
         for file in extra_files {
             roots.extend(certificates(file)?);
         }
-        Ok(Self { roots })
+        let mut store = RootCertStore::empty();
+        // Old roots that this stack cannot parse are left out.
+        store.add_parsable_certificates(roots.iter().cloned());
+        Ok(Self { roots, store })
     }
 
     /// All of them and one more as a PEM bundle, each once.
@@ -42,16 +47,13 @@ impl TrustedRoots {
     }
 
     /// What calls to services outside of this deployment trust.
-    pub fn outside(&self) -> RootCertStore {
-        let mut store = RootCertStore::empty();
-        // Old roots that this stack cannot parse are left out.
-        store.add_parsable_certificates(self.roots.iter().cloned());
-        store
+    pub fn outside(&self) -> &RootCertStore {
+        &self.store
     }
 
-    /// What outgoing TLS trusts. Our own CA is among it: identities of this deployment may be issuers for one another.
+    /// What calls to issuers trust. Our own CA is among it: identities of this deployment may be issuers for one another.
     pub fn store(&self, own: &CertificateDer<'static>) -> RootCertStore {
-        let mut store = self.outside();
+        let mut store = self.store.clone();
         store.add_parsable_certificates([own.clone()]);
         store
     }
@@ -112,6 +114,8 @@ mod tests {
         let count = |der: &CertificateDer<'_>| all.iter().filter(|one| *one == der).count();
         assert_eq!((count(&ours), count(&extra)), (1, 1));
         assert!(roots.store(&ours).len() >= 2);
+        let other = authority("other");
+        assert_eq!(roots.store(&other).len(), roots.outside().len() + 1, "what is outside does not know our CA");
     }
 
     #[test]
