@@ -215,7 +215,7 @@ impl Server {
         let Opened { clock, entropy, .. } = &self.opened;
         let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
         let edge = Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks());
-        edge.observed(self.observers.clone())
+        edge.observed(&self.observers)
     }
 
     fn watched(&self, authenticator: Arc<Authenticator>) -> Watched {
@@ -334,8 +334,7 @@ fn keeper(
         keeper = keeper.in_file(file.clone());
     }
     if let Some(url) = &settings.checkpoints.url {
-        let roots = trust.roots.store(&trust.ca);
-        keeper = keeper.at_url(url.clone(), &roots)?;
+        keeper = keeper.at_url(url.clone(), trust.roots.outside())?;
     }
     Ok(keeper)
 }

@@ -47,6 +47,9 @@ impl std::fmt::Debug for Edge {
     }
 }
 
+/// A host of ours, and its plane.
+type Found = (Host, Arc<dyn Handle>);
+
 /// A whole answer, or the refusal that is sent instead.
 type OrRefusal<T> = Result<T, Refusal>;
 
@@ -76,9 +79,13 @@ impl Edge {
         Self { proxies, ..self }
     }
 
-    /// The same, telling who others tell.
+    /// The same, telling who others tell. Only the public planes share the requests at work with others.
     #[must_use]
-    pub fn observed(self, observers: Observers) -> Self {
+    pub fn observed(self, observers: &Observers) -> Self {
+        let observers = match self.planes {
+            Planes::Public(_) => observers.clone(),
+            Planes::Metadata(_) | Planes::Monitoring(_) => observers.apart(),
+        };
         Self { observers, ..self }
     }
 
@@ -90,30 +97,38 @@ impl Edge {
         let Ok(id) = self.entropy.sixteen() else { return finish(NO_ENTROPY.answer(), Uuid::nil()) };
         let id = uuid::Builder::from_random_bytes(id).into_uuid();
         let closable = request.version() < Version::HTTP_2;
-        let begun = self.observers.begin(&request, self.plane_of(&request));
-        let answer = match self.try_serve(request, peer, id).await {
+        let found = self.find(&request);
+        let plane = found.as_ref().ok().map(|(host, _)| host.plane.clone());
+        let begun = self.observers.begin(&request, plane);
+        let answer = match self.try_serve(request, found, peer, id).await {
             Ok(answer) => answer,
             // The rest of the body is thrown away, not parsed as a next request.
             Err(refusal) if closable && refusal.leaves_a_body() => closing(refusal.answer()),
             Err(refusal) => refusal.answer(),
         };
-        self.observers.end(begun, id, self.clock.now(), &answer);
+        self.observers.end(begun, id, self.clock.as_ref(), &answer);
         finish(answer, id)
     }
 
-    fn plane_of<B>(&self, request: &Request<B>) -> Option<Plane> {
-        Some(self.planes.find(&authority(request).ok()?)?.0.plane)
+    /// Which host of ours a request is for, and who answers there.
+    fn find<B>(&self, request: &Request<B>) -> OrRefusal<Found> {
+        self.planes.find(&authority(request)?).ok_or(MISDIRECTED)
     }
 
-    async fn try_serve<B>(&self, request: Request<B>, peer: Peer, id: Uuid) -> OrRefusal<Outbound>
+    async fn try_serve<B>(
+        &self,
+        request: Request<B>,
+        found: OrRefusal<Found>,
+        peer: Peer,
+        id: Uuid,
+    ) -> OrRefusal<Outbound>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         if request.version() < Version::HTTP_11 {
             return Err(OLD_VERSION);
         }
-        let authority = authority(&request)?;
-        let (host, plane) = self.planes.find(&authority).ok_or(MISDIRECTED)?;
+        let (host, plane) = found?;
         // Scripts wait for it (architecture.md §4), and it must answer while everything else is too busy.
         let asked = Question::of(request.uri().path()).filter(|_| host.plane == Plane::Management);
         if let Some(question) = asked {

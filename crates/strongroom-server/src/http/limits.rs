@@ -27,8 +27,10 @@ pub const IDLE_MAX: Duration = Duration::from_secs(120);
 pub const IDLE_CHECK: Duration = Duration::from_secs(15);
 /// Longest time a request may take once it has arrived.
 pub const REQUEST_MAX: Duration = Duration::from_secs(120);
-/// Most requests at work at once, on all connections together.
+/// Most requests at work at once, on all connections of the public listeners together.
 pub const REQUESTS_MAX: usize = 4096;
+/// Most requests at work at once on each of the other listeners, which only programs of this machine reach.
+pub const REQUESTS_APART_MAX: usize = 256;
 /// Most connections at once.
 pub const CONNECTIONS_MAX: usize = 8192;
 /// Most connections at once from one address (IPv6: from one /64).
@@ -41,9 +43,10 @@ pub const RESET_STREAMS_MAX: usize = 32;
 pub const BACKLOG: u32 = 1024;
 
 /// Counts the connections there are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connections {
     open: Mutex<Open>,
+    per_address_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -56,29 +59,20 @@ struct Open {
 #[derive(Debug)]
 pub struct Admitted {
     connections: Arc<Connections>,
-    /// `None` for a proxy's, which is many clients'.
+    /// `None` for a proxy's own, which is many clients'.
     address: Option<IpAddr>,
 }
 
-impl Connections {
-    /// Counts one more connection from an address, or refuses it.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
-        let address = counted_as(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= CONNECTIONS_MAX {
-            return None;
-        }
-        let from_address = open.by_address.entry(address).or_default();
-        if *from_address >= CONNECTIONS_PER_ADDRESS_MAX {
-            return None;
-        }
-        *from_address += 1;
-        open.total += 1;
-        Some(Admitted { connections: Arc::clone(self), address: Some(address) })
+impl Default for Connections {
+    fn default() -> Self {
+        Self { open: Mutex::default(), per_address_max: CONNECTIONS_PER_ADDRESS_MAX }
     }
+}
 
-    /// Counts one more connection of a proxy that speaks for many clients, or refuses it: only their total is limited.
-    pub fn admit_proxy(self: &Arc<Self>) -> Option<Admitted> {
+impl Connections {
+    /// Counts one more connection of whomever, or refuses it. [`Admitted::counts_for`] is to be asked as soon as it is known
+    /// whose it is.
+    pub fn admit(self: &Arc<Self>) -> Option<Admitted> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= CONNECTIONS_MAX {
             return None;
@@ -88,15 +82,38 @@ impl Connections {
     }
 }
 
+impl Admitted {
+    /// Counts the connection as one of an address, and of none that it counted for before; false if that has as many as
+    /// it may.
+    pub fn counts_for(&mut self, address: IpAddr) -> bool {
+        let address = counted_as(address);
+        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.release(self.address.take());
+        let from_address = open.by_address.entry(address).or_default();
+        if *from_address >= self.connections.per_address_max {
+            return false;
+        }
+        *from_address += 1;
+        self.address = Some(address);
+        true
+    }
+}
+
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        let Some(address) = self.address else { return };
-        if let Some(from_address) = open.by_address.get_mut(&address) {
+        open.release(self.address);
+    }
+}
+
+impl Open {
+    fn release(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        if let Some(from_address) = self.by_address.get_mut(&address) {
             *from_address = from_address.saturating_sub(1);
             if *from_address == 0 {
-                open.by_address.remove(&address);
+                self.by_address.remove(&address);
             }
         }
     }
@@ -111,37 +128,64 @@ fn counted_as(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Connections of which one address may have so many.
+    pub(crate) fn connections(per_address_max: usize) -> Connections {
+        Connections { per_address_max, ..Connections::default() }
+    }
+
+    impl Connections {
+        fn admit_from(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
+            let mut admitted = self.admit()?;
+            admitted.counts_for(address).then_some(admitted)
+        }
+    }
 
     #[test]
     fn one_address_cannot_take_all_connections() {
         let connections = Arc::new(Connections::default());
         let one: IpAddr = "192.0.2.1".parse().unwrap();
-        let held: Vec<_> = (0..CONNECTIONS_PER_ADDRESS_MAX).map(|_| connections.admit(one).unwrap()).collect();
-        assert!(connections.admit(one).is_none());
-        assert!(connections.admit("::ffff:192.0.2.1".parse().unwrap()).is_none(), "the same address, mapped");
-        assert!(connections.admit("192.0.2.2".parse().unwrap()).is_some());
+        let held: Vec<_> = (0..CONNECTIONS_PER_ADDRESS_MAX).map(|_| connections.admit_from(one).unwrap()).collect();
+        assert!(connections.admit_from(one).is_none());
+        assert!(connections.admit_from("::ffff:192.0.2.1".parse().unwrap()).is_none(), "the same address, mapped");
+        assert!(connections.admit_from("192.0.2.2".parse().unwrap()).is_some());
         drop(held);
-        assert!(connections.admit(one).is_some());
+        assert!(connections.admit_from(one).is_some());
     }
 
     #[test]
     fn a_proxy_brings_as_many_as_there_is_room_for() {
         let connections = Arc::new(Connections::default());
-        let held: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connections.admit_proxy().unwrap()).collect();
-        assert!(connections.admit_proxy().is_none() && connections.admit("192.0.2.1".parse().unwrap()).is_none());
+        let held: Vec<_> = (0..CONNECTIONS_MAX).map(|_| connections.admit().unwrap()).collect();
+        assert!(connections.admit().is_none() && connections.admit_from("192.0.2.1".parse().unwrap()).is_none());
         drop(held);
         assert_eq!(connections.open.lock().unwrap().total, 0);
+    }
+
+    #[test]
+    fn a_connection_counts_for_whom_it_turns_out_to_be_and_for_nobody_else() {
+        let connections = Arc::new(connections(2));
+        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let mut through_proxy: Vec<_> = (0..4).map(|_| connections.admit().unwrap()).collect();
+        let counted: Vec<_> = through_proxy[..3].iter_mut().map(|it| it.counts_for(one)).collect();
+        assert_eq!(counted, [true, true, false]);
+        assert!(through_proxy[2].counts_for(other) && through_proxy[3].counts_for(other));
+        assert!(through_proxy[3].counts_for(other), "it does not count twice");
+        drop(through_proxy);
+        let open = connections.open.lock().unwrap();
+        assert!(open.total == 0 && open.by_address.is_empty());
     }
 
     #[test]
     fn a_whole_network_of_ipv6_counts_as_one_address() {
         let connections = Arc::new(Connections::default());
         let address = |last: usize| format!("2001:db8::{last:x}").parse().unwrap();
-        let _held: Vec<_> = (0..CONNECTIONS_PER_ADDRESS_MAX).map(|n| connections.admit(address(n)).unwrap()).collect();
-        assert!(connections.admit(address(60_000)).is_none());
-        assert!(connections.admit("2001:db8:0:1::1".parse().unwrap()).is_some());
+        let _held: Vec<_> =
+            (0..CONNECTIONS_PER_ADDRESS_MAX).map(|n| connections.admit_from(address(n)).unwrap()).collect();
+        assert!(connections.admit_from(address(60_000)).is_none());
+        assert!(connections.admit_from("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 
     #[test]
@@ -149,8 +193,8 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let address =
             |n: usize| IpAddr::from([10, 0, u8::try_from(n / 256 % 256).unwrap(), u8::try_from(n % 256).unwrap()]);
-        let held: Vec<_> = (0..CONNECTIONS_MAX).map(|n| connections.admit(address(n)).unwrap()).collect();
-        assert!(connections.admit("192.0.2.1".parse().unwrap()).is_none());
+        let held: Vec<_> = (0..CONNECTIONS_MAX).map(|n| connections.admit_from(address(n)).unwrap()).collect();
+        assert!(connections.admit_from("192.0.2.1".parse().unwrap()).is_none());
         drop(held);
         assert!(connections.open.lock().unwrap().by_address.is_empty());
     }

@@ -102,12 +102,13 @@ impl Listener {
     }
 
     fn admit(&self, stream: TcpStream, remote: SocketAddr) {
-        let is_proxy = self.proxies.as_ref().is_some_and(|proxies| proxies.list(remote.ip()));
-        let admitted = if is_proxy { self.connections.admit_proxy() } else { self.connections.admit(remote.ip()) };
-        let Some(admitted) = admitted else {
+        let Some(mut admitted) = self.connections.admit() else {
             tracing::debug!(%remote, "too many connections: one more was closed");
             return;
         };
+        if !self.has_room_for(remote, &mut admitted) {
+            return;
+        }
         let Ok(local) = stream.local_addr() else { return };
         let listener = self.clone();
         self.tasks.spawn(async move {
@@ -115,7 +116,17 @@ impl Listener {
         });
     }
 
-    async fn connection(self, mut stream: TcpStream, mut peer: Peer, admitted: Admitted) {
+    /// Whether an address may have one more connection. A proxy's own are many clients'.
+    fn has_room_for(&self, remote: SocketAddr, admitted: &mut Admitted) -> bool {
+        let is_proxy = self.proxies.as_ref().is_some_and(|proxies| proxies.list(remote.ip()));
+        let has_room = is_proxy || admitted.counts_for(remote.ip());
+        if !has_room {
+            tracing::debug!(%remote, "too many connections of one address: one more was closed");
+        }
+        has_room
+    }
+
+    async fn connection(self, mut stream: TcpStream, mut peer: Peer, mut admitted: Admitted) {
         // An answer is one write; waiting for more to send with it only costs time.
         if stream.set_nodelay(true).is_err() {
             return;
@@ -127,6 +138,9 @@ impl Listener {
                     tracing::debug!(proxy = %peer.remote, "a proxy did not say for whom it connects");
                     return;
                 }
+            }
+            if !self.has_room_for(peer.remote, &mut admitted) {
+                return;
             }
         }
         match self.tls.clone() {
@@ -243,6 +257,9 @@ impl Drop for Running {
 pub const ALPN: [&[u8]; 2] = [ALPN_HTTP2, b"http/1.1"];
 
 const ALPN_HTTP2: &[u8] = b"h2";
+
+#[cfg(test)]
+mod tests;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest time that a connection is given to end by itself.

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use strongroom_types::Timestamp;
+use strongroom_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::http::exchange::{Outbound, Plane};
-use crate::http::limits::REQUESTS_MAX;
+use crate::http::limits::{REQUESTS_APART_MAX, REQUESTS_MAX};
 use crate::metrics::Metrics;
 #[cfg(feature = "otlp")]
 use crate::telemetry::{Finished, Spans};
 
-/// Who is told of every answer, and how many requests may be at work. The edges of all listeners share one.
+/// Who is told of every answer, and how many requests may be at work. The edges of the public listeners share one.
 #[derive(Debug, Clone)]
 pub struct Observers {
     /// What is counted.
@@ -49,6 +49,12 @@ impl Default for Observers {
 }
 
 impl Observers {
+    /// The same with requests at work of its own: who watches the server is answered just when everybody else is too many.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { at_work: Arc::new(Semaphore::new(REQUESTS_APART_MAX)), ..self.clone() }
+    }
+
     /// Notes what an answer no longer shows.
     pub(super) fn begin<B>(&self, request: &Request<B>, plane: Option<Plane>) -> Begun {
         #[cfg(not(feature = "otlp"))]
@@ -67,15 +73,15 @@ impl Observers {
     }
 
     /// Tells everybody. Requests to no host of ours are nobody's.
-    pub(super) fn end(&self, begun: Begun, id: Uuid, now: Timestamp, answer: &Outbound) {
+    pub(super) fn end(&self, begun: Begun, id: Uuid, clock: &dyn Clock, answer: &Outbound) {
         let Some(plane) = &begun.plane else { return };
         let took = begun.at.elapsed();
         self.metrics.answered(plane, answer, took);
-        self.tell_spans(&begun, id, now, took, answer);
+        self.tell_spans(&begun, id, clock, took, answer);
     }
 
     #[cfg(feature = "otlp")]
-    fn tell_spans(&self, begun: &Begun, id: Uuid, now: Timestamp, took: Duration, answer: &Outbound) {
+    fn tell_spans(&self, begun: &Begun, id: Uuid, clock: &dyn Clock, took: Duration, answer: &Outbound) {
         let (Some(spans), Some(plane)) = (&self.spans, &begun.plane) else { return };
         spans.finished(Finished {
             id,
@@ -83,14 +89,14 @@ impl Observers {
             operation: crate::metrics::operation(answer),
             method: begun.method.clone(),
             status: answer.status().as_u16(),
-            ended: now,
+            ended: clock.now(),
             took,
             traceparent: begun.traceparent.clone(),
         });
     }
 
     #[cfg(not(feature = "otlp"))]
-    fn tell_spans(&self, _: &Begun, _: Uuid, _: Timestamp, _: Duration, _: &Outbound) {}
+    fn tell_spans(&self, _: &Begun, _: Uuid, _: &dyn Clock, _: Duration, _: &Outbound) {}
 }
 
 /// A `traceparent` of the only version there is.

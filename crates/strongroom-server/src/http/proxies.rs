@@ -51,9 +51,7 @@ impl Proxies {
         if self.form != ProxyForm::XForwardedFor || !self.list(peer) {
             return Ok(None);
         }
-        let mut lines = headers.get_all(X_FORWARDED_FOR).iter().collect::<Vec<_>>();
-        lines.reverse();
-        for line in lines {
+        for line in headers.get_all(X_FORWARDED_FOR).iter().rev() {
             for text in line.to_str().map_err(|_| Malformed)?.rsplit(',') {
                 let address = address(text.trim()).ok_or(Malformed)?;
                 if !self.list(address) {

@@ -12,7 +12,7 @@ use crate::http::exchange::empty;
 use crate::http::health::Phase;
 use crate::http::health::tests::health_under;
 use crate::http::host::{Domain, Hosts};
-use crate::http::limits::REQUESTS_MAX;
+use crate::http::limits::{REQUESTS_APART_MAX, REQUESTS_MAX};
 use crate::http::planes::PublicPlanes;
 use crate::tasks::TaskOwner;
 
@@ -189,6 +189,26 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     drop(all);
     let answer = edge.serve(request(HSM, "/").body(Empty::new()).unwrap(), peer()).await;
     assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_server_can_be_watched_while_all_others_are_told_to_come_back() {
+    let Fixture { edge, health, owner, .. } = fixture();
+    let shared = Observers::default();
+    let edge = edge.observed(&shared);
+    let _all = Arc::clone(&shared.at_work).acquire_many_owned(u32::try_from(REQUESTS_MAX).unwrap()).await.unwrap();
+    let answer = edge.serve(request(HSM, "/").body(Empty::new()).unwrap(), peer()).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let watcher = || Arc::new(Recorder::default()) as Arc<dyn Handle>;
+    for planes in [Planes::Monitoring(watcher()), Planes::Metadata(watcher())] {
+        let (clock, entropy) = (Arc::new(FixedClock), Arc::new(SystemEntropy));
+        let apart = Edge::new(planes, Arc::clone(&health), clock, entropy, owner.tasks()).observed(&shared);
+        let ask = async || apart.serve(request("127.0.0.1", "/").body(Empty::new()).unwrap(), peer()).await.status();
+        assert_eq!(ask().await, StatusCode::OK, "{apart:?}");
+        let at_work = Arc::clone(&apart.observers.at_work);
+        let _own = at_work.acquire_many_owned(u32::try_from(REQUESTS_APART_MAX).unwrap()).await.unwrap();
+        assert_eq!(ask().await, StatusCode::TOO_MANY_REQUESTS, "{apart:?} has a limit too");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,75 @@
+use async_trait::async_trait;
+use http::StatusCode;
+use strongroom_crypto::SystemEntropy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::http::exchange::{Inbound, Outbound, empty};
+use crate::http::health::tests::starting_health;
+use crate::http::limits::tests::connections;
+use crate::http::planes::{Handle, Planes};
+use crate::http::proxies::ProxyForm;
+use crate::tasks::TaskOwner;
+
+struct Teapot;
+
+#[async_trait]
+impl Handle for Teapot {
+    async fn handle(&self, _inbound: Inbound) -> Outbound {
+        empty(StatusCode::IM_A_TEAPOT)
+    }
+}
+
+/// A listener in the clear, where one address may have two connections, behind a proxy on this machine.
+async fn listening(form: ProxyForm) -> (SocketAddr, TaskOwner) {
+    let owner = TaskOwner::new();
+    let (health, clock) = (Arc::new(starting_health()), Arc::new(SystemClock));
+    let edge = Edge::new(Planes::Monitoring(Arc::new(Teapot)), health, clock, Arc::new(SystemEntropy), owner.tasks());
+    let proxies = Proxies { addresses: vec!["127.0.0.1".parse().unwrap()], form };
+    let listener = Listener::new(Arc::new(edge), None, Arc::new(connections(2)), owner.tasks());
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    listener.behind(Some(Arc::new(proxies))).accept(socket);
+    (address, owner)
+}
+
+/// A connection with a request on it, and whether that was answered.
+async fn ask(server: SocketAddr, proxy_header: &str) -> (TcpStream, bool) {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    let request = format!("{proxy_header}GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut start = [0; 12];
+    let answered = stream.read_exact(&mut start).await.is_ok();
+    assert!(!answered || &start == b"HTTP/1.1 418", "{start:?}");
+    (stream, answered)
+}
+
+fn of(client: &str) -> String {
+    format!("PROXY TCP4 {client} 10.1.0.1 4660 8443\r\n")
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_connections_of_a_proxy() {
+    let (server, _owner) = listening(ProxyForm::ProxyProtocol).await;
+    let (_first, first) = ask(server, &of("192.0.2.7")).await;
+    let (_second, second) = ask(server, &of("192.0.2.7")).await;
+    let (_third, third) = ask(server, &of("192.0.2.7")).await;
+    assert_eq!((first, second, third), (true, true, false));
+    assert!(ask(server, &of("192.0.2.8")).await.1, "another client has connections of its own");
+    let mut own = Vec::new();
+    for _ in 0..3 {
+        own.push(ask(server, "PROXY UNKNOWN\r\n").await);
+    }
+    assert!(own.iter().all(|(_, answered)| *answered), "the proxy itself is many clients'");
+}
+
+#[tokio::test]
+async fn connections_of_a_proxy_that_speaks_by_a_header_are_many_clients() {
+    let (server, _owner) = listening(ProxyForm::XForwardedFor).await;
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(ask(server, "").await);
+    }
+    assert!(all.iter().all(|(_, answered)| *answered));
+}
