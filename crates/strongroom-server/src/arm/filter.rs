@@ -1,6 +1,7 @@
 //! The little of OData's `$filter` that clients of the management plane use.
 
 use crate::arm::error::ArmError;
+use crate::http::odata::literal;
 
 /// One condition; a filter is conditions joined by `and`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,23 +49,6 @@ fn condition(text: &str) -> Option<(Condition, &str)> {
     }
     let (value, rest) = literal(strip_word(rest.trim_start(), "eq")?.trim_start())?;
     Some((Condition::Equals(name, value), rest))
-}
-
-/// `'text'`, in which two quotes stand for one.
-fn literal(text: &str) -> Option<(String, &str)> {
-    let mut rest = text.strip_prefix('\'')?;
-    let mut value = String::new();
-    loop {
-        let (part, behind) = rest.split_once('\'')?;
-        value.push_str(part);
-        match behind.strip_prefix('\'') {
-            Some(behind) => {
-                value.push('\'');
-                rest = behind;
-            }
-            None => return Some((value, behind)),
-        }
-    }
 }
 
 /// What follows a word, in any case, and a space.

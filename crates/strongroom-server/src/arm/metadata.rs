@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::http::exchange::{Inbound, Outbound, json};
+use crate::http::exchange::{Inbound, Outbound, json, performed};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,12 +61,13 @@ pub(crate) fn endpoints(inbound: &Inbound) -> Outbound {
         },
     };
     let version = inbound.query_parameter("api-version");
-    if version.is_some_and(|version| version.as_str() < FIRST_WITH_ONE_OBJECT) {
-        return json(StatusCode::OK, &[endpoints]);
-    }
-    json(StatusCode::OK, &endpoints)
+    let as_list = version.is_some_and(|version| version.as_str() < FIRST_WITH_ONE_OBJECT);
+    let answer = if as_list { json(StatusCode::OK, &[endpoints]) } else { json(StatusCode::OK, &endpoints) };
+    performed(answer, OPERATION)
 }
 
 /// The segments of its path.
 pub(crate) const PATH: &[&str] = &["metadata", "endpoints"];
+/// Its name in the metrics; the audit log has no events without a caller.
+const OPERATION: &str = "MetadataEndpoints";
 const FIRST_WITH_ONE_OBJECT: &str = "2022-09-01";

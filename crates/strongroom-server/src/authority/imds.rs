@@ -16,7 +16,7 @@ use crate::authentication::PublicNames;
 use crate::authority::recording::{caller_of, record, request, success};
 use crate::authority::scope::Wanted;
 use crate::authority::secret_fits;
-use crate::http::exchange::{Inbound, Outbound, empty, json as json_answer, with_header};
+use crate::http::exchange::{Inbound, Outbound, empty, json as json_answer, performed, with_header};
 
 /// The metadata service.
 pub struct Imds {
@@ -84,7 +84,7 @@ impl Imds {
             _ => return empty(StatusCode::NOT_FOUND),
         };
         let answer = result.unwrap_or_else(|refused| refused.answer(&inbound));
-        with_header(answer, "cache-control", "no-store")
+        performed(with_header(answer, "cache-control", "no-store"), SIGN_IN)
     }
 
     /// The instance metadata service's own way. The values of its answer are text, as clients expect.
@@ -146,7 +146,7 @@ impl Imds {
         };
         let token = self.directory.issue_access_token(order, inbound.received).await?;
         let caller = caller_of(&self.directory, &principal, Some(client_id.to_string()));
-        let request = request(inbound, "ManagedIdentitySignIn", caller.ok_or(IdentityError::NotFounded)?);
+        let request = request(inbound, SIGN_IN, caller.ok_or(IdentityError::NotFounded)?);
         record(self.directory.core(), &request, success(200), Some(format!("audience {}", wanted.audience)));
         Ok((token, client_id, wanted))
     }
@@ -217,6 +217,8 @@ fn is_loopback_name(host: &str) -> bool {
     })
 }
 
+/// The one operation there is.
+const SIGN_IN: &str = "ManagedIdentitySignIn";
 const METADATA_PATH: &str = "/metadata/identity/oauth2/token";
 const APP_SERVICE_PATH: &str = "/msi/token";
 /// Both spellings of the resource id are in use (az-cli.md §2.4).

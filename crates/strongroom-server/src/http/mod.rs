@@ -7,5 +7,6 @@ pub mod host;
 pub mod limits;
 pub mod listener;
 pub mod observers;
+pub(crate) mod odata;
 pub mod planes;
 pub mod proxies;

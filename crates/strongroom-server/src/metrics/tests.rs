@@ -3,14 +3,8 @@ use strongroom_types::Timestamp;
 use uuid::Uuid;
 
 use super::*;
-use crate::http::exchange::{Host, Inbound, Peer, empty};
+use crate::http::exchange::{Host, Inbound, Peer, empty, performed};
 use crate::http::planes::Handle;
-
-fn performed(status: StatusCode, operation: &'static str) -> Outbound {
-    let mut answer = empty(status);
-    answer.extensions_mut().insert(Performed(operation));
-    answer
-}
 
 fn page(metrics: &Metrics) -> MetricsPage {
     let sample = Sample { audit_waiting: 3, token_hits: 5, ..Sample::default() };
@@ -40,7 +34,7 @@ async fn what_was_answered_is_counted_by_plane_operation_and_class() {
     let metrics = Metrics::new();
     let hsm = Plane::ManagedHsm("very-secret-name".to_owned());
     for (status, took) in [(StatusCode::OK, 2), (StatusCode::OK, 20), (StatusCode::FORBIDDEN, 1)] {
-        metrics.answered(&hsm, &performed(status, "KeySign"), Duration::from_millis(took));
+        metrics.answered(&hsm, &performed(empty(status), "KeySign"), Duration::from_millis(took));
     }
     metrics.answered(&Plane::Management, &empty(StatusCode::UNAUTHORIZED), Duration::ZERO);
     metrics.containers(ContainerState::Sealed, 2);

@@ -140,6 +140,7 @@ async fn the_endpoints_are_told_without_a_token() {
     for path in ["/metadata/endpoints", "//metadata/endpoints"] {
         let answer = world.send("", "GET", &format!("{path}?api-version=2022-09-01"), &Value::Null).await;
         assert_eq!((answer.status.as_u16(), &answer.body), (200, &expected));
+        assert_eq!(answer.operation, "MetadataEndpoints");
     }
     let listed = world.send("", "GET", "/metadata/endpoints?api-version=2019-05-01", &Value::Null).await;
     assert_eq!(listed.body, json!([expected]));

@@ -42,6 +42,8 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
     pub(super) bytes: usize,
+    /// What it counts as in the metrics.
+    pub(super) operation: &'static str,
 }
 
 impl World {
@@ -252,10 +254,11 @@ impl Answer {
 }
 
 async fn read(outbound: Outbound) -> Answer {
+    let operation = crate::metrics::operation(&outbound);
     let (parts, body) = outbound.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-    Answer { status: parts.status, headers: parts.headers, body, bytes: bytes.len() }
+    Answer { status: parts.status, headers: parts.headers, body, bytes: bytes.len(), operation }
 }
 
 async fn token(directory: &Directory, principal: PrincipalId) -> String {

@@ -7,7 +7,7 @@ use strongroom_core::identity::record::{Principal, PrincipalKind};
 use strongroom_core::identity::{CertificateChange, PrincipalChange};
 use uuid::Uuid;
 
-use super::credentials::{KeyCredential, new_certificates};
+use super::credentials::{KeyCredential, kept_certificates, new_certificates};
 use super::error::GraphError;
 use super::users::state;
 use super::wire::Shape;
@@ -78,7 +78,7 @@ impl Call<'_> {
         let certificates = match key_credentials {
             None => None,
             Some(credentials) => Some(CertificateChange {
-                kept: self.kept_certificates(&application, &credentials)?,
+                kept: kept_certificates(&application, &credentials)?,
                 new: new_certificates(&credentials)?,
             }),
         };

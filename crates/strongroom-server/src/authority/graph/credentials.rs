@@ -66,25 +66,24 @@ impl KeyCredential {
     }
 }
 
-impl Call<'_> {
-    /// The certificates of an application that credentials without a key name, by SHA-256.
-    pub(super) fn kept_certificates(
-        &self,
-        application: &Principal,
-        credentials: &[KeyCredential],
-    ) -> Result<Vec<String>, GraphError> {
-        let known = application.service_principal().map(|program| program.certificates.as_slice()).unwrap_or_default();
-        let without_key = credentials.iter().filter(|credential| credential.key.is_none());
-        let named = without_key.map(|credential| {
-            let wanted = credential.key_id.as_deref().and_then(|id| id.parse::<Uuid>().ok());
-            let found = known.iter().find(|known| Some(key_id(known)) == wanted);
-            found.map(|found| found.thumbprint_sha256.clone())
-        });
-        let missing =
-            || GraphError::bad_request("keyCredentials: there is neither a key nor the keyId of one that is there.");
-        named.collect::<Option<_>>().ok_or_else(missing)
-    }
+/// The certificates of an application that credentials without a key name, by SHA-256.
+pub(super) fn kept_certificates(
+    application: &Principal,
+    credentials: &[KeyCredential],
+) -> Result<Vec<String>, GraphError> {
+    let known = application.service_principal().map(|program| program.certificates.as_slice()).unwrap_or_default();
+    let without_key = credentials.iter().filter(|credential| credential.key.is_none());
+    let named = without_key.map(|credential| {
+        let wanted = credential.key_id.as_deref().and_then(|id| id.parse::<Uuid>().ok());
+        let found = known.iter().find(|known| Some(key_id(known)) == wanted);
+        found.map(|found| found.thumbprint_sha256.clone())
+    });
+    let missing =
+        || GraphError::bad_request("keyCredentials: there is neither a key nor the keyId of one that is there.");
+    named.collect::<Option<_>>().ok_or_else(missing)
+}
 
+impl Call<'_> {
     /// Makes a secret, and shows it: here and never again.
     pub(super) async fn add_password(&self) -> Result<Outbound, GraphError> {
         let given =

@@ -62,7 +62,7 @@ impl GraphError {
     /// The answer.
     pub(super) fn answer(&self, inbound: &Inbound) -> Outbound {
         let (status, code) = self.row();
-        if let Self::Unavailable(error) = self {
+        if let Self::Unavailable(error) | Self::NotAuthenticated(AuthenticationError::Unavailable(error)) = self {
             tracing::error!(request = %inbound.id, %error, "the directory cannot answer");
         }
         let answer = json_answer(status, &json!({"error": {"code": code, "message": self.to_string()}}));
@@ -70,8 +70,12 @@ impl GraphError {
             Self::NotAuthenticated(AuthenticationError::TooManyFailures { retry_after_seconds }) => {
                 with_header(answer, "retry-after", &retry_after_seconds.to_string())
             }
-            Self::NotAuthenticated(_) => with_header(answer, "www-authenticate", "Bearer"),
-            Self::Unavailable(_) => with_header(answer, "retry-after", "1"),
+            Self::Unavailable(_) | Self::NotAuthenticated(AuthenticationError::Unavailable(_)) => {
+                with_header(answer, "retry-after", "1")
+            }
+            Self::NotAuthenticated(AuthenticationError::Missing | AuthenticationError::Token(_)) => {
+                with_header(answer, "www-authenticate", "Bearer")
+            }
             _ => answer,
         }
     }

@@ -4,6 +4,7 @@ use strongroom_core::identity::record::{Principal, PrincipalKind};
 
 use super::error::GraphError;
 use crate::http::exchange::Inbound;
+use crate::http::odata::literal;
 
 /// What a list is to show; everything if it is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,11 +63,6 @@ impl Filter {
         }
     }
 
-    /// Whether it shows everything.
-    pub(super) fn is_everything(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The client id that everything it shows must have.
     pub(super) fn client_id(&self) -> Option<&str> {
         self.exact(Property::AppId)
@@ -116,18 +112,18 @@ fn comparison(text: &str) -> Option<(Comparison, &str)> {
         ("identifierUris/any(s:s eq ", Property::IdentifierUri),
     ] {
         if let Some(rest) = text.strip_prefix(prefix) {
-            let (text, rest) = quoted(rest)?;
+            let (text, rest) = literal(rest)?;
             return Some((Comparison { property, relation: Relation::Equals, text }, rest.strip_prefix(')')?));
         }
     }
     if let Some(rest) = text.strip_prefix("startswith(") {
         let (name, rest) = rest.split_once(',')?;
-        let (text, rest) = quoted(rest.trim_start())?;
+        let (text, rest) = literal(rest.trim_start())?;
         let comparison = Comparison { property: property(name.trim())?, relation: Relation::StartsWith, text };
         return Some((comparison, rest.trim_start().strip_prefix(')')?));
     }
     let (name, rest) = text.split_once(' ')?;
-    let (text, rest) = quoted(rest.trim_start().strip_prefix("eq ")?.trim_start())?;
+    let (text, rest) = literal(rest.trim_start().strip_prefix("eq ")?.trim_start())?;
     Some((Comparison { property: property(name)?, relation: Relation::Equals, text }, rest))
 }
 
@@ -140,23 +136,6 @@ fn property(name: &str) -> Option<Property> {
         "mailNickname" => Property::MailNickname,
         _ => return None,
     })
-}
-
-/// A text in quotes, and what follows it. A quote within is doubled.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut rest = text.strip_prefix('\'')?;
-    let mut value = String::new();
-    loop {
-        let (part, behind) = rest.split_once('\'')?;
-        value.push_str(part);
-        match behind.strip_prefix('\'') {
-            Some(more) => {
-                value.push('\'');
-                rest = more;
-            }
-            None => return Some((value, behind)),
-        }
-    }
 }
 
 /// Most comparisons of a filter.

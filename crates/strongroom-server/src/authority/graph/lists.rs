@@ -79,7 +79,7 @@ impl Call<'_> {
         if !self.is_administrator {
             return Err(GraphError::Denied);
         }
-        self.page_of(shape, |found| is_kind(found) && (filter.is_everything() || filter.shows(found))).await
+        self.page_of(shape, |found| is_kind(found) && filter.shows(found)).await
     }
 
     async fn page_of(&self, shape: Shape, shows: impl Fn(&Principal) -> bool) -> Result<Outbound, GraphError> {
@@ -95,14 +95,21 @@ impl Call<'_> {
         let (mut shown, mut looked_at) = (Vec::new(), 0);
         // A page may be short, or empty, and not be the last one: so that no filter costs more than it may.
         while shown.len() < top && looked_at < LOOKED_AT_MAX {
-            let records = self.directory.principals_after(after, top - shown.len()).await?;
-            let Some(last) = records.last() else {
+            let records = self.directory.principals_after(after, PAGE).await?;
+            if records.is_empty() {
                 after = None;
                 break;
-            };
-            after = Some(last.object_id);
+            }
             looked_at += records.len();
-            shown.extend(records.iter().filter(|found| shows(found)).map(|found| self.show(found, shape)));
+            for found in records {
+                after = Some(found.object_id);
+                if shows(&found) {
+                    shown.push(self.show(&found, shape));
+                    if shown.len() == top {
+                        break;
+                    }
+                }
+            }
         }
         let Some(after) = after else { return Ok(list(shown)) };
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -124,7 +131,7 @@ impl Call<'_> {
 const IDS_MAX: usize = 1000;
 /// As Graph limits `checkMemberGroups`.
 const GROUP_IDS_MAX: usize = 20;
-/// Objects on a page if nobody says, and at most; both as in Graph.
+/// Objects on a page if nobody says, which is also how many records are read at once; and at most. Both as in Graph.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 999;
 /// Records that one request looks at.

@@ -30,7 +30,7 @@ use strongroom_types::PrincipalId;
 use crate::audit_log::Strangers;
 use crate::authentication::{Audience, Authenticator};
 use crate::authority::recording::{record, request, success};
-use crate::http::exchange::{Inbound, Outbound};
+use crate::http::exchange::{Inbound, Outbound, performed};
 use error::GraphError;
 use operations::{Access, OperationId as Id, Row};
 
@@ -96,7 +96,7 @@ impl Graph {
             }
         };
         record(self.directory.core(), &request, event, None);
-        answer
+        performed(answer, request.context.operation)
     }
 
     async fn perform(

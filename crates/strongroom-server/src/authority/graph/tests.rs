@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use strongroom_core::identity::{AccessTokenOrder, Directory, Foundation, IssuerForm};
+use strongroom_core::identity::{AccessTokenOrder, Directory, Foundation, IdentityError, IssuerForm};
 use strongroom_core::pools::{machine_identity_id, subscription_id};
 use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
@@ -20,7 +20,7 @@ use strongroom_types::{PrincipalId, RsaSize};
 
 use super::operations::{Access, OPERATIONS};
 use super::*;
-use crate::authentication::{OutsideIssuers, PublicAddress, PublicNames};
+use crate::authentication::{AuthenticationError, OutsideIssuers, PublicAddress, PublicNames};
 use crate::http::exchange::{Host, Peer, Plane};
 
 const GRAPH: &str = "https://graph.localhost:8443";
@@ -57,29 +57,21 @@ impl World {
     }
 
     async fn send(&self, token: &str, method: Method, target: &str, body: &Value) -> (u16, Value) {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-        let end = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
-        let inbound = Inbound {
-            id: draw_uuid().unwrap(),
-            received: self.test.clock.now(),
-            peer: Peer { remote: end, local: end },
-            method,
-            host: Host {
-                plane: Plane::Graph,
-                authority: "graph.localhost:8443".to_owned(),
-                domain: "localhost:8443".to_owned(),
-            },
-            path: format!("/v1.0{path}"),
-            query: query.to_owned(),
-            headers,
-            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
-        };
-        let answer = self.graph.handle(inbound).await;
+        let answer = self.answer(token, method, target, body).await;
         let status = answer.status().as_u16();
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    async fn answer(&self, token: &str, method: Method, target: &str, body: &Value) -> Outbound {
+        let mut inbound = inbound(method, target);
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        inbound.headers.insert(header::AUTHORIZATION, bearer);
+        inbound.received = self.test.clock.now();
+        if !body.is_null() {
+            inbound.body = Bytes::from(body.to_string());
+        }
+        self.graph.handle(inbound).await
     }
 
     async fn get(&self, target: &str) -> (u16, Value) {
@@ -103,6 +95,27 @@ impl World {
         let (status, made) = self.post("/applications", json!({"displayName": name})).await;
         assert_eq!(status, 201, "{made}");
         (format!("/applications/{}", made["id"].as_str().unwrap()), made)
+    }
+}
+
+/// A request without a token and a body.
+fn inbound(method: Method, target: &str) -> Inbound {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let end = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
+    Inbound {
+        id: draw_uuid().unwrap(),
+        received: START,
+        peer: Peer { remote: end, local: end },
+        method,
+        host: Host {
+            plane: Plane::Graph,
+            authority: "graph.localhost:8443".to_owned(),
+            domain: "localhost:8443".to_owned(),
+        },
+        path: format!("/v1.0{path}"),
+        query: query.to_owned(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
     }
 }
 
@@ -171,6 +184,26 @@ async fn every_operation_has_a_path_and_a_name_in_the_audit_log_of_its_own() {
     let events = world.test.audit.take();
     let seen: Vec<_> = events.iter().map(|event| event.operation_name.to_string()).collect();
     assert_eq!(seen, ["ApplicationCreate", "ApplicationDelete"]);
+    for (path, counted) in [("/users", "UserList"), ("/users/nobody", "UserGet"), ("/nothing", "GraphUnknown")] {
+        let answer = world.answer(&world.administrator, Method::GET, path, &Value::Null).await;
+        assert_eq!(crate::metrics::operation(&answer), counted, "{path}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_no_wrong_token() {
+    let inbound = inbound(Method::GET, "/users");
+    let unavailable = AuthenticationError::Unavailable(IdentityError::NotFounded);
+    for (error, status, retry, challenge) in [
+        (AuthenticationError::Missing, 401, None, Some("Bearer")),
+        (AuthenticationError::TooManyFailures { retry_after_seconds: 7 }, 429, Some("7"), None),
+        (unavailable, 503, Some("1"), None),
+    ] {
+        let answer = GraphError::NotAuthenticated(error).answer(&inbound);
+        let header = |name| answer.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap());
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!((header(header::RETRY_AFTER), header(header::WWW_AUTHENTICATE)), (retry, challenge), "{status}");
+    }
 }
 
 #[tokio::test]
@@ -312,8 +345,24 @@ async fn a_user_is_found_by_name_or_id_disabled_reset_and_removed() {
     let world = World::new().await;
     let (status, made) = world.post("/users", json!({"userPrincipalName": "ada@localhost"})).await;
     assert_eq!(status, 201, "{made}");
-    let own_password = json!({"userPrincipalName": "b@localhost", "passwordProfile": {"password": "x"}});
-    assert_eq!(world.post("/users", own_password).await.0, 400, "passwords are made here");
+    for (member, value) in [
+        ("passwordProfile", json!({"password": "x"})),
+        ("passwordProfile", json!({"forceChangePasswordNextSignIn": false})),
+        ("passwordProfile", json!({"forceChangePasswordNextSignInWithMfa": true})),
+        ("accountEnabled", json!(false)),
+        ("onPremisesImmutableId", json!("x")),
+        ("mail", json!("b@example")),
+    ] {
+        let (status, body) = world.post("/users", json!({"userPrincipalName": "b@localhost", member: value})).await;
+        assert_eq!(status, 400, "{member} {body}");
+        let problem = body["error"]["message"].as_str().unwrap();
+        assert!(problem.contains(member) || problem.contains("NextSignInWithMfa"), "{problem}");
+    }
+    // What `az ad user create` sends, without a password.
+    let usual = json!({"userPrincipalName": "b@localhost", "accountEnabled": true, "displayName": "B",
+        "mailNickname": "b", "passwordProfile": {"forceChangePasswordNextSignIn": true}});
+    let (status, made_as_usual) = world.post("/users", usual).await;
+    assert_eq!((status, &made_as_usual["displayName"]), (201, &json!("B")), "{made_as_usual}");
     for key in ["ADA@localhost", made["id"].as_str().unwrap()] {
         assert_eq!(world.get(&format!("/users/{key}")).await.1["id"], made["id"]);
     }

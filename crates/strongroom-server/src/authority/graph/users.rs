@@ -16,12 +16,19 @@ use crate::http::exchange::{Outbound, empty, json as json_answer, with_header};
 struct CreateUser {
     user_principal_name: String,
     display_name: Option<String>,
+    account_enabled: Option<bool>,
     password_profile: Option<PasswordProfile>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct PasswordProfile {
     password: Option<Value>,
+    force_change_password_next_sign_in: Option<bool>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +46,17 @@ struct ResetPassword {
     new_password: Option<Value>,
 }
 
+impl PasswordProfile {
+    /// The password is ours, and is changed at the first login.
+    fn check(&self) -> Result<(), GraphError> {
+        let Self { password, force_change_password_next_sign_in, rest } = self;
+        if password.is_some() || *force_change_password_next_sign_in == Some(false) {
+            return Err(GraphError::bad_request(OUR_PASSWORDS));
+        }
+        nothing_else(rest)
+    }
+}
+
 impl Call<'_> {
     pub(super) async fn list_users(&self) -> Result<Outbound, GraphError> {
         self.list_of(Shape::Plain, is_user).await
@@ -46,12 +64,16 @@ impl Call<'_> {
 
     /// Makes a user; the password in the answer is the one-time password, shown here and never again.
     pub(super) async fn create_user(&self) -> Result<Outbound, GraphError> {
-        let wanted: CreateUser = body(self.inbound)?;
-        if wanted.password_profile.is_some_and(|profile| profile.password.is_some()) {
-            return Err(GraphError::bad_request(OUR_PASSWORDS));
+        let CreateUser { user_principal_name: name, display_name, account_enabled, password_profile, mut rest } =
+            body(self.inbound)?;
+        // Clients must send it; it names a mailbox, and there are none.
+        rest.remove("mailNickname");
+        nothing_else(&rest)?;
+        if account_enabled == Some(false) {
+            return Err(GraphError::bad_request("accountEnabled: disable the user once it is there."));
         }
-        let name = wanted.user_principal_name;
-        let display_name = wanted.display_name.unwrap_or_else(|| name.split('@').next().unwrap_or(&name).to_owned());
+        password_profile.map_or(Ok(()), |profile| profile.check())?;
+        let display_name = display_name.unwrap_or_else(|| name.split('@').next().unwrap_or(&name).to_owned());
         let new = self.directory.create_user(self.request, &name, &display_name).await?;
         let mut user = self.show(&new.principal, Shape::Plain);
         if let Some(members) = user.as_object_mut() {

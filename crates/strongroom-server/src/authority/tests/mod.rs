@@ -2,6 +2,7 @@
 
 mod certificates;
 mod federation;
+mod imds;
 mod issuer;
 mod world;
 
