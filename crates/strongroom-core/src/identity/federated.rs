@@ -34,15 +34,20 @@ impl FederatedSpecification {
     pub const NAME_EXPECTED: &'static str =
         "3 to 120 characters a-z, A-Z, 0-9, - and _, beginning with a letter or a digit";
 
+    /// Whether a text is as [`Self::NAME_EXPECTED`] says.
+    pub fn is_name(text: &str) -> bool {
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let first = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        (3..=120).contains(&text.len()) && first && text.bytes().all(letters)
+    }
+
     /// Checks the parts. There is exactly one audience, as in Azure.
     ///
     /// # Errors
     /// [`IdentityError::BadParameter`].
     pub fn new(name: &str, issuer: &str, subject: &str, audiences: &[String]) -> Result<Self> {
         let bad = |parameter, problem| Err(IdentityError::BadParameter { parameter, problem });
-        let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let first = name.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if !(3..=120).contains(&name.len()) || !first || !name.bytes().all(letters) {
+        if !Self::is_name(name) {
             return bad("name", Self::NAME_EXPECTED);
         }
         if !issuer.starts_with("https://") || !is_text(issuer) {

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strongroom_core::identity::FederatedSpecification;
 use strongroom_core::identity::record::FederatedCredential;
-use strongroom_core::pools::{IdentityId, Permit, Removed};
+use strongroom_core::pools::{IdentityId, Permit};
 
 use crate::arm::Call;
 use crate::arm::error::ArmError;
 use crate::arm::wire::{self, list_of};
-use crate::http::exchange::{Outbound, empty, json as answer};
+use crate::http::exchange::{Outbound, json as answer};
 
 #[derive(Deserialize)]
 struct Body {
@@ -36,7 +36,7 @@ pub(super) async fn list(call: &Call<'_>, permit: &Permit) -> Result<Outbound, A
 /// `GET …/federatedIdentityCredentials/{name}`.
 pub(super) async fn get(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let id = call.place.identity_id()?;
-    let found = call.arm.pools.federated_credential(permit, &id, call.place.federated()).await?;
+    let found = call.arm.pools.federated_credential(permit, &id, call.place.federated()?).await?;
     Ok(answer(StatusCode::OK, &credential(&id, &found)))
 }
 
@@ -44,11 +44,11 @@ pub(super) async fn get(call: &Call<'_>, permit: &Permit) -> Result<Outbound, Ar
 pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let Body { properties } = wire::body(call.inbound)?;
     let Properties { issuer, subject, audiences, claims_matching_expression } = properties;
-    if claims_matching_expression.is_some_and(|expression| !expression.is_null()) {
+    if claims_matching_expression.is_some() {
         let problem = "expressions over claims are not supported; use subject";
         return Err(strongroom_core::pools::Error::bad_property("properties.claimsMatchingExpression", problem).into());
     }
-    let (id, name) = (call.place.identity_id()?, call.place.federated());
+    let (id, name) = (call.place.identity_id()?, call.place.federated()?);
     let text = Option::unwrap_or_default;
     let specification =
         FederatedSpecification::new(name, &text(issuer), &text(subject), &audiences.unwrap_or_default())
@@ -63,11 +63,9 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
 /// `DELETE …/federatedIdentityCredentials/{name}`: 204 if there was none.
 pub(super) async fn delete(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let id = call.place.identity_id()?;
-    let removed = call.arm.pools.delete_federated_credential(call.request, permit, &id, call.place.federated()).await?;
-    Ok(match removed {
-        Removed::Gone => empty(StatusCode::OK),
-        Removed::WasAbsent => empty(StatusCode::NO_CONTENT),
-    })
+    let name = call.place.federated()?;
+    let removed = call.arm.pools.delete_federated_credential(call.request, permit, &id, name).await?;
+    Ok(wire::removed(removed))
 }
 
 fn credential(identity: &IdentityId, credential: &FederatedCredential) -> Value {

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strongroom_core::pools::{GroupSpecification, Permit, ResourceGroup, Written};
+use strongroom_core::pools::{GroupSpecification, Permit, ResourceGroup};
 
 use crate::arm::Call;
 use crate::arm::error::ArmError;
@@ -42,10 +42,7 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
     let there = call.arm.pools.group_is_there(permit, subscription, &name).await?;
     call.request.context.success_status = if there { 200 } else { 201 };
     let written = call.arm.pools.put_group(call.request, permit, subscription, &name, specification).await?;
-    Ok(match written {
-        Written::Created(made) => answer(StatusCode::CREATED, &group(&made)),
-        Written::Updated(changed) => answer(StatusCode::OK, &group(&changed)),
-    })
+    Ok(wire::written(&written, group))
 }
 
 /// `DELETE …/resourceGroups/{group}`: only an empty one goes.

@@ -8,9 +8,9 @@ use strongroom_core::guard::HsmState;
 use strongroom_core::pools::{Action, HsmId, HsmPlan, HsmView, LinkTarget, Operation, OperationState, Permit};
 
 use crate::arm::error::ArmError;
-use crate::arm::hsms::wire::{HsmBody, NameBody};
+use crate::arm::hsms::wire::HsmBody;
 use crate::arm::private_links::private_link_resource;
-use crate::arm::wire::{self as wire_of_all, body, list_of};
+use crate::arm::wire::{self as wire_of_all, NameBody, body, list_of, name_availability};
 use crate::arm::{API_VERSION, Call};
 use crate::http::exchange::{Outbound, empty, json as answer, with_header};
 
@@ -104,7 +104,7 @@ pub(super) fn link(call: &Call<'_>) -> Result<LinkTarget, ArmError> {
 pub(super) async fn check_name(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let name = body::<NameBody>(call.inbound)?.name;
     let availability = call.arm.pools.check_hsm_name(permit, call.place.subscription()?, &name).await?;
-    Ok(answer(StatusCode::OK, &wire::name_availability(&availability)))
+    Ok(name_availability(&availability, &wire::NAME_WORDS))
 }
 
 /// `GET …/deletedManagedHSMs`.

@@ -3,12 +3,12 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strongroom_core::pools::{IdentitySpecification, Permit, Removed, UserAssignedIdentity, Written};
+use strongroom_core::pools::{IdentitySpecification, Permit, UserAssignedIdentity};
 
 use crate::arm::Call;
 use crate::arm::error::ArmError;
 use crate::arm::wire::{self, TagsBody, list_of};
-use crate::http::exchange::{Outbound, empty, json as answer};
+use crate::http::exchange::{Outbound, json as answer};
 
 #[derive(Deserialize)]
 struct Body {
@@ -45,33 +45,21 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
     let there = call.arm.pools.identity_is_there(permit, subscription, &group, &name).await?;
     call.request.context.success_status = if there { 200 } else { 201 };
     let written = call.arm.pools.put_identity(call.request, permit, subscription, &group, &name, specification).await?;
-    Ok(match written {
-        Written::Created(made) => answer(StatusCode::CREATED, &identity(&made)),
-        Written::Updated(changed) => answer(StatusCode::OK, &identity(&changed)),
-    })
+    Ok(wire::written(&written, identity))
 }
 
 /// `DELETE …/userAssignedIdentities/{name}`: 204 if there was none.
 pub(super) async fn delete(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let (subscription, group, name) = (call.place.subscription()?, call.place.group()?, call.place.identity()?);
     let removed = call.arm.pools.delete_identity(call.request, permit, subscription, &group, &name).await?;
-    Ok(match removed {
-        Removed::Gone => empty(StatusCode::OK),
-        Removed::WasAbsent => empty(StatusCode::NO_CONTENT),
-    })
+    Ok(wire::removed(removed))
 }
 
 fn identity(identity: &UserAssignedIdentity) -> Value {
-    json!({
-        "id": identity.scope().as_str(),
-        "name": identity.name,
-        "type": UserAssignedIdentity::RESOURCE_TYPE,
-        "location": identity.location,
-        "tags": identity.tags,
-        "properties": {
-            "tenantId": identity.tenant,
-            "principalId": identity.principal,
-            "clientId": identity.client_id,
-        },
-    })
+    let properties = json!({
+        "tenantId": identity.tenant,
+        "principalId": identity.principal,
+        "clientId": identity.client_id,
+    });
+    wire::with_members(wire::identity_resource(identity), json!({"properties": properties}))
 }

@@ -89,10 +89,10 @@ fn wanted(call: &Call<'_>, body: KeyBody) -> Result<CreateKey, ArmError> {
     let properties = body.properties.ok_or_else(|| Error::bad_parameter("properties", "is required"))?;
     let KeyProperties { attributes, kty, key_ops, key_size, curve_name, rotation_policy, release_policy } = properties;
     let elsewhere = |parameter| Err(Error::bad_parameter(parameter, "is set on the data plane only").into());
-    if rotation_policy.is_some_and(|policy| !policy.is_null()) {
+    if rotation_policy.is_some() {
         return elsewhere("rotationPolicy");
     }
-    if release_policy.is_some_and(|policy| !policy.is_null()) || attributes.exportable.unwrap_or(false) {
+    if release_policy.is_some() || attributes.exportable.unwrap_or(false) {
         return elsewhere("release_policy");
     }
     let kty = kty.ok_or_else(|| Error::bad_parameter("kty", "is required"))?;

@@ -4,13 +4,13 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strongroom_core::pools::{
-    Error, NetworkName, Permit, Removed, Subnet, VirtualNetwork, VirtualNetworkId, VirtualNetworkSpecification, Written,
+    Error, NetworkName, Permit, Subnet, VirtualNetwork, VirtualNetworkId, VirtualNetworkSpecification,
 };
 
 use crate::arm::Call;
 use crate::arm::error::ArmError;
 use crate::arm::wire::{self, TagsBody, list_of};
-use crate::http::exchange::{Outbound, empty, json as answer};
+use crate::http::exchange::{Outbound, json as answer};
 
 /// The body of PUT; what strongroom has no use for is not kept.
 #[derive(Deserialize)]
@@ -101,16 +101,14 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
     let id = call.place.virtual_network()?;
     let there = call.arm.pools.virtual_network_is_there(permit, &id).await?;
     call.request.context.success_status = if there { 200 } else { 201 };
-    Ok(match call.arm.pools.put_virtual_network(call.request, permit, &id, specification).await? {
-        Written::Created(made) => answer(StatusCode::CREATED, &network(&made)),
-        Written::Updated(changed) => answer(StatusCode::OK, &network(&changed)),
-    })
+    let written = call.arm.pools.put_virtual_network(call.request, permit, &id, specification).await?;
+    Ok(wire::written(&written, network))
 }
 
 /// `DELETE …/virtualNetworks/{name}`: 204 if there was none.
 pub(super) async fn delete(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let id = call.place.virtual_network()?;
-    Ok(removed(call.arm.pools.delete_virtual_network(call.request, permit, &id).await?))
+    Ok(wire::removed(call.arm.pools.delete_virtual_network(call.request, permit, &id).await?))
 }
 
 /// `GET …/subnets`.
@@ -134,42 +132,27 @@ pub(super) async fn put_subnet(call: &mut Call<'_>, permit: &Permit) -> Result<O
     let there = call.arm.pools.subnet_is_there(permit, &id, &name).await?;
     call.request.context.success_status = if there { 200 } else { 201 };
     let wanted = Subnet { name, address_prefixes: body.prefixes() };
-    Ok(match call.arm.pools.put_subnet(call.request, permit, &id, wanted).await? {
-        Written::Created(made) => answer(StatusCode::CREATED, &subnet(&id, &made)),
-        Written::Updated(changed) => answer(StatusCode::OK, &subnet(&id, &changed)),
-    })
+    let written = call.arm.pools.put_subnet(call.request, permit, &id, wanted).await?;
+    Ok(wire::written(&written, |it| subnet(&id, it)))
 }
 
 /// `DELETE …/subnets/{name}`: 204 if there was none.
 pub(super) async fn delete_subnet(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let (id, name) = (call.place.virtual_network()?, call.place.subnet()?);
-    Ok(removed(call.arm.pools.delete_subnet(call.request, permit, &id, &name).await?))
-}
-
-pub(super) fn removed(removed: Removed) -> Outbound {
-    match removed {
-        Removed::Gone => empty(StatusCode::OK),
-        Removed::WasAbsent => empty(StatusCode::NO_CONTENT),
-    }
+    Ok(wire::removed(call.arm.pools.delete_subnet(call.request, permit, &id, &name).await?))
 }
 
 fn network(network: &VirtualNetwork) -> Value {
     let id = network.id();
     let subnets: Vec<_> = network.subnets.iter().map(|it| subnet(&id, it)).collect();
-    json!({
-        "id": id.scope().as_str(),
-        "name": network.name,
-        "type": VirtualNetwork::RESOURCE_TYPE,
-        "location": network.location,
-        "tags": network.tags,
-        "properties": {
-            "provisioningState": "Succeeded",
-            "addressSpace": {"addressPrefixes": network.address_prefixes},
-            "subnets": subnets,
-            "virtualNetworkPeerings": [],
-            "enableDdosProtection": false,
-        },
-    })
+    let properties = json!({
+        "provisioningState": "Succeeded",
+        "addressSpace": {"addressPrefixes": network.address_prefixes},
+        "subnets": subnets,
+        "virtualNetworkPeerings": [],
+        "enableDdosProtection": false,
+    });
+    wire::with_members(wire::network_resource(network), json!({"properties": properties}))
 }
 
 fn subnet(network: &VirtualNetworkId, subnet: &Subnet) -> Value {
@@ -189,7 +172,7 @@ fn subnet(network: &VirtualNetworkId, subnet: &Subnet) -> Value {
     json!({
         "id": network.subnet_scope(&subnet.name).as_str(),
         "name": subnet.name,
-        "type": "Microsoft.Network/virtualNetworks/subnets",
+        "type": VirtualNetwork::SUBNET_TYPE,
         "properties": properties,
     })
 }

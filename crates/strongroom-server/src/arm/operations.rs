@@ -4,6 +4,7 @@
 //! checks that the permit is for what it is about to do: a wrong row is refused, never a hole.
 
 use strongroom_api::path::{Captures, PathPattern, RequestPath};
+use strongroom_core::identity::FederatedSpecification;
 use strongroom_core::pools::{
     Action, GroupName, HsmId, IdentityId, IdentityName, NetworkName, PrivateEndpointId, ResourceScope,
     StorageAccountId, StorageAccountName, VaultId, VirtualNetworkId,
@@ -291,7 +292,7 @@ impl Place {
             Target::Subnet => self.virtual_network()?.subnet_scope(&self.subnet()?),
             Target::PrivateEndpoint => self.private_endpoint()?.scope(),
             Target::Identity => self.identity_id()?.scope(),
-            Target::FederatedCredential => self.identity_id()?.credential_scope(self.federated()),
+            Target::FederatedCredential => self.identity_id()?.credential_scope(self.federated()?),
             Target::Scope => self.scope.parse().map_err(|_| ArmError::ScopeNotValid)?,
         })
     }
@@ -353,9 +354,13 @@ impl Place {
         Ok(IdentityId { subscription: self.subscription()?, group: self.group()?, name: self.identity()? })
     }
 
-    /// The name of a federated credential; whether it can be one is for who makes it to say.
-    pub(crate) fn federated(&self) -> &str {
-        self.text("federated")
+    /// The name of a federated credential.
+    pub(crate) fn federated(&self) -> Result<&str, ArmError> {
+        let text = self.text("federated");
+        if FederatedSpecification::is_name(text) {
+            return Ok(text);
+        }
+        Err(name_not_valid("federated identity credential", text, FederatedSpecification::NAME_EXPECTED))
     }
 
     pub(crate) fn location(&self) -> Result<strongroom_core::pools::Location, ArmError> {
@@ -380,9 +385,12 @@ impl Place {
         expected: &'static str,
     ) -> Result<T, ArmError> {
         let text = self.text(placeholder);
-        let not_valid = || strongroom_core::pools::Error::NameNotValid { what, name: bounded(text), expected };
-        text.parse().map_err(|_| not_valid().into())
+        text.parse().map_err(|_| name_not_valid(what, text, expected))
     }
+}
+
+fn name_not_valid(what: &'static str, text: &str, expected: &'static str) -> ArmError {
+    strongroom_core::pools::Error::NameNotValid { what, name: bounded(text), expected }.into()
 }
 
 fn bounded(text: &str) -> String {

@@ -5,13 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strongroom_core::network::{ConnectionStatus, PrivateEndpointConnection};
 use strongroom_core::pools::{
-    ConnectionDecision, Error, LinkTarget, NetworkName, Permit, PrivateEndpoint, PrivateEndpointSpecification,
-    PrivateEndpointView, ResourceScope, Written,
+    ConnectionDecision, Error, HsmId, LinkTarget, NetworkName, Permit, PrivateEndpoint, PrivateEndpointSpecification,
+    PrivateEndpointView, ResourceScope, VaultId,
 };
 
 use crate::arm::error::ArmError;
-use crate::arm::networks::removed;
-use crate::arm::wire::{self, TagsBody, list_of, without_port};
+use crate::arm::wire::{self, TagsBody, list_of, removed, without_port};
 use crate::arm::{Arm, Call};
 use crate::http::exchange::{Outbound, json as answer};
 
@@ -131,10 +130,8 @@ pub(super) async fn put(call: &mut Call<'_>, permit: &Permit) -> Result<Outbound
     let id = call.place.private_endpoint()?;
     let there = call.arm.pools.private_endpoint_is_there(permit, &id).await?;
     call.request.context.success_status = if there { 200 } else { 201 };
-    Ok(match call.arm.pools.put_private_endpoint(call.request, permit, &id, specification).await? {
-        Written::Created(made) => answer(StatusCode::CREATED, &endpoint(call.arm, &made)),
-        Written::Updated(changed) => answer(StatusCode::OK, &endpoint(call.arm, &changed)),
-    })
+    let written = call.arm.pools.put_private_endpoint(call.request, permit, &id, specification).await?;
+    Ok(wire::written(&written, |view| endpoint(call.arm, view)))
 }
 
 /// `DELETE …/privateEndpoints/{name}`: 204 if there was none.
@@ -243,8 +240,8 @@ fn state(status: &str, description: &str) -> Value {
 
 fn resource_type(target: &LinkTarget) -> &'static str {
     match target {
-        LinkTarget::ManagedHsm(_) => "Microsoft.KeyVault/managedHSMs",
-        LinkTarget::Vault(_) => "Microsoft.KeyVault/vaults",
+        LinkTarget::ManagedHsm(_) => HsmId::RESOURCE_TYPE,
+        LinkTarget::Vault(_) => VaultId::RESOURCE_TYPE,
     }
 }
 
@@ -279,22 +276,16 @@ fn endpoint(arm: &Arm, view: &PrivateEndpointView) -> Value {
         "properties": link,
     }]);
     let (automatic, by_hand) = if endpoint.manual { (json!([]), links) } else { (links, json!([])) };
-    json!({
-        "id": scope.as_str(),
-        "name": endpoint.name,
-        "type": PrivateEndpoint::RESOURCE_TYPE,
-        "location": endpoint.location,
-        "tags": endpoint.tags,
-        "properties": {
-            "provisioningState": "Succeeded",
-            "subnet": {"id": endpoint.subnet_id.as_str()},
-            "privateLinkServiceConnections": automatic,
-            "manualPrivateLinkServiceConnections": by_hand,
-            "networkInterfaces": [],
-            "ipConfigurations": [],
-            "customDnsConfigs": dns(arm, endpoint),
-        },
-    })
+    let properties = json!({
+        "provisioningState": "Succeeded",
+        "subnet": {"id": endpoint.subnet_id.as_str()},
+        "privateLinkServiceConnections": automatic,
+        "manualPrivateLinkServiceConnections": by_hand,
+        "networkInterfaces": [],
+        "ipConfigurations": [],
+        "customDnsConfigs": dns(arm, endpoint),
+    });
+    wire::with_members(wire::endpoint_resource(endpoint), json!({"properties": properties}))
 }
 
 /// Under which addresses of this machine the subnet finds what the endpoint leads to: what its name service must say.

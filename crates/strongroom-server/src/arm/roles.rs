@@ -3,14 +3,14 @@
 mod wire;
 
 use http::StatusCode;
-use strongroom_core::pools::{Permit, PrincipalType, ResourceScope, RoleAssignment, RoleDefinition, Written};
+use strongroom_core::pools::{Permit, PrincipalType, ResourceScope, RoleAssignment, RoleDefinition};
 use strongroom_types::PrincipalId;
 
 use crate::arm::Call;
 use crate::arm::error::ArmError;
 use crate::arm::filter::{self, Condition};
 use crate::arm::roles::wire::{AssignmentBody, DefinitionBody};
-use crate::arm::wire::{body, list_of};
+use crate::arm::wire::{body, list_of, written};
 use crate::http::exchange::{Outbound, empty, json as answer};
 
 /// `GET …/roleDefinitions`: those that can be assigned at the scope.
@@ -109,10 +109,7 @@ pub(super) async fn put_assignment(call: &Call<'_>, permit: &Permit) -> Result<O
     if specification.principal_type == PrincipalType::Unknown {
         specification.principal_type = call.arm.pools.principal_type(specification.principal).await?;
     }
-    Ok(match call.arm.pools.assign_role(call.request, permit, name, specification).await? {
-        Written::Created(made) => answer(StatusCode::CREATED, &wire::assignment(&made)),
-        Written::Updated(present) => answer(StatusCode::OK, &wire::assignment(&present)),
-    })
+    Ok(written(&call.arm.pools.assign_role(call.request, permit, name, specification).await?, wire::assignment))
 }
 
 /// `DELETE …/roleAssignments/{name}`: 204 if there is none at the scope.

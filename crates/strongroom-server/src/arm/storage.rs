@@ -4,15 +4,15 @@
 mod keys;
 mod wire;
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::json;
-use strongroom_core::pools::{Permit, Removed, StorageAccountView};
+use strongroom_core::pools::{Permit, StorageAccountView};
 
 use crate::arm::Call;
 use crate::arm::error::ArmError;
-use crate::arm::storage::wire::{AccountBody, NameBody, account};
-use crate::arm::wire::{body, page};
-use crate::http::exchange::{Outbound, empty, json as answer};
+use crate::arm::storage::wire::{AccountBody, account};
+use crate::arm::wire::{NameBody, body, name_availability, page, removed};
+use crate::http::exchange::{Outbound, json as answer, with_header};
 
 pub use keys::{StorageKeyError, StorageKeys, shared_key_in};
 
@@ -58,10 +58,7 @@ pub(super) async fn patch(call: &Call<'_>, permit: &Permit) -> Result<Outbound, 
 /// `DELETE …/storageAccounts/{name}`: 204 if there is none. What lies in the blob store stays there.
 pub(super) async fn delete(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let id = call.place.storage_account()?;
-    Ok(match call.arm.pools.delete_storage_account(call.request, permit, &id).await? {
-        Removed::Gone => empty(StatusCode::OK),
-        Removed::WasAbsent => empty(StatusCode::NO_CONTENT),
-    })
+    Ok(removed(call.arm.pools.delete_storage_account(call.request, permit, &id).await?))
 }
 
 /// `POST …/storageAccounts/{name}/listKeys`. Clients expect two keys; there is one, under both names.
@@ -71,12 +68,13 @@ pub(super) async fn list_keys(call: &Call<'_>, permit: &Permit) -> Result<Outbou
     let key = call.arm.storage_keys.read(&name).await?;
     let key = key.ok_or_else(|| ArmError::StorageKeyNotConfigured(name.to_string()))?;
     let shown = |name: &str| json!({"keyName": name, "value": key.expose(), "permissions": "FULL"});
-    Ok(answer(StatusCode::OK, &json!({"keys": [shown("key1"), shown("key2")]})))
+    let answer = answer(StatusCode::OK, &json!({"keys": [shown("key1"), shown("key2")]}));
+    Ok(with_header(answer, header::CACHE_CONTROL.as_str(), "no-store"))
 }
 
 /// `POST …/checkNameAvailability`.
 pub(super) async fn check_name(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let name = body::<NameBody>(call.inbound)?.name;
     let available = call.arm.pools.check_storage_account_name(permit, call.place.subscription()?, &name).await?;
-    Ok(answer(StatusCode::OK, &wire::name_availability(&available)))
+    Ok(name_availability(&available, &wire::NAME_WORDS))
 }

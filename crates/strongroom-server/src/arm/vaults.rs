@@ -3,12 +3,12 @@
 mod wire;
 
 use http::StatusCode;
-use strongroom_core::pools::{Action, LinkTarget, Permit, PolicyChange, Removed, VaultPlan, VaultView};
+use strongroom_core::pools::{Action, LinkTarget, Permit, PolicyChange, VaultPlan, VaultView};
 
 use crate::arm::error::ArmError;
 use crate::arm::private_links::private_link_resource;
-use crate::arm::vaults::wire::{NameBody, PoliciesBody, VaultBody};
-use crate::arm::wire::{self as wire_of_all, body, list_of};
+use crate::arm::vaults::wire::{PoliciesBody, VaultBody};
+use crate::arm::wire::{self as wire_of_all, NameBody, body, list_of, name_availability, removed};
 use crate::arm::{API_VERSION, Call};
 use crate::http::exchange::{Outbound, empty, json as answer};
 
@@ -61,10 +61,7 @@ pub(super) async fn patch(call: &Call<'_>, permit: &Permit) -> Result<Outbound, 
 
 /// `DELETE …/vaults/{name}`: 204 if there is none.
 pub(super) async fn delete(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
-    match call.arm.pools.delete_vault(call.request, permit, &call.place.vault()?).await? {
-        Removed::Gone => Ok(empty(StatusCode::OK)),
-        Removed::WasAbsent => Ok(empty(StatusCode::NO_CONTENT)),
-    }
+    Ok(removed(call.arm.pools.delete_vault(call.request, permit, &call.place.vault()?).await?))
 }
 
 /// `PUT …/accessPolicies/{add|replace|remove}`.
@@ -91,7 +88,7 @@ pub(super) fn link(call: &Call<'_>) -> Result<LinkTarget, ArmError> {
 pub(super) async fn check_name(call: &Call<'_>, permit: &Permit) -> Result<Outbound, ArmError> {
     let name = body::<NameBody>(call.inbound)?.name;
     let availability = call.arm.pools.check_vault_name(permit, call.place.subscription()?, &name).await?;
-    Ok(answer(StatusCode::OK, &wire::name_availability(&availability)))
+    Ok(name_availability(&availability, &wire::NAME_WORDS))
 }
 
 /// `GET …/deletedVaults`.

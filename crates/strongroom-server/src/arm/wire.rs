@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_core::pools::{
-    self, CreateMode, HsmId, HsmView, Location, PrivateEndpoint, RetentionDays, StorageAccount, StorageAccountView,
-    Tags, UserAssignedIdentity, VaultId, VirtualNetwork,
+    self, CreateMode, HsmId, HsmView, Location, NameAvailability, PrivateEndpoint, Removed, RetentionDays,
+    StorageAccount, StorageAccountView, Tags, UserAssignedIdentity, VaultId, VirtualNetwork, Written,
 };
 use strongroom_core::vault::Vault;
 
 use crate::arm::error::ArmError;
 use crate::arm::{API_VERSION, Call};
-use crate::http::exchange::{Inbound, Outbound, json as answer};
+use crate::http::exchange::{Inbound, Outbound, empty, json as answer};
 
 /// `tags`, as they come.
 pub(super) type TagsBody = BTreeMap<String, String>;
@@ -32,6 +32,55 @@ pub(super) fn body<T: DeserializeOwned>(inbound: &Inbound) -> Result<T, ArmError
         let problem = error.to_string();
         ArmError::BodyNotValid(problem.chars().take(PROBLEM_SHOWN_MAX).collect())
     })
+}
+
+/// The body of a question for a name.
+#[derive(Deserialize)]
+pub(super) struct NameBody {
+    pub(super) name: String,
+}
+
+/// What a name of a kind of resource is, in words.
+pub(super) struct NameWords {
+    /// A good one.
+    pub(super) expected: &'static str,
+    /// One that somebody has.
+    pub(super) taken: &'static str,
+}
+
+/// The answer to a question for a name.
+pub(super) fn name_availability(availability: &NameAvailability, words: &NameWords) -> Outbound {
+    let not = |reason, message| json!({"nameAvailable": false, "reason": reason, "message": message});
+    let said = match availability {
+        NameAvailability::Available => json!({"nameAvailable": true}),
+        NameAvailability::Invalid => not("AccountNameInvalid", words.expected),
+        NameAvailability::Taken => not("AlreadyExists", words.taken),
+    };
+    answer(StatusCode::OK, &said)
+}
+
+/// 201 with what was made, or 200 with what was there and is now as asked.
+pub(super) fn written<T>(written: &Written<T>, show: impl Fn(&T) -> Value) -> Outbound {
+    match written {
+        Written::Created(made) => answer(StatusCode::CREATED, &show(made)),
+        Written::Updated(changed) => answer(StatusCode::OK, &show(changed)),
+    }
+}
+
+/// 200 for what is gone, or 204 if there was none.
+pub(super) fn removed(removed: Removed) -> Outbound {
+    empty(match removed {
+        Removed::Gone => StatusCode::OK,
+        Removed::WasAbsent => StatusCode::NO_CONTENT,
+    })
+}
+
+/// A resource with members that lists of any type do not show.
+pub(super) fn with_members(mut resource: Value, members: Value) -> Value {
+    if let (Some(all), Value::Object(members)) = (resource.as_object_mut(), members) {
+        all.extend(members);
+    }
+    resource
 }
 
 /// A list that fits one page.
@@ -190,7 +239,7 @@ pub(super) fn endpoint_resource(endpoint: &PrivateEndpoint) -> Value {
 }
 
 /// `sku.tier` follows from the name: `Standard_LRS`, `Premium_LRS`.
-pub(super) fn tier(sku: &str) -> &'static str {
+fn tier(sku: &str) -> &'static str {
     if sku.to_ascii_lowercase().starts_with("premium") { "Premium" } else { "Standard" }
 }
 

@@ -163,6 +163,8 @@ pub struct PrivateEndpointView {
 impl VirtualNetwork {
     /// `{namespace}/{type}` of these resources.
     pub const RESOURCE_TYPE: &'static str = "Microsoft.Network/virtualNetworks";
+    /// The same of their subnets.
+    pub const SUBNET_TYPE: &'static str = "Microsoft.Network/virtualNetworks/subnets";
 
     /// Its id.
     pub fn id(&self) -> VirtualNetworkId {

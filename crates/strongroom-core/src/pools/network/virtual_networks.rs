@@ -333,7 +333,7 @@ fn check_prefixes(property: &'static str, prefixes: &[String]) -> Result<()> {
 
 fn subnet_not_found(id: &VirtualNetworkId, name: &NetworkName) -> Error {
     Error::ResourceNotFound {
-        resource_type: "Microsoft.Network/virtualNetworks/subnets",
+        resource_type: VirtualNetwork::SUBNET_TYPE,
         name: format!("{}/{name}", id.name),
         group: id.group.to_string(),
     }

@@ -8,13 +8,15 @@ use strongroom_core::audit::rfc3339;
 use strongroom_core::guard::HsmState;
 use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess};
 use strongroom_core::pools::{
-    CreateMode, Error, HsmId, HsmSpecification, HsmView, IdentityChange, LinkTarget, Location, NameAvailability,
-    Result, network_acls, sku,
+    CreateMode, Error, HsmId, HsmSpecification, HsmView, IdentityChange, LinkTarget, Location, Result, network_acls,
+    sku,
 };
 
 use crate::arm::error::ArmError;
 use crate::arm::private_links::stage_connections;
-use crate::arm::wire::{NumberOrText, TagsBody, create_mode, guid, location, tags};
+use crate::arm::wire::{
+    NameWords, NumberOrText, TagsBody, create_mode, guid, hsm_resource, location, tags, with_members,
+};
 
 /// The body of PUT and PATCH.
 #[derive(Debug, Default, Deserialize)]
@@ -76,12 +78,6 @@ struct IpRuleBody {
 struct RegionBody {
     name: Option<String>,
     is_primary: Option<bool>,
-}
-
-/// The body of a name check.
-#[derive(Debug, Deserialize)]
-pub(super) struct NameBody {
-    pub(super) name: String,
 }
 
 impl HsmBody {
@@ -180,13 +176,7 @@ pub(super) fn hsm(view: &HsmView, hsm_suffix: &str) -> Value {
     let HsmView { hsm, state, sealed, identities } = view;
     let (activation, activation_message) = activation(*state, *sealed);
     let waits_for_domain = *sealed || *state == Some(HsmState::Recovering);
-    let mut resource = json!({
-        "id": hsm.resource_id(),
-        "name": hsm.name,
-        "type": HsmId::RESOURCE_TYPE,
-        "location": hsm.location,
-        "sku": {"family": hsm.sku.family, "name": hsm.sku.name},
-        "tags": hsm.tags,
+    let members = json!({
         "systemData": {"createdAt": rfc3339(hsm.created), "lastModifiedAt": rfc3339(hsm.updated)},
         "properties": {
             "tenantId": hsm.tenant,
@@ -205,6 +195,7 @@ pub(super) fn hsm(view: &HsmView, hsm_suffix: &str) -> Value {
             },
         },
     });
+    let mut resource = with_members(hsm_resource(view), members);
     if let Ok(id) = HsmId::of(hsm) {
         stage_connections(&mut resource, &LinkTarget::ManagedHsm(id), &hsm.private_endpoint_connections);
     }
@@ -303,20 +294,9 @@ pub(super) fn deleted_hsm(hsm: &ManagedHsm) -> Value {
     })
 }
 
-/// The answer to a name check.
-pub(super) fn name_availability(availability: &NameAvailability) -> Value {
-    match availability {
-        NameAvailability::Available => json!({"nameAvailable": true}),
-        NameAvailability::Invalid => json!({
-            "nameAvailable": false,
-            "reason": "AccountNameInvalid",
-            "message": "A name has 3 to 24 letters, digits and hyphens; it begins with a letter, ends with a letter or a digit and \
-                        has no two hyphens in a row.",
-        }),
-        NameAvailability::Taken => json!({
-            "nameAvailable": false,
-            "reason": "AlreadyExists",
-            "message": "The name is in use by a managed HSM, maybe by a deleted one.",
-        }),
-    }
-}
+/// The names of managed HSMs.
+pub(super) const NAME_WORDS: NameWords = NameWords {
+    expected: "A name has 3 to 24 letters, digits and hyphens; it begins with a letter, ends with a letter or a digit and has no \
+               two hyphens in a row.",
+    taken: "The name is in use by a managed HSM, maybe by a deleted one.",
+};

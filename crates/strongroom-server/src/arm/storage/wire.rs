@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strongroom_core::audit::rfc3339;
-use strongroom_core::pools::{self, NameAvailability, StorageAccount, StorageAccountSpecification, StorageAccountView};
+use strongroom_core::pools::{self, StorageAccountSpecification, StorageAccountView};
 
 use crate::arm::error::ArmError;
-use crate::arm::wire::{self, TagsBody, tier};
+use crate::arm::wire::{self, NameWords, TagsBody};
 
 /// What comes. Members that mean something only in the blob store itself are read to be refused.
 #[derive(Deserialize)]
@@ -44,11 +44,6 @@ struct Encryption {
 #[serde(rename_all = "camelCase")]
 struct NetworkAcls {
     default_action: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct NameBody {
-    pub(super) name: String,
 }
 
 impl AccountBody {
@@ -97,43 +92,24 @@ pub(super) fn account(view: &StorageAccountView) -> Value {
         Some(blob) => json!({"blob": format!("{blob}/")}),
         None => json!({}),
     };
-    json!({
-        "id": account.id().scope().as_str(),
-        "name": account.name,
-        "type": StorageAccount::RESOURCE_TYPE,
-        "location": account.location,
-        "kind": account.kind,
-        "sku": {"name": account.sku, "tier": tier(&account.sku)},
-        "tags": account.tags,
-        "properties": {
-            "provisioningState": "Succeeded",
-            "creationTime": rfc3339(account.created),
-            "primaryLocation": account.location,
-            "primaryEndpoints": endpoints,
-            "statusOfPrimary": if blob.is_some() { "available" } else { "unavailable" },
-            "supportsHttpsTrafficOnly": blob.as_ref().is_none_or(pools::BlobEndpoint::is_https),
-            "publicNetworkAccess": "Enabled",
-            "networkAcls": {
-                "bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": [],
-            },
-            "encryption": {"keySource": "Microsoft.Storage", "services": {"blob": {"enabled": true}}},
+    let properties = json!({
+        "provisioningState": "Succeeded",
+        "creationTime": rfc3339(account.created),
+        "primaryLocation": account.location,
+        "primaryEndpoints": endpoints,
+        "statusOfPrimary": if blob.is_some() { "available" } else { "unavailable" },
+        "supportsHttpsTrafficOnly": blob.as_ref().is_none_or(pools::BlobEndpoint::is_https),
+        "publicNetworkAccess": "Enabled",
+        "networkAcls": {
+            "bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": [],
         },
-    })
+        "encryption": {"keySource": "Microsoft.Storage", "services": {"blob": {"enabled": true}}},
+    });
+    wire::with_members(wire::storage_account_resource(view), json!({"properties": properties}))
 }
 
-/// The answer to a question for a name.
-pub(super) fn name_availability(availability: &NameAvailability) -> Value {
-    match availability {
-        NameAvailability::Available => json!({"nameAvailable": true}),
-        NameAvailability::Invalid => json!({
-            "nameAvailable": false,
-            "reason": "AccountNameInvalid",
-            "message": "A name has 3 to 24 small letters and digits.",
-        }),
-        NameAvailability::Taken => json!({
-            "nameAvailable": false,
-            "reason": "AlreadyExists",
-            "message": "The name is in use by a storage account.",
-        }),
-    }
-}
+/// The names of storage accounts.
+pub(super) const NAME_WORDS: NameWords = NameWords {
+    expected: "A name has 3 to 24 small letters and digits.",
+    taken: "The name is in use by a storage account.",
+};

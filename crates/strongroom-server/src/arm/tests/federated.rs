@@ -66,7 +66,6 @@ async fn what_is_wrong_or_too_much_is_refused() {
         ("one", "audiences", json!(["a", "b"]), "audiences"),
         ("one", "audiences", Value::Null, "audiences"),
         ("one", "claimsMatchingExpression", json!({"value": "x", "languageVersion": 1}), "claimsMatchingExpression"),
-        ("-one", "subject", json!("a"), "name"),
     ] {
         let mut body = body("a");
         body["properties"][member] = value;
@@ -74,6 +73,18 @@ async fn what_is_wrong_or_too_much_is_refused() {
         assert_eq!((answer.status.as_u16(), answer.code()), (400, "BadRequest"), "{member}");
         assert!(answer.message().to_lowercase().contains(&part.to_lowercase()), "{}", answer.message());
     }
+    let mut without_expression = body("a");
+    without_expression["properties"]["claimsMatchingExpression"] = Value::Null;
+    assert_eq!(world.put(&scene.path("one"), without_expression).await.status, 201);
+    assert_eq!(world.ask("DELETE", &scene.path("one")).await.status, 200);
+    for name in ["-one", "on", "one two", &"x".repeat(121)] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let answer = world.send(&world.owner, method, &scene.path(name), &body("a")).await;
+            assert_eq!((answer.status.as_u16(), answer.code()), (400, "InvalidResourceName"), "{method} {name}");
+        }
+    }
+    let long = world.ask("GET", &scene.path(&"x".repeat(5000))).await;
+    assert!(long.message().len() < 500, "{}", long.message());
     for number in 0..20 {
         assert_eq!(world.put(&scene.path(&format!("fic-{number}")), body(&number.to_string())).await.status, 201);
     }

@@ -274,10 +274,11 @@ roles of a managed HSM allow is on [another page](authorization-matrix.md): no r
 
 * **yes**: allowed to who holds the role on the subscription. **–**: 403 `AuthorizationFailed`, before anything is
   looked up. Roles that are told the same everywhere share a column.
-* Without a token every request is answered 401, whatever it asks for. *none* as action: who has a token of the tenant
-  may ask, and is shown only what their roles let them see.
+* Without a token every request of this table is answered 401. *none* as action: who has a token of the tenant may ask,
+  and is shown only what their roles let them see.
 * Who holds the role only on another resource group, or only on other resources of the same group, is refused in every
-  row but lists. *There or below*: a list is allowed to who may read anything in it, and shows that alone.
+  row that does not say *there or below*, or *none*. *There or below*: a list is allowed to who may read anything in it,
+  and shows that alone.
 * Key Vault Data Access Administrator may assign the roles of vaults that concern data, and no others.
 * Keys of a managed HSM are shown and made here only while its own administrators say so
   (`AllowKeyManagementOperationsThroughARM`); the right alone is not enough.

@@ -63,9 +63,10 @@ async fn the_shared_key_is_shown_to_who_may_list_keys_and_stands_in_no_event() {
     let world = World::new().await;
     world.put(&path(&world, "covered"), body()).await;
     let keys = format!("{}/listKeys?api-version=2025-08-01&$expand=kerb", path(&world, "covered"));
-    let shown = world.ask("POST", &keys).await.body;
+    let shown = world.ask("POST", &keys).await;
+    assert_eq!(shown.header("cache-control"), "no-store");
     let key = |name: &str| json!({"keyName": name, "value": "c2hhcmVkIGtleQ==", "permissions": "FULL"});
-    assert_eq!(shown, json!({"keys": [key("key1"), key("key2")]}));
+    assert_eq!(shown.body, json!({"keys": [key("key1"), key("key2")]}));
     assert_eq!(world.send(&world.stranger, "POST", &keys, &Value::Null).await.code(), "AuthorizationFailed");
     let events = world.test.audit.take();
     assert_eq!(events.iter().filter(|event| event.operation_name == "StorageAccountListKeys").count(), 2);

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strongroom_core::audit::rfc3339;
 use strongroom_core::pools::{
-    CreateMode, Error, LinkTarget, Location, NameAvailability, Result, VaultId, VaultSpecification, VaultView,
-    vault_network_acls, vault_sku,
+    CreateMode, Error, LinkTarget, Location, Result, VaultId, VaultSpecification, VaultView, vault_network_acls,
+    vault_sku,
 };
 use strongroom_core::vault::{
     AccessPolicy, AuthorizationModel, Permissions, Vault, VaultNetworkAccess, VaultNetworkAcls, VaultSku,
@@ -16,7 +16,9 @@ use uuid::Uuid;
 
 use crate::arm::error::ArmError;
 use crate::arm::private_links::stage_connections;
-use crate::arm::wire::{NumberOrText, TagsBody, create_mode, guid, location, tags};
+use crate::arm::wire::{
+    NameWords, NumberOrText, TagsBody, create_mode, guid, location, tags, vault_resource, with_members,
+};
 
 /// The body of PUT and PATCH.
 #[derive(Debug, Default, Deserialize)]
@@ -101,12 +103,6 @@ pub(super) struct PoliciesBody {
 #[serde(rename_all = "camelCase")]
 struct PoliciesProperties {
     access_policies: Vec<PolicyBody>,
-}
-
-/// The body of a name check.
-#[derive(Debug, Deserialize)]
-pub(super) struct NameBody {
-    pub(super) name: String,
 }
 
 impl VaultBody {
@@ -252,15 +248,11 @@ pub(super) fn vault(view: &VaultView, vault_suffix: &str) -> Value {
             members.insert("networkAcls".to_owned(), acls(rules));
         }
     }
-    let mut resource = json!({
-        "id": vault.resource_id(),
-        "name": vault.name,
-        "type": VaultId::RESOURCE_TYPE,
-        "location": vault.location,
-        "tags": vault.tags,
+    let members = json!({
         "systemData": {"createdAt": rfc3339(vault.created), "lastModifiedAt": rfc3339(vault.updated)},
         "properties": properties,
     });
+    let mut resource = with_members(vault_resource(vault), members);
     if let Ok(id) = VaultId::of(vault) {
         stage_connections(&mut resource, &LinkTarget::Vault(id), &vault.private_endpoint_connections);
     }
@@ -332,23 +324,12 @@ pub(super) fn deleted_vault(vault: &Vault) -> Value {
     })
 }
 
-/// The answer to a name check.
-pub(super) fn name_availability(availability: &NameAvailability) -> Value {
-    match availability {
-        NameAvailability::Available => json!({"nameAvailable": true}),
-        NameAvailability::Invalid => json!({
-            "nameAvailable": false,
-            "reason": "AccountNameInvalid",
-            "message": "A name has 3 to 24 letters, digits and hyphens; it begins with a letter, ends with a letter or a digit and \
-                        has no two hyphens in a row.",
-        }),
-        NameAvailability::Taken => json!({
-            "nameAvailable": false,
-            "reason": "AlreadyExists",
-            "message": "The name is in use by a vault, maybe by a deleted one.",
-        }),
-    }
-}
+/// The names of vaults.
+pub(super) const NAME_WORDS: NameWords = NameWords {
+    expected: "A name has 3 to 24 letters, digits and hyphens; it begins with a letter, ends with a letter or a digit and has no \
+               two hyphens in a row.",
+    taken: "The name is in use by a vault, maybe by a deleted one.",
+};
 
 /// The first api-version under which new vaults are under Azure RBAC if nothing is said.
 const RBAC_BY_DEFAULT_SINCE: &str = "2026-02-01";
