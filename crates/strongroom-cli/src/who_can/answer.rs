@@ -32,6 +32,14 @@ impl Answer {
     }
 }
 
+/// Keeps the first answer, which is about the scope that was asked about, and those below it that say anything else.
+pub(super) fn keep_what_differs(answers: &mut Vec<Answer>) {
+    let Some((first, below)) = answers.split_first() else { return };
+    let differs: Vec<_> = below.iter().map(|one| (&one.now, &one.then) != (&first.now, &first.then)).collect();
+    let mut keep = std::iter::once(true).chain(differs);
+    answers.retain(|_| keep.next().unwrap_or(true));
+}
+
 /// Prints answers; only about one principal, if one is named.
 pub(super) fn print(picture: &Picture, answers: &[Answer], only: Option<&str>, as_json: bool) -> Result<()> {
     let mut out = std::io::stdout();
@@ -40,9 +48,12 @@ pub(super) fn print(picture: &Picture, answers: &[Answer], only: Option<&str>, a
         writeln!(out, "{:#}", Value::from(all))?;
         return Ok(());
     }
-    let text = match (only, answers) {
-        (None, [answer]) => one_answer(picture, answer),
-        _ => by_principal(picture, answers, only),
+    let of_one_action =
+        answers.windows(2).all(|pair| matches!(pair, [one, other] if one.question.action == other.question.action));
+    let text = if only.is_none() && of_one_action {
+        answers.iter().map(|answer| one_answer(picture, answer)).collect::<Vec<_>>().join("\n")
+    } else {
+        by_principal(picture, answers, only)
     };
     out.write_all(text.as_bytes())?;
     Ok(())

@@ -35,7 +35,7 @@ pub struct WhoCan {
     /// The vault.
     #[arg(long, value_name = "NAME", conflicts_with = "hsm")]
     vault: Option<String>,
-    /// A key in it [default: all keys].
+    /// A key in it [default: all keys, and each with an assignment of its own].
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
     /// A resource id, for actions of the management plane [default: the subscription].
@@ -69,12 +69,18 @@ pub async fn run(arguments: WhoCan, default_data_dir: Option<PathBuf>) -> Result
     let Reading { picture, scope } = reading::read(&connection, &subject).await?;
     let supposed = arguments.supposed(&picture)?;
     let only = arguments.principal.as_deref().map(|name| principal_called(&picture, name)).transpose()?;
+    let pictures: Vec<_> = std::iter::once(&picture).chain(&supposed).collect();
+    let scopes = scopes(&scope, &pictures);
     let questions = match &arguments.action {
-        Some(action) => vec![question(&subject, action, &scope)?],
-        None => everything(&subject, &scope, &picture)?,
+        Some(action) => asked(&subject, action, &scopes)?,
+        None => everything(&subject, &scopes)?,
     };
     let answers = questions.into_iter().map(|question| answer::Answer::of(&picture, supposed.as_ref(), question));
-    answer::print(&picture, &answers.collect::<Vec<_>>(), only.as_deref(), arguments.json)
+    let mut answers: Vec<_> = answers.collect();
+    if arguments.action.is_some() {
+        answer::keep_what_differs(&mut answers);
+    }
+    answer::print(&picture, &answers, only.as_deref(), arguments.json)
 }
 
 impl WhoCan {
@@ -153,17 +159,36 @@ fn question(subject: &Subject, action: &str, scope: &Scope) -> Result<Question> 
     }
 }
 
-/// Each action that there is, at the scope and at every scope below it that an assignment names.
-fn everything(subject: &Subject, scope: &Scope, picture: &Picture) -> Result<Vec<Question>> {
-    let mut scopes = vec![scope.clone()];
-    let assignments = match &picture.authority {
+/// The action at the scope, and at every scope below it that an assignment names: a role at one key is not left out.
+fn asked(subject: &Subject, action: &str, scopes: &[Scope]) -> Result<Vec<Question>> {
+    let mut questions = Vec::new();
+    for scope in scopes {
+        let question = question(subject, action, scope)?;
+        // What an HSM's own affairs ask for is the same question at every scope.
+        if !questions.contains(&question) {
+            questions.push(question);
+        }
+    }
+    Ok(questions)
+}
+
+/// The scope, and then every scope below it that an assignment names.
+fn scopes(scope: &Scope, pictures: &[&Picture]) -> Vec<Scope> {
+    let assignments = pictures.iter().flat_map(|picture| match &picture.authority {
         Authority::Local(rights) => rights.assignments.as_slice(),
         Authority::Azure => picture.azure.assignments.as_slice(),
         Authority::Policies(_) => &[],
-    };
-    scopes.extend(assignments.iter().map(|known| known.scope.clone()).filter(|known| scope.covers(known)));
-    scopes.sort();
-    scopes.dedup();
+    });
+    // Scopes are the same whatever the case of their letters.
+    let below = assignments.map(|known| &known.scope).filter(|known| scope.covers(known) && !known.covers(scope));
+    let mut below: Vec<_> = below.cloned().collect();
+    below.sort();
+    below.dedup_by(|one, other| one.covers(other) && other.covers(one));
+    std::iter::once(scope.clone()).chain(below).collect()
+}
+
+/// Each action that there is, at each scope.
+fn everything(subject: &Subject, scopes: &[Scope]) -> Result<Vec<Question>> {
     let at_scope = |scope: &Scope| match subject {
         Subject::Hsm(..) => {
             let actions = DataAction::ALL.iter();
@@ -241,6 +266,39 @@ mod tests {
             assert_eq!(vault_permission(name).unwrap(), KeyPermission::WrapKey, "{name}");
         }
         assert!(vault_permission("all").is_err());
+    }
+
+    #[test]
+    fn a_role_at_one_key_is_asked_about_without_naming_the_key() {
+        let assigned = |scope: &str| Assignment {
+            name: String::new(),
+            principal: "ada".to_owned(),
+            role: "signer".to_owned(),
+            scope: Scope::new(scope),
+        };
+        let local = |scopes: &[&str]| {
+            let assignments = scopes.iter().map(|scope| assigned(scope)).collect();
+            Picture {
+                principals: Default::default(),
+                members: Default::default(),
+                identities: Default::default(),
+                administrator: "root".to_owned(),
+                azure: Rights::default(),
+                authority: Authority::Local(Rights { roles: Vec::new(), assignments }),
+                own_tenant: true,
+                resource: Scope::new("/subscriptions/s/hsm"),
+            }
+        };
+        let now = local(&["/", "/keys", "/keys/beta", "/KEYS/Beta", "/keys/alpha"]);
+        let supposed = local(&["/keys/gamma"]);
+        let scopes = scopes(&Scope::new("/keys"), &[&now, &supposed]);
+        let subject = Subject::Hsm("hsm".to_owned(), None);
+        let at = |action: &str| -> Vec<String> {
+            let questions = asked(&subject, action, &scopes).unwrap();
+            questions.iter().map(|question| question.scope.as_str().to_lowercase()).collect()
+        };
+        assert_eq!(at("sign"), ["/keys", "/keys/alpha", "/keys/beta", "/keys/gamma"]);
+        assert_eq!(at("restore/start"), ["/"], "it is asked for at the root alone, and once");
     }
 
     #[test]

@@ -185,7 +185,14 @@ impl Picture {
             (Authority::Policies(_), Kind::Data) => {
                 let vault = &self.resource;
                 let may = |action: &str| granting(&self.azure, Kind::Management, action, vault);
-                [VAULT_WRITE, VAULT_POLICIES_WRITE].map(|action| with(Power::ChangesPolicies, may(action))).concat()
+                // The last two can give themselves the right to change the vault.
+                [
+                    with(Power::ChangesPolicies, may(VAULT_WRITE)),
+                    with(Power::ChangesPolicies, may(VAULT_POLICIES_WRITE)),
+                    with(Power::AssignsRoles, self.assigning(Kind::Management, vault)),
+                    with(Power::WritesRoles, may(AZURE_DEFINE)),
+                ]
+                .concat()
             }
             (_, kind) => {
                 let mut found = with(Power::AssignsRoles, self.assigning(kind, scope));
@@ -222,8 +229,10 @@ impl Picture {
         let administrator = |disguise| (self.administrator.clone(), disguise);
         if let Some(identity) = self.identities.get(id) {
             let federating = granting(&self.azure, Kind::Management, FEDERATE, identity);
+            // Who can get that right has it.
             let assigning = self.assigning(Kind::Management, identity);
-            let all = federating.into_iter().chain(assigning).map(|(principal, _)| principal);
+            let defining = granting(&self.azure, Kind::Management, AZURE_DEFINE, identity);
+            let all = federating.into_iter().chain(assigning).chain(defining).map(|(principal, _)| principal);
             return all
                 .flat_map(|principal| self.with_members(principal))
                 .map(|one| (one, Disguise::Federation))

@@ -46,8 +46,9 @@ pub(super) struct Assignment {
 /// A place: segments in lower case; what holds here holds below.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Scope {
-    shown: String,
+    // First, so that the order is that of places and not of their spelling.
     folded: Vec<String>,
+    shown: String,
 }
 
 /// The roles and assignments of one plane.

@@ -270,7 +270,11 @@ pub(crate) struct Dice(u64);
 
 impl Dice {
     pub(crate) fn random() -> Self {
-        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish() | 1;
+        Self::seeded(std::collections::hash_map::RandomState::new().build_hasher().finish() | 1)
+    }
+
+    /// The same choices each time.
+    pub(crate) fn seeded(seed: u64) -> Self {
         println!("seed {seed}");
         Self(seed)
     }
@@ -285,6 +289,10 @@ impl Dice {
 
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.roll() % limit
+    }
+
+    pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[usize::try_from(self.below(from.len() as u64)).unwrap_or_default()]
     }
 
     fn pick<V: Copy>(&mut self, from: &BTreeMap<String, V>) -> (String, V) {

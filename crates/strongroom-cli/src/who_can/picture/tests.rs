@@ -36,6 +36,8 @@ fn picture(local: Vec<Assignment>, azure: Vec<Assignment>) -> Picture {
         role(VAULT_DATA_ACCESS_ADMINISTRATOR, &[AZURE_ASSIGN], &[]),
         role("vault-signer", &[], &["Microsoft.KeyVault/vaults/keys/*"]),
         role("policy-writer", &[VAULT_POLICIES_WRITE], &[]),
+        role("role-assigner", &[AZURE_ASSIGN], &[]),
+        role("role-writer", &[AZURE_DEFINE], &[]),
     ];
     Picture {
         principals: [
@@ -153,4 +155,35 @@ fn a_vault_with_access_policies_asks_them_and_nobody_else() {
     // ada belongs to ops, which may change the policies.
     assert_eq!(holders.keys().collect::<Vec<_>>(), ["ada", "app", "identity", "ops", "root"]);
     assert!(matches!(holders["ada"].first(), Some(Way::Gives(Power::ChangesPolicies, _))));
+}
+
+#[test]
+fn who_can_get_the_right_to_change_a_vault_with_policies_holds_everything_in_it() {
+    let azure = vec![
+        assigned("role-assigner", "ada", "/subscriptions/s"),
+        assigned("role-writer", "eve", "/subscriptions/s/vault"),
+        // It may assign roles over keys of vaults alone, and those mean nothing here.
+        assigned(VAULT_DATA_ACCESS_ADMINISTRATOR, "app", "/subscriptions/s"),
+        assigned("role-writer", "identity", "/subscriptions/s/other"),
+    ];
+    let picture = Picture {
+        authority: Authority::Policies(Vec::new()),
+        resource: Scope::new("/subscriptions/s/vault"),
+        ..picture(Vec::new(), azure)
+    };
+    let question = Question { permission: Some("sign".to_owned()), ..sign("/subscriptions/s/vault") };
+    let holders = picture.holders(&question);
+    assert_eq!(holders.keys().collect::<Vec<_>>(), ["ada", "eve", "root"]);
+    for (id, power) in [("ada", Power::AssignsRoles), ("eve", Power::WritesRoles)] {
+        assert!(matches!(holders[id].first(), Some(Way::Gives(found, _)) if *found == power), "{id} {holders:?}");
+    }
+}
+
+#[test]
+fn who_writes_roles_over_a_managed_identity_acts_as_it() {
+    let local = vec![assigned("signer", "identity", "/")];
+    let azure = vec![assigned("role-writer", "app", "/subscriptions/s")];
+    let holders = picture(local, azure).holders(&sign("/keys/one"));
+    assert_eq!(holders.keys().collect::<Vec<_>>(), ["app", "identity", "root"]);
+    assert!(holders["app"].contains(&Way::ActsAs("identity".to_owned(), Disguise::Federation)), "{holders:?}");
 }
