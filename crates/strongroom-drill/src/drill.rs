@@ -15,7 +15,7 @@ use crate::report::{
     Backup, Custodian, Failure, Outcome, RecoveryPoint, RecoveryTime, Report, Restored, Seconds, SecurityDomain, Step,
     rfc3339,
 };
-use crate::scratch::{Scratch, SystemClock};
+use crate::scratch::{Scratch, SystemClock, draw};
 use crate::signed::{FORMAT, SignedReport, hexadecimal};
 
 /// What a drill works with.
@@ -65,7 +65,7 @@ impl Drill {
         let scratch = Scratch::recover(Arc::clone(&self.container), &opened.entries).await?;
         timer.begin("Check the backup, and restore it", None);
         let backup = open_backup(&scratch, Arc::clone(&self.container), &self.folder).await?;
-        restore(&scratch, &self.address, &self.folder, watch).await?;
+        restore(&scratch, &self.address, &self.folder).await?;
         timer.begin("Challenge every key", Some(backup.manifest().counts.versions));
         let proofs = challenge(&scratch, &backup, watch).await?;
         let recovery_time = timer.end();
@@ -142,10 +142,10 @@ async fn open_backup(
 }
 
 /// The restore, by the same job as in a running server.
-async fn restore(scratch: &Scratch, address: &str, folder: &str, watch: &dyn Watch) -> Result<(), DrillError> {
+async fn restore(scratch: &Scratch, address: &str, folder: &str) -> Result<(), DrillError> {
     let order = JobOrder::new(OrderedKind::Restore { folder: folder.to_owned() }, address, TargetCredential::None)?;
     let started = scratch.hsm().await?.start_job(&scratch.request()?, &order).await?;
-    let worker = Worker { id: scratch.draw()?, takeover_seconds: 0, credentials: None };
+    let worker = Worker { id: draw()?, takeover_seconds: 0, credentials: None };
     loop {
         for job in scratch.core().running_jobs().await? {
             if scratch.core().run_job(&worker, &job).await? == Ran::Later {
@@ -153,7 +153,6 @@ async fn restore(scratch: &Scratch, address: &str, folder: &str, watch: &dyn Wat
             }
         }
         let status = scratch.hsm().await?.restore_status(&scratch.request()?, &started.id.to_string()).await?;
-        watch.advance(status.progress.keys);
         match status.state {
             JobState::InProgress => {}
             JobState::Succeeded => return Ok(()),
@@ -236,3 +235,6 @@ impl<'a> Timer<'a> {
 
 /// Before a job is looked at again that waits for its blob store.
 const PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

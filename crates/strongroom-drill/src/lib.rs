@@ -24,3 +24,5 @@ pub use report::{
     Backup, Custodian, Failure, Outcome, RecoveryPoint, RecoveryTime, Report, Restored, Seconds, SecurityDomain, Step,
 };
 pub use signed::{SignedReport, VerifiedReport};
+/// Where a [`Drill`] finds its container: the adapters are whose who hold it.
+pub use strongroom_core::blobs::{BlobCredential, BlobStores};

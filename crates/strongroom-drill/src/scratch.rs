@@ -52,12 +52,9 @@ impl Scratch {
 
     async fn create(container: Arc<dyn BlobContainer>) -> Result<Self, DrillError> {
         let core = Arc::new(core().await?.with_blob_stores(Arc::new(OneContainer(container))));
-        let draw = || SystemEntropy.sixteen().map(|bytes| uuid::Builder::from_random_bytes(bytes).into_uuid());
-        let (tenant, principal) =
-            (TenantId::from_uuid(draw().map_err(Error::from)?), PrincipalId::from_uuid(draw().map_err(Error::from)?));
         let administrator = Caller {
-            tenant,
-            principal,
+            tenant: TenantId::from_uuid(draw()?),
+            principal: PrincipalId::from_uuid(draw()?),
             groups: Vec::new(),
             application: None,
             kind: CallerKind::Application,
@@ -127,14 +124,14 @@ impl Scratch {
             user_agent: String::new(),
             correlation_id: String::new(),
         };
-        Ok(Request::new(self.draw()?, self.administrator.clone(), SystemClock.now(), context))
+        Ok(Request::new(draw()?, self.administrator.clone(), SystemClock.now(), context))
     }
+}
 
-    /// A random id.
-    pub(crate) fn draw(&self) -> Result<Uuid, DrillError> {
-        let bytes = SystemEntropy.sixteen().map_err(Error::from)?;
-        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
-    }
+/// A random id.
+pub(crate) fn draw() -> Result<Uuid, DrillError> {
+    let bytes = SystemEntropy.sixteen().map_err(Error::from)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
 
 /// The member that counts of a transfer key (a JWK).

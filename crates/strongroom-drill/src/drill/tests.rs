@@ -1,22 +1,19 @@
 //! A drill over a real backup: every key proves itself, and what is wrong with backup or domain is said.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use strongroom_core::backup::{JobOrder, OrderedKind, Ran, TargetCredential, Worker};
-use strongroom_core::blobs::BlobContainer;
 use strongroom_core::keys::{CreateKey, KeyAttributes, ReleaseTerms, Tags};
-use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
 use strongroom_crypto::{KeySpecification, SystemEntropy};
-use strongroom_drill::{Drill, DrillError, Outcome, Watch};
-use strongroom_security_domain::{CertificateTerms, CustodianKey, Custodians, NewCustodian, certificate_of_pem};
+use strongroom_security_domain::{CertificateTerms, Custodians, NewCustodian, certificate_of_pem, open_file};
 use strongroom_store::MemoryStore;
 use strongroom_testkit::{START, TestCore, add_hsm, core_on, draw_uuid, managed_hsm, program, request_of};
 use strongroom_types::{
-    CurveName, HsmName, KeyOperations, PrincipalId, Protection, RsaSize, Scope, Secret, SymmetricSize, TenantId,
+    CurveName, HsmName, KeyOperations, PrincipalId, Protection, RsaSize, Scope, SymmetricSize, TenantId,
 };
 use uuid::Uuid;
+
+use super::*;
 
 const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
 const CRYPTO_OFFICER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
@@ -164,6 +161,37 @@ async fn every_version_of_every_key_is_proved_and_the_report_is_signed_by_who_wa
     assert_eq!(notes[..4], steps[..], "what was shown is what was measured");
     assert_eq!(notes[4], "end");
     assert_eq!(world.test.blobs.all(), before, "a drill writes nothing into the container");
+}
+
+/// A drill must be able to fail: a restore that loses or changes a key is what it is for.
+#[tokio::test]
+async fn a_key_that_did_not_come_back_is_a_failure_by_name_and_the_others_are_proved() {
+    let (world, file) = World::new().await;
+    let folder = world.back_up().await;
+    let opened = open_file(&file, &world.keys(2)).unwrap();
+    let scratch = Scratch::recover(world.container(), &opened.entries).await.unwrap();
+    let backup = open_backup(&scratch, world.container(), &folder).await.unwrap();
+    restore(&scratch, CONTAINER, &folder).await.unwrap();
+    let proofs = challenge(&scratch, &backup, &Notes::default()).await.unwrap();
+    assert_eq!((proofs.challenged, proofs.proved, proofs.failures.len()), (5, 5, 0));
+
+    let (hsm, request) = (scratch.hsm().await.unwrap(), scratch.request().unwrap());
+    let principal = request.caller.principal;
+    hsm.create_role_assignment(&request, &Scope::Root, draw().unwrap(), CRYPTO_USER, principal).await.unwrap();
+    hsm.delete_key(&request, &"rsa".parse().unwrap()).await.unwrap();
+    let proofs = challenge(&scratch, &backup, &Notes::default()).await.unwrap();
+    assert_eq!((proofs.challenged, proofs.proved, proofs.failures.len()), (5, 4, 1));
+    let failure = &proofs.failures[0];
+    assert_eq!(failure.key, "rsa");
+    assert_eq!(failure.reason, "it does not answer as the key that was backed up");
+
+    let drill = world.drill(&folder, &file, world.keys(2)).await;
+    let watch = Notes::default();
+    let report = drill.report(&opened, &backup, proofs, Timer::start(&watch).end());
+    assert_eq!((report.outcome, report.restored.proved, report.failures.len()), (Outcome::Failed, 4, 1));
+    // Fewer challenges than the backup has versions are no proof either.
+    let none = drill.report(&opened, &backup, Proofs::default(), Timer::start(&watch).end());
+    assert_eq!(none.outcome, Outcome::Failed);
 }
 
 #[tokio::test]

@@ -1,12 +1,19 @@
 //! A report holds as long as nobody has touched it, and only with the signatures of a quorum.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a fixture that cannot be made fails the test"
+)]
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use strongroom_crypto::SystemEntropy;
 use strongroom_drill::{
-    Backup, Custodian, DrillError, Outcome, RecoveryPoint, RecoveryTime, Report, Restored, Seconds, SecurityDomain,
-    SignedReport, Step, duration, page,
+    Backup, Custodian, DrillError, Failure, Outcome, RecoveryPoint, RecoveryTime, Report, Restored, Seconds,
+    SecurityDomain, SignedReport, Step, duration, page,
 };
 use strongroom_security_domain::{
     CertificateTerms, CustodianKey, Custodians, DomainSecrets, NewCustodian, SecurityDomainFile, certificate_of_pem,
@@ -100,6 +107,9 @@ fn a_report_without_a_quorum_or_with_others_than_it_names_does_not_hold() {
     let (room, other) = (room(), self::room());
     let alone = SignedReport::sign(&report(&room, 1), &room.keys[..1]).unwrap();
     assert_eq!(refusal(&alone, None), "fewer than a quorum have signed");
+    let mut unsigned = report(&room, 0);
+    unsigned.security_domain.quorum = 0;
+    assert_eq!(refusal(&SignedReport::sign(&unsigned, &[]).unwrap(), None), "nobody has signed it");
     let twice = report(&room, 1);
     let signed = SignedReport::sign(&twice, &room.keys[..2]).unwrap();
     assert_eq!(refusal(&signed, None), "those who signed are not those it names");
@@ -139,6 +149,26 @@ fn whatever_is_changed_in_a_report_is_noticed() {
     for wrong in ["", "{}", "[1]", "{\"payload\":1,\"signatures\":[]}"] {
         assert!(SignedReport::parse(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_failed_drill_says_so_on_its_page_and_its_report_holds() {
+    let room = room();
+    let mut failed = report(&room, 2);
+    failed.outcome = Outcome::Failed;
+    failed.restored.proved = 2;
+    failed.failures.push(Failure {
+        key: "payments".to_owned(),
+        version: "0123456789abcdef0123456789abcdef".to_owned(),
+        reason: "it does not answer <i>as</i> it should".to_owned(),
+    });
+    let html = page(&failed).unwrap();
+    for part in ["Failed", "2 of 3", "payments", "0123456789abcdef0123456789abcdef", "&#60;i&#62;as"] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    assert!(!html.contains("Passed"), "{html}");
+    let signed = SignedReport::sign(&failed, &room.keys[..2]).unwrap();
+    assert_eq!(signed.verify(Some(&room.file)).unwrap().report, failed);
 }
 
 #[test]
