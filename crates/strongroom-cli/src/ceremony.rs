@@ -24,7 +24,6 @@ use files::{Input, read, read_password};
 use protocol::{Protocol, now};
 
 pub use error::CeremonyError;
-pub(crate) use files::{read as read_file, read_password as read_first_line, write_new};
 pub(crate) use keys::Keys;
 
 /// The steps of a ceremony.

@@ -9,12 +9,11 @@ mod progress;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde_json::json;
-use strongroom_core::blobs::{BlobCredential, BlobStores};
-use strongroom_drill::{Backup, Drill, Outcome, Report, SignedReport, duration, page};
+use strongroom_drill::{Backup, BlobCredential, BlobStores, Drill, Outcome, Report, SignedReport, duration, page};
 use strongroom_types::Secret;
 
-use crate::ceremony::{Keys, read_file, read_first_line, write_new};
+use crate::ceremony::Keys;
+use crate::ceremony::files::{read, read_password, write_new};
 use progress::Bars;
 pub(crate) use progress::Silent;
 
@@ -37,7 +36,7 @@ pub struct RunDrill {
     /// Where the backup lies: the URL of a blob container, or file:///… for a folder.
     #[arg(long, value_name = "URL")]
     container: String,
-    /// The folder of the backup in it, such as mhsm-ContosoMHSM-2026112607000000.
+    /// The folder of the backup in it, such as mhsm-contosomhsm-2026112607000000.
     #[arg(long, value_name = "FOLDER")]
     backup_folder: String,
     /// File whose first line is a shared access signature for the container, or - for standard input.
@@ -99,7 +98,7 @@ pub async fn run(run: RunDrill, stores: &dyn BlobStores) -> Result<(), DrillFail
         None => BlobCredential::None,
     };
     let custodians = run.keys.read()?.into_iter().map(|held| held.key).collect();
-    let security_domain = read_file(&run.file)?.text;
+    let security_domain = read(&run.file)?.text;
     let container = stores.open(&run.container, credential).await.map_err(strongroom_drill::DrillError::from)?;
     let drill = Drill {
         container,
@@ -123,6 +122,11 @@ pub async fn run(run: RunDrill, stores: &dyn BlobStores) -> Result<(), DrillFail
             html_file.display()
         ));
     }
+    judged(&report)
+}
+
+/// A drill in which a key did not come back is one that failed.
+fn judged(report: &Report) -> Result<(), DrillFailure> {
     match report.outcome {
         Outcome::Passed => Ok(()),
         Outcome::Failed => Err(DrillFailure::NotAllProved { failures: report.failures.len() }),
@@ -134,8 +138,8 @@ pub async fn run(run: RunDrill, stores: &dyn BlobStores) -> Result<(), DrillFail
 /// # Errors
 /// [`DrillFailure`] says what does not hold.
 pub fn verify(check: &VerifyReport) -> Result<(), DrillFailure> {
-    let signed = SignedReport::parse(read_file(&check.report)?.text.expose())?;
-    let file = check.file.as_ref().map(|file| read_file(file)).transpose()?;
+    let signed = SignedReport::parse(read(&check.report)?.text.expose())?;
+    let file = check.file.as_ref().map(|file| read(file)).transpose()?;
     let verified = signed.verify(file.as_ref().map(|input| input.text.expose().as_str()))?;
     if check.json {
         print(&as_json(&verified.report)?);
@@ -167,10 +171,11 @@ fn report_files(name: &Path) -> Result<(PathBuf, PathBuf), DrillFailure> {
 }
 
 fn signature(file: &Path) -> Result<Secret<String>, DrillFailure> {
-    let line = read_first_line(file)?;
+    let line = read_password(file)?;
     Ok(Secret::new(line.expose().trim().trim_start_matches('?').to_owned()))
 }
 
+/// What a report says, for a terminal: a report that nobody has checked against a file is anybody's text.
 fn figures(report: &Report) -> String {
     let Report { backup: Backup { managed_hsm, folder, .. }, security_domain, restored, .. } = report;
     let outcome = match report.outcome {
@@ -178,16 +183,18 @@ fn figures(report: &Report) -> String {
         Outcome::Failed => "FAILED: not every key came back as it was",
     };
     let mut text = format!(
-        "Drill of {managed_hsm}   {outcome}\n\
-         Backup              {folder}, of {}\n\
+        "Drill of {}   {outcome}\n\
+         Backup              {}, of {}\n\
          Recovery point      {} before the drill\n\
          Recovery time       {} s\n\
          Keys                {} with {} versions, {} proved\n\
          Role assignments    {}, and {} custom roles\n\
          Custodians          {} of {} present, quorum {}\n",
-        report.recovery_point.backup_time,
+        shown(managed_hsm),
+        shown(folder),
+        shown(&report.recovery_point.backup_time),
         duration(report.recovery_point.age_seconds),
-        report.recovery_time.total_seconds,
+        shown(&report.recovery_time.total_seconds.to_string()),
         restored.keys,
         restored.versions,
         restored.proved,
@@ -198,17 +205,22 @@ fn figures(report: &Report) -> String {
         security_domain.quorum,
     );
     for custodian in &security_domain.present {
-        text.push_str(&format!("  {}  x5t#S256 {}\n", custodian.subject, custodian.thumbprint));
+        text.push_str(&format!("  {}  x5t#S256 {}\n", shown(&custodian.subject), shown(&custodian.thumbprint)));
     }
     for failure in &report.failures {
-        text.push_str(&format!("Not proved          {} {}: {}\n", failure.key, failure.version, failure.reason));
+        let [key, version, reason] = [&failure.key, &failure.version, &failure.reason].map(|text| shown(text));
+        text.push_str(&format!("Not proved          {key} {version}: {reason}\n"));
     }
     text
 }
 
+/// A text without what would steer a terminal or begin a line.
+fn shown(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
 fn as_json(report: &Report) -> Result<String, DrillFailure> {
-    let value = serde_json::to_value(report).map_err(|_| DrillFailure::Print)?;
-    Ok(format!("{:#}\n", json!(value)))
+    serde_json::to_string_pretty(report).map(|text| text + "\n").map_err(|_| DrillFailure::Print)
 }
 
 fn print(text: &str) {
@@ -220,9 +232,9 @@ fn print(text: &str) {
 const RUN_EXAMPLES: &str = "\
 Examples:
   strongroom drill run --container https://contoso.blob.core.windows.net/backups --sas-file backups.sas \\
-      --backup-folder mhsm-ContosoMHSM-2026112607000000 --file ContosoMHSM-SD.json --key alice.key bob.key \\
+      --backup-folder mhsm-contosomhsm-2026112607000000 --file ContosoMHSM-SD.json --key alice.key bob.key \\
       --operator 'Erin Example' --report drill-2026-q4
-  strongroom drill run --container file:///srv/backups --backup-folder mhsm-ContosoMHSM-2026112607000000 \\
+  strongroom drill run --container file:///srv/backups --backup-folder mhsm-contosomhsm-2026112607000000 \\
       --file ContosoMHSM-SD.json --key alice.key bob.key --operator 'Erin Example'
 
 Nothing of the running managed HSM is touched: the keys are restored in the memory of this process only. The exit code is 1
@@ -230,3 +242,6 @@ if a key did not come back as it was.";
 const VERIFY_EXAMPLES: &str = "\
 Example:
   strongroom drill verify drill-2026-q4.json --file ContosoMHSM-SD.json";
+
+#[cfg(test)]
+mod tests;

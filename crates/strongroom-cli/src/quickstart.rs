@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use strongroom_core::blobs::BlobStores;
+use strongroom_drill::BlobStores;
 
 use crate::connection::Connection;
 use crate::custodians;

@@ -44,14 +44,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ),
     (
         "strongroom-cli",
-        &[
-            "strongroom-types",
-            "strongroom-crypto",
-            "strongroom-api",
-            "strongroom-security-domain",
-            "strongroom-core",
-            "strongroom-drill",
-        ],
+        &["strongroom-types", "strongroom-crypto", "strongroom-api", "strongroom-security-domain", "strongroom-drill"],
     ),
     ("strongroom", &["strongroom-server", "strongroom-cli"]),
     (

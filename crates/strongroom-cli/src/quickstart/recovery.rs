@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use strongroom_core::blobs::{BlobCredential, BlobStores};
-use strongroom_drill::{Drill, DrillError, Outcome, page};
+use strongroom_drill::{BlobCredential, BlobStores, Drill, DrillError, Outcome, page};
 use strongroom_types::Secret;
 
 use super::{QUORUM, Steps, backups, keys};
