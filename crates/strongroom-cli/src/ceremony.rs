@@ -21,10 +21,11 @@ use strongroom_security_domain::{
 use strongroom_types::{Epoch, RsaSize};
 
 use files::{Input, read, read_password};
-use protocol::{Protocol, now};
+use protocol::Protocol;
 
 pub use error::CeremonyError;
 pub(crate) use keys::Keys;
+pub(crate) use protocol::now;
 
 /// The steps of a ceremony.
 #[derive(Debug, Subcommand)]
@@ -376,7 +377,7 @@ fn domain_json(domain: &OpenedDomain) -> serde_json::Value {
 /// Longest name of a custodian, in bytes: it becomes a file name.
 const NAME_BYTES_MAX: usize = 64;
 /// Validity of a custodian's certificate, in days. Nobody looks: a file is opened many years later.
-const CERTIFICATE_DAYS: u32 = 3653;
+pub(crate) const CERTIFICATE_DAYS: u32 = 3653;
 
 const MAKE_KEY_EXAMPLES: &str = "\
 Examples:

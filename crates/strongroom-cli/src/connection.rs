@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde_json::Value;
@@ -112,6 +114,18 @@ pub fn text(answer: &Value, pointer: &str) -> Result<String> {
     member.map(str::to_owned).ok_or_else(|| anyhow!("the answer has no {pointer}"))
 }
 
+/// Where an answer says that the state of what it began is to be asked for.
+pub(crate) fn status_url(response: &Response) -> Result<String> {
+    let url = response.headers().get("azure-asyncoperation").and_then(|value| value.to_str().ok());
+    url.map(str::to_owned).context("the answer names no status URL")
+}
+
+/// The certificate of a transfer key, DER, out of the answer that has the key as a JWK in a text.
+pub(crate) fn transfer_certificate(answer: &Value) -> Result<Vec<u8>> {
+    let jwk: Value = serde_json::from_str(&text(answer, "/transfer_key")?).context("the transfer key is no JWK")?;
+    STANDARD.decode(text(&jwk, "/x5c/0")?).context("the transfer key holds no certificate")
+}
+
 async fn checked(response: Response) -> Result<Response> {
     let status = response.status();
     if status.is_success() {
@@ -151,7 +165,18 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use super::parse_line;
+    use serde_json::json;
+
+    use super::{parse_line, transfer_certificate};
+
+    #[test]
+    fn a_transfer_key_has_its_certificate_in_a_jwk_that_is_text() {
+        let answer = json!({"transfer_key": json!({"kty": "RSA", "x5c": ["AQID"]}).to_string()});
+        assert_eq!(transfer_certificate(&answer).unwrap(), [1, 2, 3]);
+        for wrong in [json!({}), json!({"transfer_key": "{"}), json!({"transfer_key": "{\"x5c\": [\"?\"]}"})] {
+            assert!(transfer_certificate(&wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_quote_inside_a_value_survives() {

@@ -8,10 +8,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
-use strongroom_security_domain::CustodianKey;
-use strongroom_types::Secret;
+use strongroom_crypto::SystemEntropy;
+use strongroom_security_domain::{CertificateTerms, CustodianKey, NewCustodian, certificate_of_pem};
+use strongroom_types::{RsaSize, Secret};
+
+use crate::ceremony::{CERTIFICATE_DAYS, now};
 
 /// A custodian's certificate, DER.
 pub(crate) struct Certificate(Vec<u8>);
@@ -32,28 +34,20 @@ pub(crate) fn make_or_read(folder: &Path) -> Result<Vec<Certificate>> {
 fn make_or_read_one(folder: &Path, number: usize) -> Result<Certificate> {
     let (key_file, certificate_file) =
         (folder.join(format!("cert_{number}.key")), folder.join(format!("cert_{number}.cer")));
+    let certificate = |pem: &str| {
+        let der = certificate_of_pem(pem);
+        der.map(Certificate).with_context(|| format!("{} holds no certificate", certificate_file.display()))
+    };
     if let Ok(pem) = fs::read(&certificate_file) {
-        let block =
-            first_certificate(&pem).with_context(|| format!("{} holds no certificate", certificate_file.display()))?;
-        return Ok(Certificate(block));
+        return certificate(&String::from_utf8_lossy(&pem));
     }
-    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
-    let mut parameters = CertificateParams::default();
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, format!("custodian {number}"));
-    parameters.distinguished_name = name;
-    let certificate = parameters.self_signed(&key)?;
-    write_private(&key_file, key.serialize_pem().as_bytes())?;
+    let name = format!("custodian {number}");
+    let terms = CertificateTerms { name: &name, not_before: now(), days: CERTIFICATE_DAYS };
+    let made = NewCustodian::generate(RsaSize::Bits2048, terms, None, &SystemEntropy)?;
+    write_private(&key_file, made.key.expose().as_bytes())?;
     // The certificate comes last: where it is, its key is too.
-    write_private(&certificate_file, certificate.pem().as_bytes())?;
-    Ok(Certificate(certificate.der().to_vec()))
-}
-
-/// The DER of the first certificate of a PEM text.
-fn first_certificate(pem: &[u8]) -> Option<Vec<u8>> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-    CertificateDer::from_pem_slice(pem).ok().map(|der| der.to_vec())
+    write_private(&certificate_file, made.certificate.as_bytes())?;
+    certificate(&made.certificate)
 }
 
 /// Writes a file that only its owner can read, durable before it counts.

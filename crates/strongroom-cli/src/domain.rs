@@ -14,11 +14,11 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use reqwest::Method;
 use serde_json::{Value, json};
-use strongroom_security_domain::{Thumbprint, certificate_of_pem};
+use strongroom_security_domain::{Thumbprint, certificate_of_pem, certificate_to_pem};
 use strongroom_types::HsmName;
 
 use crate::ceremony::files::{read, write_new};
-use crate::connection::{Connection, text};
+use crate::connection::{Connection, status_url, text, transfer_certificate};
 
 /// What can be done with a security domain.
 #[derive(Debug, Subcommand)]
@@ -177,10 +177,8 @@ impl Server {
     async fn transfer_key(&self, out: &Path) -> Result<Value> {
         must_not_exist(out)?;
         let answer = self.connection.json(Method::GET, &self.at("/upload"), &self.token, None).await?;
-        let jwk: Value =
-            serde_json::from_str(&text(&answer, "/transfer_key")?).context("the transfer key is no JWK")?;
-        let certificate = STANDARD.decode(text(&jwk, "/x5c/0")?).context("the transfer key holds no certificate")?;
-        write_new(out, pem(&certificate).as_bytes())?;
+        let certificate = transfer_certificate(&answer)?;
+        write_new(out, certificate_to_pem(&certificate).as_bytes())?;
         let thumbprint = Thumbprint::of(&certificate).to_string();
         Ok(json!({
             "written": out.display().to_string(),
@@ -252,11 +250,6 @@ fn with(mut answer: Value, name: &str, value: Value) -> Value {
     answer
 }
 
-fn status_url(response: &reqwest::Response) -> Result<String> {
-    let url = response.headers().get("azure-asyncoperation").and_then(|value| value.to_str().ok());
-    url.map(str::to_owned).context("the answer names no status URL")
-}
-
 /// Whoever named a wrong place learns it before anything is made.
 fn must_not_exist(path: &Path) -> Result<()> {
     if path.exists() {
@@ -271,13 +264,6 @@ fn json_web_key(path: &Path) -> Result<Value> {
     let certificate = certificate_of_pem(input.text.expose());
     let certificate = certificate.with_context(|| format!("{} holds no certificate in PEM", path.display()))?;
     Ok(json!({"kty": "RSA", "x5c": [STANDARD.encode(certificate)]}))
-}
-
-fn pem(certificate: &[u8]) -> String {
-    let base64 = STANDARD.encode(certificate);
-    // RFC 7468 §2: lines of 64 characters.
-    let lines: Vec<&str> = base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// An answer for people (rows of name and value) or as it is.
@@ -329,15 +315,6 @@ Make a new backup afterwards: earlier files still open the backups that were mad
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_certificate_written_as_pem_is_read_back() {
-        let der = include_bytes!("../../../vectors/security-domain/keys/wrap1.cer");
-        let der = certificate_of_pem(std::str::from_utf8(der).unwrap()).unwrap();
-        let text = pem(&der);
-        assert!(text.lines().all(|line| line.len() <= 64));
-        assert_eq!(certificate_of_pem(&text).unwrap(), der);
-    }
 
     #[test]
     fn rows_for_people_name_what_is_nested() {

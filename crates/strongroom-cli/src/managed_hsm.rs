@@ -4,14 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use strongroom_crypto::SystemEntropy;
 use strongroom_security_domain::{CustodianKey, open_file, restore_blob};
 
-use crate::connection::{Connection, text};
+use crate::connection::{Connection, status_url, text, transfer_certificate};
 use crate::custodians::{Certificate, write_private};
 
 /// One token for each plane.
@@ -121,8 +119,7 @@ impl ManagedHsm<'_> {
     /// `upload` do. The custodians' keys are used here; the HSM gets what they open, encrypted to its transfer key.
     pub(crate) async fn recover(&self, file: &str, custodians: &[CustodianKey]) -> Result<()> {
         let answer = self.call(Method::GET, "/securitydomain/upload", None).await?;
-        let transfer: Value = serde_json::from_str(&text(&answer, "/transfer_key")?)?;
-        let transfer = STANDARD.decode(text(&transfer, "/x5c/0")?).context("the transfer key has no certificate")?;
+        let transfer = transfer_certificate(&answer)?;
         let opened = open_file(file, custodians)?;
         let upload = restore_blob(&opened.entries, &transfer, &SystemEntropy)?;
         let (status_url, _) = self.begin(Method::POST, "/securitydomain/upload", &json!({"value": upload})).await?;
@@ -172,9 +169,7 @@ impl ManagedHsm<'_> {
     async fn begin(&self, method: Method, path: &str, body: &Value) -> Result<(String, Value)> {
         let Owner { connection, tokens } = self.owner;
         let response = connection.call(method, &self.versioned(path), &tokens.data, Some(body)).await?;
-        let status_url = response.headers().get("azure-asyncoperation").and_then(|value| value.to_str().ok());
-        let status_url = status_url.context("the answer names no status URL")?.to_owned();
-        Ok((status_url, response.json().await?))
+        Ok((status_url(&response)?, response.json().await?))
     }
 
     /// Waits for its end, and answers the last status.

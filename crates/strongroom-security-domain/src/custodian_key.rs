@@ -5,7 +5,7 @@ use std::fmt;
 use strongroom_crypto::{Entropy, RsaPrivateKey};
 use strongroom_types::{RsaSize, Secret};
 
-use crate::pem::{first_block, to_pem};
+use crate::pem::{certificate_to_pem, first_block, to_pem};
 use crate::{CertificateTerms, SecurityDomainError, Thumbprint, WrappingCertificate, self_signed};
 
 /// A private key that decrypts the share of one certificate.
@@ -111,7 +111,7 @@ impl NewCustodian {
             }
         };
         let thumbprint = Thumbprint::of(&certificate);
-        Ok(Self { key, certificate: to_pem("CERTIFICATE", &certificate).expose().clone(), thumbprint })
+        Ok(Self { key, certificate: certificate_to_pem(&certificate), thumbprint })
     }
 }
 

@@ -41,7 +41,7 @@ pub use file::{FileFacts, SecurityDomainFile};
 pub use issue::{CertificateTerms, self_signed};
 pub use manifest::{Manifest, OpenedDomain};
 pub use open::{OpenedEntries, OpenedFile, open_entries_of_file, open_file, restore_blob};
-pub use pem::certificate_of_pem;
+pub use pem::{certificate_of_pem, certificate_to_pem};
 pub use quorum::Quorum;
 pub use thumbprint::Thumbprint;
 pub use transfer::{EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, ExchangeKey};

@@ -21,6 +21,11 @@ pub fn certificate_of_pem(text: &str) -> Option<Vec<u8>> {
     first_block(text).filter(|(label, _)| *label == "CERTIFICATE").map(|(_, der)| der.expose().clone())
 }
 
+/// The PEM file of a certificate, DER; [`certificate_of_pem`] reads it back.
+pub fn certificate_to_pem(der: &[u8]) -> String {
+    to_pem("CERTIFICATE", der).expose().clone()
+}
+
 /// A PEM file of one block, lines of 64 columns.
 pub(crate) fn to_pem(label: &str, der: &[u8]) -> Secret<String> {
     let base64 = Secret::new(STANDARD.encode(der));
@@ -65,6 +70,12 @@ mod tests {
             let (label, read) = first_block(text.expose()).unwrap();
             assert_eq!((label, read.expose()), ("PRIVATE KEY", &bytes));
         }
+    }
+
+    #[test]
+    fn a_certificate_that_was_written_is_read_again() {
+        assert_eq!(certificate_of_pem(&certificate_to_pem(&[1, 2, 3])), Some(vec![1, 2, 3]));
+        assert_eq!(certificate_of_pem(to_pem("PRIVATE KEY", &[1, 2, 3]).expose()), None);
     }
 
     #[test]

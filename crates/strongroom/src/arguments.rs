@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Serve a deployment; the first start on an empty folder founds one.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArguments),
-    /// Tell the whole story on one machine: serve, make a managed HSM, activate it, use its keys.
+    /// Tell the whole story on one machine: serve, make a managed HSM, activate it, use its keys, back up, recover, drill.
     #[command(after_help = QUICKSTART_EXAMPLES)]
     Quickstart(QuickstartArguments),
     /// Look at a configuration file without starting anything.
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = BENCH_EXAMPLES)]
     Bench(strongroom_cli::bench::Bench),
     /// Manage the built-in directory of a running server.
-    #[command(subcommand, after_help = DIRECTORY_EXAMPLES)]
+    #[command(after_help = DIRECTORY_EXAMPLES)]
     Directory(strongroom_cli::directory::Directory),
     /// Say who can do something with a key or a resource, and by which right.
     #[command(after_help = WHO_CAN_EXAMPLES)]

@@ -11,7 +11,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use super::{Graph, Place};
+use super::programs::OneProgram;
+use super::{Graph, OneCredential};
+use crate::ceremony::files::read;
 use crate::connection::text;
 
 /// What can be done with certificates.
@@ -20,9 +22,9 @@ pub enum CertificateCommand {
     /// Let a service principal log in with the key of a certificate.
     Add(AddCertificate),
     /// List certificates by id.
-    List(ListCertificates),
+    List(OneProgram),
     /// End a certificate at once.
-    Remove(RemoveCertificate),
+    Remove(OneCredential),
 }
 
 /// `directory certificate add`.
@@ -34,49 +36,14 @@ pub struct AddCertificate {
     /// The certificate (PEM). A private key in the file is not looked at and does not leave this machine.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// `directory certificate list`.
-#[derive(Debug, Args)]
-pub struct ListCertificates {
-    /// The service principal: its name, client id or object id.
-    #[arg(value_name = "NAME")]
-    name: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// `directory certificate remove`.
-#[derive(Debug, Args)]
-pub struct RemoveCertificate {
-    /// The service principal: its name, client id or object id.
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// The certificate's id, as `list` shows it.
-    #[arg(value_name = "ID")]
-    id: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-impl CertificateCommand {
-    pub(super) fn place(&self) -> &Place {
-        match self {
-            Self::Add(command) => &command.place,
-            Self::List(command) => &command.place,
-            Self::Remove(command) => &command.place,
-        }
-    }
 }
 
 pub(super) async fn run(graph: &Graph, command: CertificateCommand) -> Result<()> {
     match command {
         CertificateCommand::Add(add) => {
             let file = add.file.display();
-            let pem = std::fs::read(&add.file).with_context(|| format!("cannot read {file}"))?;
-            let der = CertificateDer::from_pem_slice(&pem);
+            let pem = read(&add.file)?.text;
+            let der = CertificateDer::from_pem_slice(pem.expose().as_bytes());
             let der = der.with_context(|| format!("{file} holds no certificate"))?;
             let program = graph.program(&add.name).await?;
             let mut credentials = known(&program);

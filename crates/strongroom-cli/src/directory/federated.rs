@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Graph, Place, segment};
+use super::programs::OneProgram;
+use super::{Graph, segment};
 use crate::connection::text;
 
 /// What can be done with federated credentials.
@@ -14,7 +15,7 @@ pub enum FederatedCommand {
     /// Let an outside identity act as a service principal.
     Add(AddFederated),
     /// List the outside identities that may.
-    List(ListFederated),
+    List(OneProgram),
     /// End one at once.
     Remove(RemoveFederated),
 }
@@ -37,18 +38,6 @@ pub struct AddFederated {
     /// The `aud` of the outside tokens.
     #[arg(long, value_name = "TEXT", default_value = "api://AzureADTokenExchange")]
     audience: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// `directory federated-credential list`.
-#[derive(Debug, Args)]
-pub struct ListFederated {
-    /// The service principal: its name, client id or object id.
-    #[arg(value_name = "PROGRAM")]
-    program: String,
-    #[command(flatten)]
-    place: Place,
 }
 
 /// `directory federated-credential remove`.
@@ -60,25 +49,13 @@ pub struct RemoveFederated {
     /// The credential's name or id.
     #[arg(value_name = "NAME")]
     name: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-impl FederatedCommand {
-    pub(super) fn place(&self) -> &Place {
-        match self {
-            Self::Add(command) => &command.place,
-            Self::List(command) => &command.place,
-            Self::Remove(command) => &command.place,
-        }
-    }
 }
 
 pub(super) async fn run(graph: &Graph, command: FederatedCommand) -> Result<()> {
     match command {
         FederatedCommand::Add(add) => {
             let path = path(graph, &add.program).await?;
-            let AddFederated { program, name, issuer, subject, audience, place: _ } = add;
+            let AddFederated { program, name, issuer, subject, audience } = add;
             let body = json!({"name": name, "issuer": issuer, "subject": subject, "audiences": [audience]});
             let made = graph.post(&path, &body).await?;
             graph.print(&made, &format!("{subject} of {issuer} can act as {program}."))
@@ -86,7 +63,7 @@ pub(super) async fn run(graph: &Graph, command: FederatedCommand) -> Result<()> 
         FederatedCommand::List(list) => {
             let columns =
                 [("NAME", "/name"), ("ISSUER", "/issuer"), ("SUBJECT", "/subject"), ("AUDIENCES", "/audiences")];
-            let url = path(graph, &list.program).await?;
+            let url = path(graph, &list.name).await?;
             graph.print_list(&graph.all(url.trim_start_matches('/')).await?, &columns)
         }
         FederatedCommand::Remove(remove) => {

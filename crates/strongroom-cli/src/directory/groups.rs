@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Graph, Place};
+use super::Graph;
 use crate::connection::text;
 
 /// What can be done with groups.
@@ -14,7 +14,7 @@ pub enum GroupCommand {
     /// Add an empty group.
     Add(OneGroup),
     /// List all groups.
-    List(ListGroups),
+    List,
     /// List the members of a group.
     Members(OneGroup),
     /// Add a member; it has the group's rights at once.
@@ -25,21 +25,12 @@ pub enum GroupCommand {
     Remove(OneGroup),
 }
 
-/// `directory group list`.
-#[derive(Debug, Args)]
-pub struct ListGroups {
-    #[command(flatten)]
-    place: Place,
-}
-
 /// A command on one group.
 #[derive(Debug, Args)]
 pub struct OneGroup {
     /// The group's name, or its object id.
     #[arg(value_name = "GROUP")]
     name: String,
-    #[command(flatten)]
-    place: Place,
 }
 
 /// A command on one member of a group.
@@ -51,18 +42,6 @@ pub struct Membership {
     /// A user, a service principal or a managed identity: its name, client id or object id.
     #[arg(value_name = "MEMBER")]
     member: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-impl GroupCommand {
-    pub(super) fn place(&self) -> &Place {
-        match self {
-            Self::Add(one) | Self::Members(one) | Self::Remove(one) => &one.place,
-            Self::List(command) => &command.place,
-            Self::AddMember(one) | Self::RemoveMember(one) => &one.place,
-        }
-    }
 }
 
 pub(super) async fn run(graph: &Graph, command: GroupCommand) -> Result<()> {
@@ -71,9 +50,7 @@ pub(super) async fn run(graph: &Graph, command: GroupCommand) -> Result<()> {
             let made = graph.post("/groups", &json!({"displayName": one.name})).await?;
             graph.print(&made, &format!("{} was added: {}", one.name, text(&made, "/id")?))
         }
-        GroupCommand::List(_) => {
-            graph.print_list(&graph.all("groups").await?, &[("NAME", "/displayName"), ("ID", "/id")])
-        }
+        GroupCommand::List => graph.print_list(&graph.all("groups").await?, &[("NAME", "/displayName"), ("ID", "/id")]),
         GroupCommand::Members(one) => {
             let group = text(&graph.group(&one.name).await?, "/id")?;
             let columns = [("NAME", "/displayName"), ("TYPE", "/@odata.type"), ("ID", "/id")];

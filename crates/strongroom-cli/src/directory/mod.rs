@@ -18,15 +18,29 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::connection::Connection;
 pub(crate) use resolve::pages;
 
+/// What is to be done with the directory of which server.
+#[derive(Debug, Args)]
+pub struct Directory {
+    #[command(subcommand)]
+    command: DirectoryCommand,
+    /// The data folder of the running server.
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// Answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
 /// What can be done with the directory.
 #[derive(Debug, Subcommand)]
-pub enum Directory {
+enum DirectoryCommand {
     /// Manage the people who can log in.
     #[command(subcommand, after_help = USER_EXAMPLES)]
     User(users::UserCommand),
@@ -47,17 +61,6 @@ pub enum Directory {
     FederatedCredential(federated::FederatedCommand),
 }
 
-/// What every command of the directory takes.
-#[derive(Debug, Args)]
-pub struct Place {
-    /// The data folder of the running server.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Answer as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 /// The directory of a running server, asked as the principal of `client.env`.
 pub(crate) struct Graph {
     connection: Connection,
@@ -67,13 +70,6 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Signs in with the `client.env` of a data folder.
-    async fn open(place: &Place, default_data_dir: Option<PathBuf>) -> Result<Self> {
-        let folder = place.data_dir.clone().or(default_data_dir);
-        let connection = Connection::open(&folder.context("no data folder is set: use --data-dir DIR")?)?;
-        Self::over(connection, place.json).await
-    }
-
     /// Signs in over a connection that is there.
     pub(crate) async fn over(connection: Connection, json: bool) -> Result<Self> {
         let url = connection.environment.get("STRONGROOM_GRAPH_URL")?.to_owned();
@@ -100,36 +96,37 @@ impl Graph {
 ///
 /// # Errors
 /// If no server runs on the folder, or the directory refuses.
-pub async fn run(command: Directory, default_data_dir: Option<PathBuf>) -> Result<()> {
-    let graph = Graph::open(command.place(), default_data_dir).await?;
-    match command {
-        Directory::User(command) => users::run(&graph, command).await,
-        Directory::Group(command) => groups::run(&graph, command).await,
-        Directory::ServicePrincipal(command) => programs::run(&graph, command).await,
-        Directory::Secret(command) => secrets::run(&graph, command).await,
-        Directory::Certificate(command) => certificates::run(&graph, command).await,
-        Directory::FederatedCredential(command) => federated::run(&graph, command).await,
+pub async fn run(directory: Directory, default_data_dir: Option<PathBuf>) -> Result<()> {
+    let folder = directory.data_dir.or(default_data_dir).context("no data folder is set: use --data-dir DIR")?;
+    let graph = Graph::over(Connection::open(&folder)?, directory.json).await?;
+    match directory.command {
+        DirectoryCommand::User(command) => users::run(&graph, command).await,
+        DirectoryCommand::Group(command) => groups::run(&graph, command).await,
+        DirectoryCommand::ServicePrincipal(command) => programs::run(&graph, command).await,
+        DirectoryCommand::Secret(command) => secrets::run(&graph, command).await,
+        DirectoryCommand::Certificate(command) => certificates::run(&graph, command).await,
+        DirectoryCommand::FederatedCredential(command) => federated::run(&graph, command).await,
     }
 }
 
-impl Directory {
-    fn place(&self) -> &Place {
-        match self {
-            Self::User(command) => command.place(),
-            Self::Group(command) => command.place(),
-            Self::ServicePrincipal(command) => command.place(),
-            Self::Secret(command) => command.place(),
-            Self::Certificate(command) => command.place(),
-            Self::FederatedCredential(command) => command.place(),
-        }
-    }
+/// A service principal's credential.
+#[derive(Debug, Args)]
+struct OneCredential {
+    /// The service principal: its name, client id or object id.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The credential's id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    id: String,
 }
 
 /// A text as one segment of a path.
 fn segment(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
+
+/// Everything but what RFC 3986 leaves unreserved, and the @ of user names.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
 
 const USER_EXAMPLES: &str = "\
 Examples:
@@ -167,7 +164,31 @@ The server's configuration must name the issuer ([[issuer]]).";
 
 #[cfg(test)]
 mod tests {
-    use super::segment;
+    use clap::{Args, FromArgMatches};
+
+    use super::{Directory, segment};
+
+    #[test]
+    fn folder_and_form_of_the_answer_are_understood_before_and_behind_every_command() {
+        let parse = |words: &[&str]| {
+            let command = Directory::augment_args(clap::Command::new("directory"));
+            let matches = command.try_get_matches_from(std::iter::once(&"directory").chain(words))?;
+            Directory::from_arg_matches(&matches)
+        };
+        for words in ["user add alice", "group members operators", "sp list", "secret revoke a 1", "certificate list a"]
+        {
+            let words: Vec<&str> = words.split(' ').collect();
+            let more = ["--json", "--data-dir", "/data"];
+            for line in [[&words[..], &more].concat(), [&more, &words[..]].concat()] {
+                let parsed = parse(&line).unwrap();
+                assert!(parsed.json && parsed.data_dir.as_deref() == Some("/data".as_ref()), "{line:?}");
+            }
+            let middle = [&words[..2], &more, &words[2..]].concat();
+            assert!(parse(&middle).unwrap().json, "{middle:?}");
+            assert!(!parse(&words).unwrap().json);
+        }
+        assert!(parse(&["--json"]).is_err());
+    }
 
     #[test]
     fn a_name_stays_within_its_segment() {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Graph, Place};
+use super::Graph;
 use crate::connection::text;
 
 /// What can be done with service principals.
@@ -14,7 +14,7 @@ pub enum ProgramCommand {
     /// Add a service principal without credentials.
     Add(OneProgram),
     /// List all service principals and managed identities.
-    List(ListPrograms),
+    List,
     /// Show a service principal, with what is known of its credentials.
     Show(OneProgram),
     /// Let a service principal log in again.
@@ -25,30 +25,12 @@ pub enum ProgramCommand {
     Remove(OneProgram),
 }
 
-/// `directory service-principal list`.
-#[derive(Debug, Args)]
-pub struct ListPrograms {
-    #[command(flatten)]
-    place: Place,
-}
-
 /// A command on one service principal.
 #[derive(Debug, Args)]
 pub struct OneProgram {
-    /// Its name, client id or object id.
+    /// The service principal: its name, client id or object id.
     #[arg(value_name = "NAME")]
-    name: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-impl ProgramCommand {
-    pub(super) fn place(&self) -> &Place {
-        match self {
-            Self::List(command) => &command.place,
-            Self::Add(one) | Self::Show(one) | Self::Enable(one) | Self::Disable(one) | Self::Remove(one) => &one.place,
-        }
-    }
+    pub(super) name: String,
 }
 
 pub(super) async fn run(graph: &Graph, command: ProgramCommand) -> Result<()> {
@@ -59,7 +41,7 @@ pub(super) async fn run(graph: &Graph, command: ProgramCommand) -> Result<()> {
             let ids = format!("  client id  {client}\n  object id  {id}");
             graph.print(&made, &format!("{} was added.\n\n{ids}\n\nRoles are assigned to the object id.", one.name))
         }
-        ProgramCommand::List(_) => {
+        ProgramCommand::List => {
             let columns = [
                 ("NAME", "/displayName"),
                 ("TYPE", "/servicePrincipalType"),

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Graph, Place};
+use super::programs::OneProgram;
+use super::{Graph, OneCredential};
 use crate::connection::text;
 
 /// What can be done with secrets.
@@ -15,9 +16,9 @@ pub enum SecretCommand {
     /// Make a secret, and show it: the only time.
     Add(AddSecret),
     /// List secrets by id, without themselves.
-    List(ListSecrets),
+    List(OneProgram),
     /// End a secret at once.
-    Revoke(RevokeSecret),
+    Revoke(OneCredential),
 }
 
 /// `directory secret add`.
@@ -29,41 +30,6 @@ pub struct AddSecret {
     /// How long it counts [default: two years].
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: Option<u32>,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// `directory secret list`.
-#[derive(Debug, Args)]
-pub struct ListSecrets {
-    /// The service principal: its name, client id or object id.
-    #[arg(value_name = "NAME")]
-    name: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// `directory secret revoke`.
-#[derive(Debug, Args)]
-pub struct RevokeSecret {
-    /// The service principal: its name, client id or object id.
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// The secret's id, as `list` shows it.
-    #[arg(value_name = "ID")]
-    id: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-impl SecretCommand {
-    pub(super) fn place(&self) -> &Place {
-        match self {
-            Self::Add(command) => &command.place,
-            Self::List(command) => &command.place,
-            Self::Revoke(command) => &command.place,
-        }
-    }
 }
 
 pub(super) async fn run(graph: &Graph, command: SecretCommand) -> Result<()> {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Graph, Place};
+use super::Graph;
 use crate::connection::text;
 
 /// What can be done with people.
@@ -14,7 +14,7 @@ pub enum UserCommand {
     /// Add a person, and show the one-time password of their first login.
     Add(AddUser),
     /// List all people.
-    List(ListUsers),
+    List,
     /// Show a person.
     Show(OneUser),
     /// Let a person log in again.
@@ -36,15 +36,6 @@ pub struct AddUser {
     /// The name shown to people [default: the user name].
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// `directory user list`.
-#[derive(Debug, Args)]
-pub struct ListUsers {
-    #[command(flatten)]
-    place: Place,
 }
 
 /// A command on one person.
@@ -53,26 +44,12 @@ pub struct OneUser {
     /// The user name, or the object id.
     #[arg(value_name = "NAME")]
     name: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-impl UserCommand {
-    pub(super) fn place(&self) -> &Place {
-        match self {
-            Self::Add(command) => &command.place,
-            Self::List(command) => &command.place,
-            Self::Show(one) | Self::Enable(one) | Self::Disable(one) | Self::ResetPassword(one) | Self::Remove(one) => {
-                &one.place
-            }
-        }
-    }
 }
 
 pub(super) async fn run(graph: &Graph, command: UserCommand) -> Result<()> {
     match command {
         UserCommand::Add(add) => self::add(graph, &add).await,
-        UserCommand::List(_) => {
+        UserCommand::List => {
             let columns = [
                 ("NAME", "/userPrincipalName"),
                 ("DISPLAY NAME", "/displayName"),
