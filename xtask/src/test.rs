@@ -11,15 +11,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     })?;
     steps.run("unit tests of OpenTelemetry", || {
         let mut tests = workspace.cargo();
-        tests.args([
-            "test",
-            "--workspace",
-            "--features",
-            "strongroom-server/otlp",
-            "--package",
-            "strongroom-server",
-            "--lib",
-        ]);
+        tests.args(["test", "--workspace", "--features", "strongroom-server/otlp", "--lib"]);
         program::run(tests.args(["--", "telemetry", "config"]), "mend the test named above")
     })?;
     steps.run("tidy", || tidy::run(workspace))?;

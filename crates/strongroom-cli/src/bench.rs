@@ -65,5 +65,6 @@ const BACKUP_EXAMPLES: &str = "\
 Examples:
   strongroom bench backup                          1,000 and 100,000 keys; takes some minutes
   strongroom bench backup --keys 500 5000 --json
+  strongroom bench backup --keys 100000 --peak-mib-max 64    exit code 1 if a peak is above that
 
 Memory is what the server's resident set grows by at its highest, against that before the backup or restore.";

@@ -22,8 +22,12 @@ use crate::managed_hsm::{ManagedHsm, Owner, Tokens};
 #[derive(Debug, Args)]
 pub struct BackupBench {
     /// Numbers of keys to measure with.
-    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1_000, 100_000])]
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1_000, 100_000],
+        value_parser = clap::value_parser!(u32).range(1..))]
     keys: Vec<u32>,
+    /// Fail if the server's memory grows by more than this during a backup or restore.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    peak_mib_max: Option<u32>,
     #[command(flatten)]
     figures: Figures,
 }
@@ -48,7 +52,23 @@ pub(super) async fn run(bench: &BackupBench) -> Result<()> {
     for keys in &bench.keys {
         rows.push(measure(*keys).await.with_context(|| format!("with {keys} keys"))?);
     }
-    bench.figures.show(&table(&rows), &rows)
+    bench.figures.show(&table(&rows), &rows)?;
+    bench.peak_mib_max.map_or(Ok(()), |limit| within(&rows, limit))
+}
+
+/// No peak of memory is above the limit, in mebibytes.
+fn within(rows: &[Row], limit: u32) -> Result<()> {
+    for row in rows {
+        for (what, bytes) in [("backup", row.backup_peak_memory_bytes), ("restore", row.restore_peak_memory_bytes)] {
+            let grown = mebibytes(bytes);
+            ensure!(
+                bytes <= u64::from(limit) * MEBIBYTE,
+                "the {what} of {} keys took {grown:.1} MiB of memory, more than {limit} MiB",
+                row.keys
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn measure(keys: u32) -> Result<Row> {
@@ -159,7 +179,7 @@ fn table(rows: &[Row]) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "for a table that people read")]
 fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / 1_048_576.0
+    bytes as f64 / MEBIBYTE as f64
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is measured is time")]
@@ -168,7 +188,33 @@ fn now() -> Instant {
 }
 
 const HSM: &str = "bench";
+const MEBIBYTE: u64 = 1024 * 1024;
 /// Requests at a time: enough for the store to commit in groups.
 const WORKERS: u32 = 64;
 /// The end of a job is not held back, as it is for official clients.
 const CONFIGURATION: &str = "[backup]\nearliest_end_seconds = 0\n\n[log]\nlevel = \"error\"\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_above_the_limit_is_a_failure_of_either_half() {
+        let row = |backup: u64, restore: u64| Row {
+            keys: 7,
+            created_per_second: 1.0,
+            backup_seconds: 1.0,
+            backup_bytes: 1,
+            backup_peak_memory_bytes: backup,
+            restore_seconds: 1.0,
+            restore_peak_memory_bytes: restore,
+            resident_bytes: 1,
+        };
+        let most = 10 * MEBIBYTE;
+        assert!(within(&[row(most, 0), row(0, most)], 10).is_ok());
+        for (rows, what) in [([row(1, 1), row(most + 1, 0)], "backup"), ([row(1, 1), row(0, most + 1)], "restore")] {
+            let error = within(&rows, 10).unwrap_err().to_string();
+            assert!(error.contains(&format!("the {what} of 7 keys")), "{error}");
+        }
+    }
+}

@@ -53,6 +53,8 @@ mod backup_crash;
 #[cfg(test)]
 mod backup_faults;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod ceremony;
 #[cfg(test)]
 mod clients;
