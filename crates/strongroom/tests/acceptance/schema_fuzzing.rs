@@ -1,4 +1,6 @@
-//! Requests made from the OpenAPI reference by schemathesis, for a bounded time: no 5xx, no hang, no growth of memory.
+//! Requests made from the OpenAPI reference by schemathesis: no 5xx, no hang, no growth of memory.
+//!
+//! How many there are is said in requests and not in seconds: a slow machine takes longer and makes as many.
 
 use std::fs;
 use std::path::Path;
@@ -29,13 +31,13 @@ fn requests_made_from_the_reference_find_no_fault_no_hang_and_no_leak() {
     }
     // Caches and pools fill in the first run; the second one shows what is kept without end.
     let of_hsm = [rest.hsm_url(HSM), rest.token(&rest.hsm_resource())];
-    assert_answered(&fuzz(&rest, &of_hsm, "coverage", WARM_UP_SECONDS));
+    assert_answered(&fuzz(&rest, &of_hsm, "coverage"), COVERAGE_OF_HSM);
     let before = resident_kib(deployment.pid());
-    let statuses = fuzz(&rest, &of_hsm, "fuzzing", SECONDS);
+    let statuses = fuzz(&rest, &of_hsm, "fuzzing");
     let after = resident_kib(deployment.pid());
-    println!("statuses {statuses}; resident memory {before} KiB before, {after} KiB after");
+    println!("resident memory {before} KiB before, {after} KiB after");
 
-    assert_eq!(count(&statuses, '5'), 0, "{statuses}");
+    assert_answered(&statuses, FUZZING_OF_HSM);
     assert!(after < before + GROWTH_KIB_MAX, "{before} KiB became {after} KiB");
     assert!(rest.is_healthy());
     hsm.get("/keys").expect(200);
@@ -53,19 +55,23 @@ fn requests_made_from_the_reference_find_no_fault_in_a_vault() {
         let url = format!("{}/keys/{name}/create?api-version=2025-07-01", of_vault[0]);
         rest.send(&Method::POST, &url, Some(&of_vault[1]), Some(&body)).expect(200);
     }
-    let statuses = fuzz(&rest, &of_vault, "coverage", WARM_UP_SECONDS);
-    println!("statuses {statuses}");
-    assert_answered(&statuses);
+    assert_answered(&fuzz(&rest, &of_vault, "coverage"), COVERAGE_OF_VAULT);
     assert!(rest.is_healthy());
     deployment.stop();
 }
 
 /// Nothing failed, and both what fits and what does not fit the reference was really judged.
 #[track_caller]
-fn assert_answered(statuses: &Value) {
+fn assert_answered(statuses: &Value, least: Least) {
     assert_eq!(count(statuses, '5'), 0, "{statuses}");
-    assert!(count(statuses, '2') > ANSWERED_MIN, "the requests do not get anywhere: {statuses}");
-    assert!(count(statuses, '4') > REFUSED_MIN, "nothing was refused: {statuses}");
+    assert!(count(statuses, '2') > least.answered, "the requests do not get anywhere: {statuses}");
+    assert!(count(statuses, '4') > least.refused, "nothing was refused: {statuses}");
+}
+
+/// So many requests must get somewhere, and so many be refused.
+struct Least {
+    answered: u64,
+    refused: u64,
 }
 
 /// How many answers had a status of a class.
@@ -75,17 +81,19 @@ fn count(statuses: &Value, first: char) -> u64 {
 }
 
 /// Runs schemathesis on what has this URL, with this token, and says how often each status was answered.
-fn fuzz(rest: &Rest, [url, token]: &[String; 2], phase: &str, seconds: u32) -> Value {
+fn fuzz(rest: &Rest, [url, token]: &[String; 2], phase: &str) -> Value {
+    let begun = environment::now();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut python = Command::new(environment::openapi_python());
     python.arg(here.join("tests/acceptance/python/schema_fuzzing.py")).arg(here.join("../../vectors/openapi"));
-    python.args([url, rest.variable("STRONGROOM_CA_FILE"), phase, &seconds.to_string()]);
+    python.args([url, rest.variable("STRONGROOM_CA_FILE"), phase, &EXAMPLES.to_string()]);
     python.env_clear().env("PATH", environment::path()).env("TOKEN", token);
     let output = python.current_dir(folder.path()).output().expect("the environment has Python");
     assert!(output.status.success(), "{}", az::said(&output));
     let text = String::from_utf8(output.stdout).expect("it prints text");
     let last = text.lines().last().expect("it prints the counts");
+    println!("{phase}: {last} in {:.0} s", begun.elapsed().as_secs_f64());
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {last}"))
 }
 
@@ -96,12 +104,13 @@ fn resident_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-const WARM_UP_SECONDS: u32 = 40;
-const SECONDS: u32 = 45;
+/// Requests at random for each operation.
+const EXAMPLES: u32 = 20;
 
-/// So many requests must get somewhere, and so many be refused: far fewer than a minute makes on a machine with other work.
-const ANSWERED_MIN: u64 = 4;
-const REFUSED_MIN: u64 = 50;
+/// About half of what a run makes. The requests are the same each time, because the seed is.
+const COVERAGE_OF_HSM: Least = Least { answered: 70, refused: 2000 };
+const COVERAGE_OF_VAULT: Least = Least { answered: 30, refused: 2000 };
+const FUZZING_OF_HSM: Least = Least { answered: 120, refused: 600 };
 
-/// What the store's history and the audit log's buffers may take in a minute; a leak of one body a request is far more.
+/// What the store's history and the audit log's buffers may take; a leak of one body a request is far more.
 const GROWTH_KIB_MAX: u64 = 64 * 1024;

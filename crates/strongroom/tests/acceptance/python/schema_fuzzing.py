@@ -1,9 +1,9 @@
 """Feeds a live HSM or vault with requests that schemathesis makes from the OpenAPI reference, valid and invalid ones.
 
-    schema_fuzzing.py REFERENCE URL CA_FILE PHASE SECONDS
+    schema_fuzzing.py REFERENCE URL CA_FILE PHASE EXAMPLES
 
 REFERENCE is `vectors/openapi`, URL the HSM's or vault's; PHASE is `coverage` (each constraint of the reference, kept and broken) or `fuzzing`
-(at random, until the time is over). The token is read from the variable TOKEN, so that it stands in no command
+(at random, EXAMPLES requests for each operation). The token is read from the variable TOKEN, so that it stands in no command
 line. Everything is written below the current folder. Checked are each answer's status (no 5xx), form and time. Prints how often each status was answered, as JSON on the last line.
 Exit code: 0 nothing found, 1 something.
 """
@@ -82,13 +82,13 @@ def adapted(row, path):
 
 
 def main():
-    reference, (url, ca_file, phase, seconds) = Path(sys.argv[1]), sys.argv[2:6]
+    reference, (url, ca_file, phase, examples) = Path(sys.argv[1]), sys.argv[2:6]
     document = merged(reference)
     Path("openapi.json").write_text(json.dumps(document))
     Path("schemathesis.toml").write_text('[headers]\nAuthorization = "Bearer ${TOKEN}"\n')
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", "openapi.json",
-        "--url", url, "--tls-verify", ca_file, "--max-time", seconds, "--seed", "1",
+        "--url", url, "--tls-verify", ca_file, "--max-examples", examples, "--seed", "1",
         "--phases", phase, "--mode", "all", "--continue-on-failure", "--no-shrink",
         "--suppress-health-check", "all", "--request-timeout", "20", "--max-response-time", "10",
         "--checks", "not_a_server_error,content_type_conformance,response_schema_conformance",
