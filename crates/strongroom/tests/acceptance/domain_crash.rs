@@ -4,9 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::ceremony;
 use crate::crash::Dice;
 use crate::deployment::Deployment;
 use crate::environment;
@@ -19,8 +18,7 @@ use crate::wrapping_keys::WrappingKeys;
 fn an_upload_that_kill_nine_cuts_off_has_recovered_the_hsm_or_has_not() {
     let mut deployment = Deployment::start();
     let keys = WrappingKeys::make(3);
-    let file = keys.beside("SD.json");
-    std::fs::write(&file, Hsm::created(&deployment.rest(), "source").activate(&keys)).expect("the file is kept");
+    let domain = Hsm::created(&deployment.rest(), "source").activate(&keys);
     let (mut dice, mut recovered, mut waiting) = (Dice::random(), 0, None);
     for kill in 1..=environment::kills() {
         let rest = deployment.rest();
@@ -30,7 +28,7 @@ fn an_upload_that_kill_nine_cuts_off_has_recovered_the_hsm_or_has_not() {
         } else {
             Hsm::created(&rest, &name)
         };
-        let upload = upload_for(&hsm, &keys, kill);
+        let upload = keys.open(&domain, &hsm.get("/securitydomain/upload").expect(200));
         let (variables, token, target) = (deployment.variables(), rest.token(&rest.hsm_resource()), name.clone());
         let sender = thread::spawn(move || {
             let rest = Rest::new(variables);
@@ -70,42 +68,26 @@ fn an_upload_that_kill_nine_cuts_off_has_recovered_the_hsm_or_has_not() {
     deployment.stop();
 }
 
-/// The text of an upload by two of three custodians.
-fn upload_for(hsm: &Hsm<'_>, keys: &WrappingKeys, number: u32) -> String {
-    let answer = hsm.get("/securitydomain/upload").expect(200);
-    let jwk: Value = serde_json::from_str(answer["transfer_key"].as_str().expect("text")).expect("a JWK");
-    let base64 = jwk["x5c"][0].as_str().expect("a certificate");
-    let (exchange, out) = (keys.beside(&format!("exchange-{number}.cer")), keys.beside(&format!("{number}.json")));
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
-    std::fs::write(&exchange, pem).expect("the certificate is kept");
-    let path = |path: std::path::PathBuf| path.display().to_string();
-    let (one, two) = (path(keys.private_key(0)), path(keys.private_key(2)));
-    let (file, exchange, text) = (path(keys.beside("SD.json")), path(exchange), path(out.clone()));
-    ceremony::done(&["open", "--file", &file, "--key", &one, &two, "--transfer-key", &exchange, "--out", &text]);
-    std::fs::read_to_string(out).expect("the upload is written")
-}
-
 /// The server is killed again and again while it seals; the job goes on after each start and ends.
 #[test]
 fn a_rotation_that_kill_nine_cuts_off_goes_on_and_no_key_is_lost() {
     let mut deployment =
         Deployment::start_with(|_| "[security_domain]\ndownload_again = \"administrator\"\n".to_owned());
     let keys = WrappingKeys::make(3);
-    {
-        let rest = deployment.rest();
-        let hsm = Hsm::created(&rest, "rotating");
-        hsm.activate(&keys);
-        hsm.grant_key_roles();
-        for number in 0..RESEALED_KEYS {
-            hsm.post(&format!("/keys/k{number}/create"), &json!({"kty": "EC-HSM"})).expect(200);
-        }
-    }
+    let mut name = "rotating-0".to_owned();
+    furnish(&deployment.rest(), &name, &keys);
     let (mut dice, mut cut_off) = (Dice::random(), 0);
     for kill in 1..=environment::kills() {
         let rest = deployment.rest();
-        let hsm = Hsm::existing(&rest, "rotating");
-        let before = hsm.get("/securitydomain").expect(200);
-        if before["epoch"] == before["oldest_epoch"] && before["epoch"].as_u64() < Some(EPOCHS_MAX) {
+        let before = Hsm::existing(&rest, &name).get("/securitydomain").expect(200);
+        let sealed = before["epoch"] == before["oldest_epoch"];
+        if sealed && before["epoch"].as_u64() >= Some(EPOCHS_MAX) {
+            assert_all_keys_work(&Hsm::existing(&rest, &name));
+            name = format!("rotating-{kill}");
+            furnish(&rest, &name, &keys);
+        }
+        let hsm = Hsm::existing(&rest, &name);
+        if sealed {
             let body = json!({"certificates": keys.jwks(), "required": 2});
             let answer = hsm.post("/securitydomain/rotate", &body);
             answer.expect(202);
@@ -116,7 +98,7 @@ fn a_rotation_that_kill_nine_cuts_off_goes_on_and_no_key_is_lost() {
         deployment.kill();
         deployment.run();
         let rest = deployment.rest();
-        let hsm = Hsm::existing(&rest, "rotating");
+        let hsm = Hsm::existing(&rest, &name);
         let after = hsm.get("/securitydomain").expect(200);
         cut_off += usize::from(after["epoch"] != after["oldest_epoch"]);
         let path = format!("/keys/k{}/sign", dice.below(RESEALED_KEYS));
@@ -126,7 +108,7 @@ fn a_rotation_that_kill_nine_cuts_off_goes_on_and_no_key_is_lost() {
     println!("{cut_off} of {} kills came while records were being sealed", environment::kills());
     assert!(cut_off > 0, "no kill came in the middle");
     let rest = deployment.rest();
-    let hsm = Hsm::existing(&rest, "rotating");
+    let hsm = Hsm::existing(&rest, &name);
     let give_up = environment::now() + Duration::from_secs(60);
     loop {
         let state = hsm.get("/securitydomain").expect(200);
@@ -137,11 +119,25 @@ fn a_rotation_that_kill_nine_cuts_off_goes_on_and_no_key_is_lost() {
         assert!(environment::now() < give_up, "{state}");
         thread::sleep(Duration::from_millis(100));
     }
+    assert_all_keys_work(&hsm);
+    deployment.stop();
+}
+
+/// An active HSM with keys.
+fn furnish(rest: &Rest, name: &str, custodians: &WrappingKeys) {
+    let hsm = Hsm::created(rest, name);
+    hsm.activate(custodians);
+    hsm.grant_key_roles();
+    for number in 0..RESEALED_KEYS {
+        hsm.post(&format!("/keys/k{number}/create"), &json!({"kty": "EC-HSM"})).expect(200);
+    }
+}
+
+fn assert_all_keys_work(hsm: &Hsm<'_>) {
     for number in 0..RESEALED_KEYS {
         let sign = json!({"alg": "ES256", "value": "A".repeat(43)});
         hsm.post(&format!("/keys/k{number}/sign"), &sign).expect(200);
     }
-    deployment.stop();
 }
 
 /// About as long as an upload takes.
@@ -150,5 +146,5 @@ const UPLOAD_MILLISECONDS_MAX: u64 = 120;
 const RESEAL_MILLISECONDS_MAX: u64 = 1500;
 /// Keys that are sealed again; three records each.
 const RESEALED_KEYS: u64 = 150;
-/// Below the number of roots that a domain can have.
+/// Below the number of roots that a domain can have: then another HSM takes over.
 const EPOCHS_MAX: u64 = 60;

@@ -1,6 +1,5 @@
 //! Every operation under every api-version that has it, over plain HTTP: what no single client covers.
 
-use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,9 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::attestation_authority::{Authority, Environment};
-use crate::az::said;
 use crate::deployment::Deployment;
-use crate::environment::{self, now};
+use crate::environment::now;
 use crate::hsm::Hsm;
 use crate::issuer::Conduct;
 use crate::rest::{Answer, Rest};
@@ -131,7 +129,7 @@ impl Walk<'_> {
     fn recover(&self, custodians: &WrappingKeys, domain: &str) {
         Hsm::created(self.rest, &self.name);
         let Some(key) = self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain/upload", None, 200) else { return };
-        let upload = opened_for(&key.json(), custodians, domain);
+        let upload = json!({"value": custodians.open(domain, &key.json())});
         self.ask(LOCAL_RBAC, &Method::POST, "/securitydomain/upload", Some(&upload), 202);
         let status = self.ask(LOCAL_RBAC, &Method::GET, "/securitydomain/upload/pending", None, 200);
         assert_eq!(status.expect("it has a status").json()["status"], "Success");
@@ -259,25 +257,6 @@ impl Walk<'_> {
         self.ask(SETTINGS, &Method::GET, path, None, 200);
         self.ask(SETTINGS, &Method::PATCH, path, Some(&json!({"value": "true"})), 200);
     }
-}
-
-/// What two custodians make of their HSM's security domain for the transfer key of another HSM.
-fn opened_for(transfer_key: &Value, custodians: &WrappingKeys, domain: &str) -> Value {
-    let jwk = transfer_key["transfer_key"].as_str().expect("the transfer key is text");
-    let jwk: Value = serde_json::from_str(jwk).expect("the text is a JWK");
-    let certificate = jwk["x5c"][0].as_str().expect("it has a certificate");
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("exchange.cer"), pem).expect("written");
-    std::fs::write(at("domain.json"), domain).expect("written");
-    let mut open = Command::new(env!("CARGO_BIN_EXE_strongroom"));
-    open.env_clear().env("PATH", environment::path()).args(["ceremony", "open", "--file"]).arg(at("domain.json"));
-    open.arg("--transfer-key").arg(at("exchange.cer")).arg("--out").arg(at("upload.json"));
-    open.arg("--key").args([custodians.private_key(0), custodians.private_key(2)]);
-    let output = open.output().expect("the built binary starts");
-    assert!(output.status.success(), "{}", said(&output));
-    json!({"value": std::fs::read_to_string(at("upload.json")).expect("it was written")})
 }
 
 impl Walk<'_> {

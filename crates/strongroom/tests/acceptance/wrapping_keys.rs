@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::ceremony;
+
 /// `cert_0.cer`, `cert_0.key` and so on, in a folder of their own.
 pub(crate) struct WrappingKeys {
     folder: TempDir,
@@ -50,6 +52,22 @@ impl WrappingKeys {
     /// All of them, as the download request has them.
     pub(crate) fn jwks(&self) -> Vec<Value> {
         (0..self.count).map(|number| self.jwk(number)).collect()
+    }
+
+    /// What two of them make of their HSM's security domain, in the room, for the transfer key of another HSM: the upload.
+    pub(crate) fn open(&self, domain: &str, transfer_key: &Value) -> String {
+        let jwk = transfer_key["transfer_key"].as_str().expect("the transfer key is text");
+        let jwk: Value = serde_json::from_str(jwk).expect("the text is a JWK");
+        let certificate = jwk["x5c"][0].as_str().expect("it has a certificate");
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{certificate}\n-----END CERTIFICATE-----\n");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let (file, exchange, out) = (at("domain.json"), at("exchange.cer"), at("upload.json"));
+        std::fs::write(&file, domain).expect("written");
+        std::fs::write(&exchange, pem).expect("written");
+        let [one, two] = [0, 2].map(|number| self.private_key(number).display().to_string());
+        ceremony::done(&["open", "--file", &file, "--key", &one, &two, "--transfer-key", &exchange, "--out", &out]);
+        std::fs::read_to_string(&out).expect("it was written")
     }
 
     /// A wrapping key as the Azure CLI sends it.
