@@ -1,11 +1,15 @@
 //! `az keyvault backup start`, `restore start` with a SAS, on a real blob store.
 
-use serde_json::Value;
+use std::process::{Command, Stdio};
 
-use crate::az::Az;
+use serde_json::{Value, json};
+
+use crate::az::{Az, said};
 use crate::azurite::{ACCOUNT, Azurite};
 use crate::deployment::Deployment;
+use crate::environment::path;
 use crate::hsm::Hsm;
+use crate::wrapping_keys::WrappingKeys;
 
 const HSM: &str = "SasBackedHsm";
 const DIGEST: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
@@ -14,6 +18,7 @@ const GROUP: &str = "strongroom";
 struct Scene {
     deployment: Deployment,
     az: Az,
+    custodians: WrappingKeys,
     store: Azurite,
     /// What leads to the account's blobs, with the shared key.
     connection: String,
@@ -24,14 +29,20 @@ impl Scene {
     fn new() -> Self {
         let store = Azurite::start();
         let deployment = Deployment::start_recorded_with(&[store.ca_file()], &store.configuration());
-        Hsm::activated(&deployment.rest(), HSM);
+        let custodians = WrappingKeys::make(3);
+        {
+            let rest = deployment.rest();
+            let hsm = Hsm::created(&rest, HSM);
+            std::fs::write(custodians.beside("SD.json"), hsm.activate(&custodians)).expect("the file is kept");
+            hsm.grant_key_roles();
+        }
         let az = Az::signed_in(&deployment);
         let account = ["--resource-group", GROUP, "--name", ACCOUNT];
         let create = ["storage", "account", "create", "--location", "local", "--sku", "Standard_LRS"];
         az.ok(&[&create[..], &account].concat());
         let shown = az.ok(&[&["storage", "account", "show-connection-string"][..], &account].concat());
         let connection = text(&shown["connectionString"]);
-        let scene = Self { deployment, az, store, connection };
+        let scene = Self { deployment, az, custodians, store, connection };
         scene.storage(&["container", "create", "--name", "backups"]);
         scene
     }
@@ -50,6 +61,19 @@ impl Scene {
     fn job<'a>(&self, words: &[&'a str], sas: &'a str, container: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let place = ["--storage-resource-uri", container, "--storage-container-SAS-token", sas];
         [&["keyvault"], words, &["start", "--hsm-name", HSM][..], &place, more].concat()
+    }
+
+    /// `drill run` with what a recovery has: the store, a SAS to read it, and two custodians.
+    fn drill(&self, container: &str, sas: &str, folder: &str, report: &str) -> Command {
+        let at = |name: &str| self.custodians.beside(name);
+        std::fs::write(at("backups.sas"), format!("{sas}\n")).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.env_clear().env("PATH", path()).stdin(Stdio::null()).args(["drill", "run", "--json"]);
+        command.args(["--container", container, "--backup-folder", folder, "--operator", "the test"]);
+        command.arg("--sas-file").arg(at("backups.sas")).arg("--ca-file").arg(self.store.ca_file());
+        command.arg("--file").arg(at("SD.json")).arg("--report").arg(at(report));
+        command.arg("--key").args([self.custodians.private_key(0), self.custodians.private_key(2)]);
+        command
     }
 
     fn key(&self, words: &[&str]) -> Value {
@@ -75,6 +99,20 @@ fn a_sas_leads_a_backup_out_and_back_and_one_key_of_it() {
     let names: Vec<String> = blobs.as_array().expect("a list").iter().map(|blob| text(&blob["name"])).collect();
     assert!(names.iter().all(|name| name.starts_with(folder)) && names.len() > 1, "{names:?}");
     assert!(names.contains(&format!("{folder}/manifest")), "{names:?}");
+
+    // A drill reads it from where it lies.
+    let output = scene.drill(&container, &scene.sas("rl", "2099-01-01"), folder, "drill").output().expect("it starts");
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
+    assert_eq!((&report["outcome"], &report["restored"]["proved"]), (&json!("Passed"), &json!(1)), "{report}");
+    assert_eq!(report["backup"]["container"], container.as_str(), "without the credential");
+    for name in ["drill.json", "drill.html"] {
+        let kept = std::fs::read_to_string(scene.custodians.beside(name)).expect("the report is kept");
+        assert!(!kept.contains("sig="), "{name}");
+    }
+    let ended = scene.drill(&container, &scene.sas("rl", "2020-01-01"), folder, "late").output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    assert!(!said(&ended).contains("sig="), "{}", said(&ended));
 
     // One key, deleted and purged meanwhile.
     scene.key(&["delete"]);
