@@ -1,13 +1,10 @@
 //! `az login` in each of its forms, and the two ways to make the cloud known.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
-
 use reqwest::Method;
 use serde_json::json;
 
 use crate::az::Az;
-use crate::deployment::{Deployment, ended_within};
+use crate::deployment::Deployment;
 use crate::device_page;
 
 #[test]
@@ -79,24 +76,7 @@ fn a_person_logs_in_with_a_device_code() {
     rest.arm(&Method::PUT, &format!("{assignment}?api-version=2022-04-01"), Some(&body)).expect(201);
 
     let az = Az::set_up(&deployment);
-    let tenant = rest.variable("STRONGROOM_TENANT_ID");
-    let mut login = az.command(&["login", "--use-device-code", "--tenant", tenant]);
-    let mut login = login.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("az starts");
-    let mut messages = BufReader::new(login.stderr.take().expect("it is piped"));
-    let mut line = String::new();
-    while !line.contains("enter the code") {
-        line.clear();
-        assert!(messages.read_line(&mut line).expect("az prints text") > 0, "az ended before it showed a code");
-    }
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let after = |word: &str| words[words.iter().position(|it| *it == word).expect("az's usual sentence") + 1];
-    let address = words.iter().find(|word| word.starts_with("https://")).expect("the page's address");
-    person.confirm(&rest, address, after("code"));
-
-    let status = ended_within(&mut login, std::time::Duration::from_secs(60));
-    let mut rest_of_messages = String::new();
-    messages.read_to_string(&mut rest_of_messages).expect("az prints text");
-    assert!(status.is_some_and(|status| status.success()), "{line}{rest_of_messages}");
+    person.sign_in(&az, &rest, &[]);
     let account = az.ok(&["account", "show"]);
     assert_eq!(account["user"]["type"], "user");
     assert_eq!(account["user"]["name"], person.user_principal_name.as_str());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::crash::Dice;
 use crate::deployment::Deployment;
-use crate::environment::{self, now};
+use crate::environment;
 use crate::hsm::Hsm;
 
 const HSM: &str = "backup-crash-hsm";
@@ -91,16 +91,9 @@ impl World {
 
     /// Waits for the end of a job, which must be a good one.
     fn finish(&self, hsm: &Hsm<'_>, path: &str, job: &str) -> Value {
-        let give_up = now() + Duration::from_secs(60);
-        loop {
-            let status = status(hsm, path, job);
-            if status["status"] == "Succeeded" {
-                return status;
-            }
-            assert_eq!(status["status"], "InProgress", "{status}");
-            assert!(now() < give_up, "the job does not end: {status}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        let ended = hsm.job_ended(path, job);
+        assert_eq!(ended["status"], "Succeeded", "{ended}");
+        ended
     }
 
     /// The names of all keys; `None` while a restore is under way.

@@ -1,14 +1,12 @@
 //! Backups to a blob store that is slow, fails, refuses midway, cuts connections and runs out of space: each ends well after
 //! another try, or Failed with the reason. Never is there a part of a backup that looks like one.
 
-use std::thread;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
-use crate::environment::now;
 use crate::faulty_blobs::{Act, FaultyBlobs, Plan};
 use crate::hsm::Hsm;
 
@@ -84,15 +82,6 @@ fn restore(hsm: &Hsm<'_>, store: &FaultyBlobs, folder: &str, expected: &str) -> 
     ended
 }
 
-fn end_of(hsm: &Hsm<'_>, path: &str, started: &Value) -> Value {
-    let id = started["jobId"].as_str().expect("a job has an id");
-    let give_up = now() + Duration::from_secs(120);
-    loop {
-        let status = hsm.get(&format!("/{path}/{id}/pending")).expect(200);
-        if status["status"] != "InProgress" {
-            return status;
-        }
-        assert!(now() < give_up, "the job does not end: {status}");
-        thread::sleep(Duration::from_millis(50));
-    }
+fn end_of(hsm: &Hsm<'_>, kind: &str, started: &Value) -> Value {
+    hsm.job_ended(kind, started["jobId"].as_str().expect("a job has an id"))
 }

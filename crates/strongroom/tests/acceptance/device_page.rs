@@ -1,10 +1,13 @@
 //! A person with a browser: opens the page a device code names, fills in what it asks, sends it.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::deployment::Deployment;
+use crate::az::Az;
+use crate::deployment::{Deployment, ended_within};
 use crate::rest::Rest;
 
 /// A user of the directory, with the password shown once.
@@ -26,6 +29,27 @@ impl Person {
             user_principal_name: text("userPrincipalName"),
             password: text("oneTimePassword"),
         }
+    }
+
+    /// Signs the CLI in with a device code, and these arguments besides.
+    pub(crate) fn sign_in(&self, az: &Az, rest: &Rest, arguments: &[&str]) {
+        let tenant = rest.variable("STRONGROOM_TENANT_ID");
+        let mut login = az.command(&[&["login", "--use-device-code", "--tenant", tenant], arguments].concat());
+        let mut login = login.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("az starts");
+        let mut messages = BufReader::new(login.stderr.take().expect("it is piped"));
+        let mut line = String::new();
+        while !line.contains("enter the code") {
+            line.clear();
+            assert!(messages.read_line(&mut line).expect("az prints text") > 0, "az ended before it showed a code");
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = |word: &str| words[words.iter().position(|it| *it == word).expect("az's usual sentence") + 1];
+        let address = words.iter().find(|word| word.starts_with("https://")).expect("the page's address");
+        self.confirm(rest, address, after("code"));
+        let status = ended_within(&mut login, std::time::Duration::from_secs(60));
+        let mut rest_of_messages = String::new();
+        messages.read_to_string(&mut rest_of_messages).expect("az prints text");
+        assert!(status.is_some_and(|status| status.success()), "{line}{rest_of_messages}");
     }
 
     /// Goes through the pages until none asks for anything.

@@ -108,6 +108,19 @@ impl<'a> Hsm<'a> {
         format!("{}{path}{glue}api-version=2025-07-01", self.url)
     }
 
+    /// The last status of a backup or restore, once it has ended: well or not.
+    pub(crate) fn job_ended(&self, kind: &str, job: &str) -> Value {
+        let give_up = now() + std::time::Duration::from_secs(120);
+        loop {
+            let status = self.get(&format!("/{kind}/{job}/pending")).expect(200);
+            if status["status"] != "InProgress" {
+                return status;
+            }
+            assert!(now() < give_up, "the job does not end: {status}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
     /// All items of a list, page after page.
     pub(crate) fn list(&self, path: &str) -> Vec<Value> {
         let mut url = self.address(path);

@@ -1,13 +1,10 @@
 //! Trusted services: who passes network rules whose bypass is AzureServices, and who does not.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use reqwest::Method;
 use serde_json::json;
 
 use crate::az::Az;
-use crate::deployment::{Deployment, ended_within};
+use crate::deployment::Deployment;
 use crate::device_page::Person;
 use crate::hsm::Hsm;
 use crate::identity_endpoint::{machine_principal, machine_token};
@@ -33,7 +30,8 @@ fn a_trusted_service_passes_by_its_own_token_and_a_person_at_its_machine_does_no
     deployment.run();
 
     let rest = deployment.rest();
-    let az = sign_in(&deployment, &rest, &person);
+    let az = Az::set_up(&deployment);
+    person.sign_in(&az, &rest, &["--allow-no-subscriptions"]);
     let service = Hsm::with_token(&rest, HSM, machine_token(&rest, &rest.hsm_resource()));
     let administrator = Hsm::existing(&rest, HSM);
     let list = ["keyvault", "key", "list", "--hsm-name", HSM];
@@ -61,28 +59,4 @@ fn rules(rest: &Rest, public: &str, default_action: &str, bypass: &str) {
     let acls = json!({"bypass": bypass, "defaultAction": default_action, "ipRules": []});
     let body = json!({"properties": {"publicNetworkAccess": public, "networkAcls": acls}});
     rest.arm(&Method::PATCH, &rest.hsm_path(HSM), Some(&body)).expect(200);
-}
-
-/// A CLI that a person has signed in to with a device code.
-fn sign_in(deployment: &Deployment, rest: &Rest, person: &Person) -> Az {
-    let az = Az::set_up(deployment);
-    let tenant = rest.variable("STRONGROOM_TENANT_ID");
-    let login = ["login", "--use-device-code", "--allow-no-subscriptions", "--tenant", tenant];
-    let mut login = az.command(&login);
-    let mut login = login.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("az starts");
-    let mut messages = BufReader::new(login.stderr.take().expect("it is piped"));
-    let mut line = String::new();
-    while !line.contains("enter the code") {
-        line.clear();
-        assert!(messages.read_line(&mut line).expect("az prints text") > 0, "az ended before it showed a code");
-    }
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let after = |word: &str| words[words.iter().position(|it| *it == word).expect("az's usual sentence") + 1];
-    let address = words.iter().find(|word| word.starts_with("https://")).expect("the page's address");
-    person.confirm(rest, address, after("code"));
-    let mut rest_of_messages = String::new();
-    let _ = std::io::Read::read_to_string(&mut messages, &mut rest_of_messages);
-    let status = ended_within(&mut login, std::time::Duration::from_secs(60));
-    assert!(status.is_some_and(|status| status.success()), "{line}{rest_of_messages}");
-    az
 }
