@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: what takes too long for every change: crashes by the thousand, and backups of 100,000 keys.
+//! `cargo xtask soak`: what takes too long for every change: crashes by the thousand, 100,000 simulated
+//! clusters, and backups of 100,000 keys.
 
 use crate::acceptance::{self, Part};
 use crate::failure::Failure;
@@ -9,6 +10,12 @@ use crate::{environment, program};
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
     acceptance::run_tests(workspace, steps, Part::Soak, &[])?;
+    steps.run("100,000 simulated clusters", || {
+        let mut simulation = workspace.cargo();
+        simulation.args(["test", "--release", "--package", "strongroom-cluster", "--lib", "simulation"]);
+        simulation.env("STRONGROOM_SIMULATION_SEEDS", "100000");
+        program::run(&mut simulation, "the test names the seed; docs/consistency.md says what it means")
+    })?;
     steps.run("backups of up to 100,000 keys", || {
         let mut bench = workspace.cargo();
         bench.args([

@@ -20,6 +20,7 @@
 //! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC: who has which role where
 //! hsm/<instance>/<generation>/role-definition/<guid>  local RBAC: custom roles
 //! audit/outbox/<event id>                             events on their way to the log
+//! node/<id>                                           in the clear: the registration of a node (`strongroom-cluster`)
 //! ```
 
 use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, Timestamp};

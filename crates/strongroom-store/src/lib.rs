@@ -21,6 +21,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use embedded::EmbeddedStore;
+pub use limits::PageBuilder;
 pub use memory::MemoryStore;
 
 /// A point in the history of the whole store. It rises by one with every commit that changes something.

@@ -65,21 +65,24 @@ pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A page being filled, up to its limits in entries and bytes.
-pub(crate) struct PageBuilder {
+/// A page being filled, up to its limits in entries and bytes: for engines.
+#[derive(Debug)]
+pub struct PageBuilder {
     page: Page,
     limit: usize,
     bytes: usize,
 }
 
 impl PageBuilder {
-    pub(crate) fn new(limit: usize, revision: Revision) -> Self {
+    /// An empty page of a revision.
+    #[must_use]
+    pub fn new(limit: usize, revision: Revision) -> Self {
         let page = Page { entries: Vec::new(), revision, more: false };
         Self { page, limit: limit.clamp(1, LIMIT_MAX), bytes: 0 }
     }
 
     /// Whether one more entry of this size fits; if not, the page knows that more follow.
-    pub(crate) fn has_room(&mut self, key: &str, value: &[u8]) -> bool {
+    pub fn has_room(&mut self, key: &str, value: &[u8]) -> bool {
         self.bytes += key.len() + value.len();
         // One entry always fits, or a reader could never get past it.
         let full =
@@ -88,11 +91,14 @@ impl PageBuilder {
         !full
     }
 
-    pub(crate) fn push(&mut self, entry: Entry) {
+    /// Adds an entry that there is room for.
+    pub fn push(&mut self, entry: Entry) {
         self.page.entries.push(entry);
     }
 
-    pub(crate) fn finish(self) -> Page {
+    /// The page.
+    #[must_use]
+    pub fn finish(self) -> Page {
         self.page
     }
 }

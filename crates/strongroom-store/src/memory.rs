@@ -28,7 +28,8 @@ impl MemoryStore {
     }
 
     /// A store that keeps another depth of history, so that a test need not write 10,000 commits to lose one.
-    pub(crate) fn with_history(history: u64) -> Self {
+    #[must_use]
+    pub fn with_history(history: u64) -> Self {
         let state = State {
             keys: BTreeMap::new(),
             log: BTreeMap::new(),

@@ -20,11 +20,12 @@ fn of_one(member: &Crate) -> Vec<String> {
 const TESTKIT: &str = "strongroom-testkit";
 
 /// Crate, and the crates of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("strongroom-types", &[]),
     ("strongroom-crypto", &["strongroom-types"]),
     ("strongroom-security-domain", &["strongroom-types", "strongroom-crypto"]),
     ("strongroom-store", &[]),
+    ("strongroom-cluster", &["strongroom-store"]),
     ("strongroom-core", &["strongroom-types", "strongroom-crypto", "strongroom-security-domain", "strongroom-store"]),
     ("strongroom-api", &["strongroom-types"]),
     (
@@ -34,6 +35,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "strongroom-crypto",
             "strongroom-security-domain",
             "strongroom-store",
+            "strongroom-cluster",
             "strongroom-core",
             "strongroom-api",
         ],

@@ -1,0 +1,305 @@
+//! The store's contract over an engine that other nodes use as well.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_store::{
+    Commit, Entry, KEY_BYTES_MAX, Kv, Outcome, Page, Precondition, Revision, StoreError, Watch, Write,
+};
+use tokio::sync::watch;
+
+use crate::admission::{Admission, NotServing, Ticket};
+use crate::boot_clock::{BootClock, within};
+use crate::follow::Follower;
+use crate::layout::Layout;
+use crate::registrar::Registrar;
+use crate::registration::Registration;
+use crate::replica::{Found, Listed, Replica};
+use crate::rules::Rules;
+use crate::settlement::Settlement;
+use crate::timing::Timing;
+
+/// One of several processes on one store.
+///
+/// As a [`Kv`] it differs from its engine in this: `get` and `range` of now answer from memory and show every commit that any
+/// node has acknowledged, and this node's own; a commit is acknowledged when it counts on every node. `revision` is what the
+/// replica has applied.
+pub struct Node {
+    engine: Arc<dyn Kv>,
+    replica: Arc<Replica>,
+    admission: Arc<Admission>,
+    clock: Arc<dyn BootClock>,
+    timing: Timing,
+    follower: Follower,
+    registrar: Arc<Registrar>,
+    settlement: Settlement,
+}
+
+/// Which node this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Random, drawn at each start.
+    pub id: String,
+    /// What people call it: the machine's name.
+    pub name: String,
+}
+
+/// How a node is, for those who watch it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Whether it answers requests.
+    pub serving: bool,
+    /// The revision its replica is at.
+    pub applied: Revision,
+    /// Everybody who is registered, this node included, by the store key of the registration.
+    pub registrations: Vec<(String, Registration)>,
+    /// The store key of its own registration.
+    pub own: Option<String>,
+    /// How long it has not served since it started.
+    pub not_serving: Duration,
+    /// Requests at work.
+    pub tickets: usize,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("applied", &self.replica.applied()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A node that has loaded everything. It serves once [`Node::run`] has registered it.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn open(
+        engine: Arc<dyn Kv>,
+        clock: Arc<dyn BootClock>,
+        identity: Identity,
+        layout: Layout,
+        timing: Timing,
+    ) -> Result<Arc<Self>, StoreError> {
+        Self::open_with(engine, clock, identity, layout, timing, Rules::default()).await
+    }
+
+    pub(crate) async fn open_with(
+        engine: Arc<dyn Kv>,
+        clock: Arc<dyn BootClock>,
+        identity: Identity,
+        layout: Layout,
+        timing: Timing,
+        rules: Rules,
+    ) -> Result<Arc<Self>, StoreError> {
+        let replica = Arc::new(Replica::new(layout));
+        let admission = Admission::new(Arc::clone(&replica), Arc::clone(&clock), timing.ticket_max, rules);
+        let admission = Arc::new(admission);
+        let registrar = Arc::new(Registrar {
+            engine: Arc::clone(&engine),
+            replica: Arc::clone(&replica),
+            admission: Arc::clone(&admission),
+            clock: Arc::clone(&clock),
+            timing,
+            rules,
+            identity,
+            own: Mutex::new(None),
+            asked: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+        });
+        let settlement = Settlement {
+            engine: Arc::clone(&engine),
+            replica: Arc::clone(&replica),
+            admission: Arc::clone(&admission),
+            registrar: Arc::clone(&registrar),
+            clock: Arc::clone(&clock),
+            timing,
+            rules,
+        };
+        let follower = Follower {
+            engine: Arc::clone(&engine),
+            replica: Arc::clone(&replica),
+            clock: Arc::clone(&clock),
+            timing,
+            rules,
+        };
+        follower.load().await?;
+        Ok(Arc::new(Self { engine, replica, admission, clock, timing, follower, registrar, settlement }))
+    }
+
+    /// Follows the store, keeps the node registered and looks after the registrations of nodes that are gone, until
+    /// [`Node::stop`]. Without it the node neither serves nor acknowledges.
+    pub async fn run(&self) {
+        tokio::select! {
+            biased;
+            () = self.registrar.run() => {}
+            () = Box::pin(self.follower.run()) => {}
+            () = Box::pin(self.settlement.keep()) => {}
+        }
+    }
+
+    /// Ends [`Node::run`]: the node stops serving and gives up its registration.
+    pub fn stop(&self) {
+        self.registrar.stop();
+    }
+
+    /// Takes leave to answer a request whose last byte has been read.
+    ///
+    /// # Errors
+    /// [`NotServing`].
+    pub fn begin(&self) -> Result<Ticket, NotServing> {
+        self.admission.begin()
+    }
+
+    /// How the node is.
+    pub fn status(&self) -> Status {
+        let registrations = self
+            .replica
+            .with_peers(|peers| peers.all.iter().map(|(key, peer)| (key.clone(), peer.registration.clone())).collect());
+        Status {
+            serving: self.admission.until().is_some(),
+            applied: self.replica.applied(),
+            registrations,
+            own: self.registrar.own(),
+            not_serving: self.admission.time_not_serving(),
+            tickets: self.admission.tickets(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn index(&self) -> (Revision, std::collections::BTreeMap<String, Revision>) {
+        self.replica.index()
+    }
+
+    /// Reads key material; it counts only if it is what the index says.
+    async fn on_demand(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let mut attempts_left = ON_DEMAND_ATTEMPTS;
+        while attempts_left > 0 {
+            attempts_left -= 1;
+            let indexed = match self.replica.find(key) {
+                Found::Absent => return Ok(None),
+                Found::Record(entry) => return Ok(Some(entry)),
+                Found::OnDemand(revision) => revision,
+            };
+            if let Some(entry) = self.engine.get(key).await?.filter(|entry| entry.modified == indexed) {
+                return Ok(Some(entry));
+            }
+            self.wait(self.timing.renewal, || self.replica.modified(key) != Some(indexed)).await;
+        }
+        Err(StoreError::Unavailable("key material in the store is not what the index says".to_owned()))
+    }
+
+    /// Waits until something holds of the replica, or the time is up.
+    async fn wait(&self, limit: Duration, holds: impl Fn() -> bool) {
+        let mut progress = self.replica.progress();
+        let waiting = async { while !holds() && progress.changed().await.is_ok() {} };
+        let _ = within(self.clock.as_ref(), limit, waiting).await;
+    }
+
+    fn holds(&self, precondition: &Precondition) -> bool {
+        match precondition {
+            Precondition::Absent(key) => self.replica.modified(key).is_none(),
+            Precondition::Unchanged(key, revision) => self.replica.modified(key) == Some(*revision),
+        }
+    }
+
+    /// Waits until a commit of this node counts everywhere.
+    async fn acknowledge(&self, revision: Revision, deadline: Duration, shape: Shape) -> Result<(), StoreError> {
+        // The revision may then be one that no change will ever come by with.
+        if shape.may_change_nothing && self.replica.applied() < revision {
+            self.registrar.ask();
+        }
+        if shape.counts {
+            let ticket = Ticket::current(&self.admission);
+            let _parked = ticket.as_ref().map(Ticket::park);
+            return self.settlement.settle(revision, deadline).await;
+        }
+        self.wait(self.timing.renewal, || self.replica.applied() >= revision).await;
+        Ok(())
+    }
+}
+
+/// What kind of commit it is, as far as acknowledging it is concerned.
+#[derive(Clone, Copy)]
+struct Shape {
+    counts: bool,
+    may_change_nothing: bool,
+}
+
+impl Shape {
+    fn of(commit: &Commit, replica: &Replica) -> Self {
+        let key = |write: &Write| match write {
+            Write::Put(key, _) | Write::Delete(key) => replica.counts(key),
+        };
+        let put = |write: &Write| matches!(write, Write::Put(..));
+        Self { counts: commit.writes.iter().any(key), may_change_nothing: !commit.writes.iter().any(put) }
+    }
+}
+
+#[async_trait]
+impl Kv for Node {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(StoreError::KeyLength { bytes: key.len() });
+        }
+        match self.replica.find(key) {
+            Found::Absent => Ok(None),
+            Found::Record(entry) => Ok(Some(entry)),
+            Found::OnDemand(_) => self.on_demand(key).await,
+        }
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        if at.is_some() {
+            return self.engine.range(prefix, after, limit, at).await;
+        }
+        match self.replica.list(prefix, after, limit) {
+            Listed::Page(page) => Ok(page),
+            Listed::OnDemand(revision) => self.engine.range(prefix, after, limit, Some(revision)).await,
+        }
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        let not_serving = |error: NotServing| StoreError::Unavailable(error.to_string());
+        Ticket::current(&self.admission).map_or(Ok(()), |ticket| ticket.check()).map_err(not_serving)?;
+        let deadline = self.clock.now() + self.timing.acknowledgement_max;
+        let shape = Shape::of(&commit, &self.replica);
+        let preconditions = commit.preconditions.clone();
+        let sent = within(self.clock.as_ref(), self.timing.acknowledgement_max, self.engine.commit(commit)).await;
+        let unknown = || StoreError::Unavailable("it did not answer in time".to_owned());
+        match sent.ok_or_else(unknown)?? {
+            Outcome::Committed(revision) => {
+                self.acknowledge(revision, deadline, shape).await?;
+                Ok(Outcome::Committed(revision))
+            }
+            Outcome::Conflict => {
+                // Whoever tries again must see what it lost against, or it would lose again.
+                let overtaken = || !preconditions.iter().all(|precondition| self.holds(precondition));
+                self.wait(self.timing.renewal, overtaken).await;
+                Ok(Outcome::Conflict)
+            }
+        }
+    }
+
+    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        self.engine.watch(prefix, behind).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.replica.applied())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.stop();
+        self.engine.close().await
+    }
+}
+
+/// How often key material and its index are given the chance to agree.
+const ON_DEMAND_ATTEMPTS: u32 = 5;

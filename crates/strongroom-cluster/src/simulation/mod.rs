@@ -1,0 +1,81 @@
+//! A simulated cluster: N nodes over an engine with etcd's semantics, behind links that lose and delay; clocks that drift and
+//! stand still; pauses, crashes, late joins, a full disk, a history that is compacted under a watch. One seed is one exact run.
+//!
+//! Read first: `world` (what happens), `history` (what is checked), `requests` (how a node serves).
+
+mod clock;
+mod executor;
+mod gaps;
+mod history;
+mod ledger;
+mod link;
+mod model;
+mod random;
+mod requests;
+mod world;
+
+use world::{Mutation, run};
+
+use crate::rules::Rule;
+
+/// Seeds of one run of the test; an environment variable asks for others.
+const SEEDS: u64 = 300;
+/// Seeds within which every mutation must be found.
+const MUTATION_SEEDS: u64 = 400;
+
+#[test]
+fn what_was_acknowledged_counts_everywhere() {
+    let (first, count) = seeds();
+    let (mut answered, mut unknown, mut forbidden, mut commits) = (0, 0, 0, 0);
+    for seed in first..first + count {
+        let report = run(seed, None);
+        assert!(report.violations.is_empty(), "seed {seed}: {}\n{}", report.violations.join("\n"), again(seed));
+        answered += report.counts.answered;
+        unknown += report.counts.unknown;
+        forbidden += report.counts.forbidden;
+        commits += report.commits;
+    }
+    println!("{count} seeds: {answered} answers, {forbidden} refusals, {unknown} without an answer, {commits} commits");
+    assert!(answered as u64 > count * 30, "the histories are too thin to prove anything");
+}
+
+fn again(seed: u64) -> String {
+    format!("repeat it with: {SEED_VARIABLE}={seed}:1 cargo test -p strongroom-cluster --lib simulation")
+}
+
+/// `FIRST:COUNT` or `COUNT` of the environment, or the default.
+#[expect(clippy::disallowed_methods, reason = "a test is told how long to run by whoever starts it")]
+fn seeds() -> (u64, u64) {
+    let Ok(text) = std::env::var(SEED_VARIABLE) else { return (0, SEEDS) };
+    let (first, count) = text.split_once(':').unwrap_or(("0", &text));
+    (first.parse().unwrap(), count.parse().unwrap())
+}
+
+const SEED_VARIABLE: &str = "STRONGROOM_SIMULATION_SEEDS";
+
+/// Breaks one thing, and looks for a seed that shows it.
+fn found_within(mutation: Mutation) -> Option<u64> {
+    (0..MUTATION_SEEDS).find(|seed| !run(*seed, Some(mutation)).violations.is_empty())
+}
+
+macro_rules! mutations {
+    ($($name:ident: $mutation:expr),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            let seed = found_within($mutation);
+            println!("found by seed {seed:?}");
+            assert!(seed.is_some(), "no seed below {MUTATION_SEEDS} shows it");
+        })*
+    };
+}
+
+mutations! {
+    an_acknowledgement_that_does_not_wait_is_found: Mutation::Rule(Rule::AcknowledgementWaits),
+    a_watch_resumed_without_the_compaction_check_is_found: Mutation::Rule(Rule::CompactedWatchReloads),
+    a_commit_without_the_guard_is_found: Mutation::NoGuard,
+    a_renewal_that_counts_from_its_answer_is_found: Mutation::Rule(Rule::RenewalCountsFromSending),
+    a_report_that_does_not_wait_for_tickets_is_found: Mutation::Rule(Rule::ReportWaitsForTickets),
+    an_expelled_node_that_is_not_waited_for_is_found: Mutation::Rule(Rule::ExpelledIsWaitedFor),
+    an_expulsion_that_is_forgotten_is_found: Mutation::Rule(Rule::ExpulsionIsRemembered),
+    a_node_that_serves_before_it_has_applied_its_registration_is_found: Mutation::Rule(Rule::RegistrationIsApplied),
+}

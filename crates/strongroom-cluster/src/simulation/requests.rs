@@ -1,0 +1,241 @@
+//! Clients, and how a node serves them: a ticket after the last byte, the work under it, a last look before the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_store::{Commit, Entry, Kv, Outcome as Committed, Page, Revision, StoreError, Watch};
+
+use super::executor::Executor;
+use super::history::{History, Kind, Outcome};
+use super::model::{self, Action, Answer, Failure, Role};
+use super::random::Random;
+use super::world::World;
+use crate::admission::Ticket;
+use crate::node::Node;
+
+/// Sends requests to whichever node.
+pub(super) struct Client {
+    world: Arc<World>,
+    random: Random,
+}
+
+impl Client {
+    pub(super) fn new(world: Arc<World>, random: Random) -> Self {
+        Self { world, random }
+    }
+
+    pub(super) async fn run(mut self, until: Duration) {
+        while self.world.executor.now() < until {
+            let think = self.random.millis(20, 700);
+            self.world.executor.sleep(think).await;
+            let site = self.random.below(self.world.sites.len());
+            let (principal, kind) = self.choose();
+            self.send(site, principal, kind);
+        }
+    }
+
+    /// Uses every key by every principal.
+    pub(super) async fn look_at_everything(mut self, site: usize) {
+        for key in 0..KEYS {
+            for principal in 0..PRINCIPALS {
+                self.send(site, principal, Kind::Use { key });
+            }
+        }
+    }
+
+    fn choose(&mut self) -> (usize, Kind) {
+        let (principal, key) = (self.random.below(PRINCIPALS), self.random.below(KEYS));
+        let kind = match self.random.below(20) {
+            0..=9 => Kind::Use { key },
+            10..=17 => {
+                let action = self.random.of(&[
+                    Action::Create,
+                    Action::Create,
+                    Action::Rotate,
+                    Action::Enable,
+                    Action::Enable,
+                    Action::Disable,
+                    Action::Delete,
+                    Action::Recover,
+                    Action::Purge,
+                ]);
+                Kind::Change { key, action }
+            }
+            _ => {
+                let role = (!self.random.percent(40)).then(|| self.random.next() | DRAWN_BIT);
+                Kind::Role { of: self.random.below(PRINCIPALS), role }
+            }
+        };
+        (principal, kind)
+    }
+
+    fn send(&mut self, site: usize, principal: usize, kind: Kind) {
+        let Some(node) = self.world.sites[site].node() else { return };
+        let way = self.random.millis(0, 2);
+        let slow = match self.random.below(20) {
+            0 => self.random.millis(100, 4_000),
+            1..=4 => self.random.millis(0, 20),
+            _ => Duration::ZERO,
+        };
+        let served = Served {
+            executor: self.world.executor.clone(),
+            history: Arc::clone(&self.world.history),
+            node,
+            guarded: self.world.guarded,
+            slow,
+        };
+        let executor = self.world.executor.clone();
+        self.world.executor.spawn(Some(site), async move {
+            executor.sleep(way).await;
+            served.request(principal, kind).await;
+        });
+    }
+}
+
+/// A node at work for one request.
+struct Served {
+    executor: Executor,
+    history: Arc<History>,
+    node: Arc<Node>,
+    guarded: bool,
+    /// How long the work takes after it was judged: the cryptography.
+    slow: Duration,
+}
+
+impl Served {
+    async fn request(self, principal: usize, kind: Kind) {
+        let acknowledged = self.history.acknowledged();
+        let Ok(ticket) = self.node.begin() else { return };
+        let number = self.history.begin(principal, kind);
+        if ticket.snapshot() < acknowledged {
+            let text = format!("judged by {}, though {acknowledged} was acknowledged", ticket.snapshot());
+            self.history.violation(text);
+        }
+        let outcome = ticket.scope(self.perform(principal, kind, number)).await;
+        match outcome {
+            Ok(outcome) => self.answer(&ticket, number, kind, outcome),
+            Err(Failure::Forbidden) => self.answer(&ticket, number, kind, Outcome::Forbidden),
+            Err(Failure::Refused) => self.history.end(number, Outcome::Nothing),
+            Err(Failure::Unknown) => {}
+            Err(Failure::Wrong(text)) => self.history.violation(text),
+        }
+    }
+
+    fn answer(&self, ticket: &Ticket, number: u64, kind: Kind, outcome: Outcome) {
+        let only_looked = matches!(kind, Kind::Use { .. }) || matches!(outcome, Outcome::Forbidden);
+        if ticket.check().is_err() {
+            if only_looked {
+                self.history.end(number, Outcome::Nothing);
+            }
+            return;
+        }
+        let acknowledged = self.history.acknowledged();
+        if only_looked && ticket.snapshot() < acknowledged {
+            let text = format!("answered by {}, though {acknowledged} was acknowledged", ticket.snapshot());
+            self.history.violation(text);
+        }
+        self.history.end(number, outcome);
+    }
+
+    /// Tries until nobody is faster, each time from the start.
+    async fn perform(&self, principal: usize, kind: Kind, number: u64) -> Result<Outcome, Failure> {
+        let store = Acknowledging { node: &self.node, history: &self.history };
+        for _ in 0..ATTEMPTS_MAX {
+            let permit = model::authorize(&store, principal).await?;
+            let assignment = permit.assignment;
+            match kind {
+                Kind::Use { key } => {
+                    if let Some(answer) = self.use_key(&store, key).await? {
+                        return Ok(Outcome::Answered { answer, assignment });
+                    }
+                }
+                Kind::Change { key, action } => {
+                    self.executor.sleep(self.slow).await;
+                    let action = (action, number);
+                    if let Some(answer) = model::change_key(&store, permit, key, action, self.guarded).await? {
+                        return Ok(Outcome::Answered { answer, assignment });
+                    }
+                }
+                Kind::Role { of, role } => {
+                    if !permit.administrator {
+                        return Err(Failure::Refused);
+                    }
+                    let role = role.map(|assignment| Role {
+                        assignment,
+                        administrator: assignment & ADMINISTRATOR_BIT != 0,
+                        guard: permit.guard,
+                    });
+                    if let Some(ended) = model::change_role(&store, permit, of, role, self.guarded).await? {
+                        return Ok(Outcome::RoleChanged { ended, assignment });
+                    }
+                }
+            }
+        }
+        Err(Failure::Refused)
+    }
+
+    async fn use_key(&self, store: &dyn Kv, name: usize) -> Result<Option<Answer>, Failure> {
+        let (_, state) = model::key(store, name).await?;
+        let answer = model::used(state);
+        if let (Answer::Done(..), Some(state)) = (answer, state)
+            && model::material(store, name, state).await?.is_none()
+        {
+            return Ok(None);
+        }
+        self.executor.sleep(self.slow).await;
+        Ok(Some(answer))
+    }
+}
+
+/// A node that tells the history which commits it has acknowledged.
+struct Acknowledging<'a> {
+    node: &'a Node,
+    history: &'a History,
+}
+
+#[async_trait]
+impl Kv for Acknowledging<'_> {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.node.get(key).await
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        self.node.range(prefix, after, limit, at).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let outcome = self.node.commit(commit).await?;
+        if let Committed::Committed(revision) = outcome {
+            self.history.acknowledge(revision);
+        }
+        Ok(outcome)
+    }
+
+    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        self.node.watch(prefix, behind).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.node.revision().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.node.close().await
+    }
+}
+
+const KEYS: usize = 4;
+pub(super) const PRINCIPALS: usize = 5;
+/// As the core.
+const ATTEMPTS_MAX: u32 = 16;
+/// An assignment with this bit is an administrator's.
+const ADMINISTRATOR_BIT: u64 = 1 << 8;
+/// No assignment is one of those the deployment begins with.
+const DRAWN_BIT: u64 = 1 << 9;
