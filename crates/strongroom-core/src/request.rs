@@ -55,7 +55,8 @@ pub struct Request {
     recorded: AtomicBool,
 }
 
-/// The parts of an audit event that are known when a request arrives.
+/// The parts of an audit event that are known when a request arrives. They may be as long as clients sent them:
+/// [`Event::of`](crate::audit::Event::of) cuts them.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The operation, in the words of Azure's `AuditEvent`, such as `KeySign`.
@@ -72,7 +73,7 @@ pub struct Context {
     pub uri: String,
     /// The `User-Agent`.
     pub user_agent: String,
-    /// The client's own id of the request (`x-ms-client-request-id`), bounded by the edge.
+    /// The client's own id of the request (`x-ms-client-request-id`).
     pub correlation_id: String,
 }
 

@@ -180,23 +180,19 @@ fn find(inbound: &Inbound, route: &Route) -> Result<(&'static Operation, Place),
 }
 
 fn context(inbound: &Inbound, row: Option<&'static Operation>) -> Context {
-    let text = |name: &str| inbound.header(name).unwrap_or_default().chars().take(HEADER_TEXT_MAX).collect();
-    let uri =
-        if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
+    let text = |name: &str| inbound.header(name).unwrap_or_default().to_owned();
     Context {
         operation: row.map_or("Unknown", |row| row.audit_name),
         operation_version: inbound.query_parameter(API_VERSION).unwrap_or_default(),
         resource_id: inbound.path.clone(),
         success_status: row.map_or(200, |row| row.success),
         client_address: Some(inbound.peer.remote.ip()),
-        uri,
+        uri: inbound.uri(),
         user_agent: text("user-agent"),
         correlation_id: text("x-ms-client-request-id"),
     }
 }
 
 const API_VERSION: &str = "api-version";
-/// Characters of a client's header that are kept for the audit log.
-const HEADER_TEXT_MAX: usize = 256;
 /// Characters of an unknown namespace that an error repeats.
 const NAMESPACE_SHOWN_MAX: usize = 128;

@@ -11,15 +11,13 @@ use crate::http::exchange::Inbound;
 
 /// A request whose caller is known.
 pub(super) fn request(inbound: &Inbound, operation: &'static str, caller: Caller) -> Request {
-    let uri =
-        if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
     let context = Context {
         operation,
         operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
         resource_id: String::new(),
         success_status: 200,
         client_address: Some(inbound.peer.remote.ip()),
-        uri,
+        uri: inbound.uri(),
         user_agent: inbound.header("user-agent").unwrap_or_default().to_owned(),
         correlation_id: correlation_id(inbound),
     };

@@ -374,24 +374,19 @@ impl DataPlane {
 }
 
 fn context(inbound: &Inbound, named: Option<&Named<'_>>, row: Option<&'static Operation>) -> Context {
-    let text = |name: &str| inbound.header(name).unwrap_or_default().chars().take(HEADER_TEXT_MAX).collect();
+    let text = |name: &str| inbound.header(name).unwrap_or_default().to_owned();
     let resource_id = match named {
         Some(named) => named.keys().record().resource_id.clone(),
         None => inbound.host.authority.clone(),
     };
-    let uri =
-        if inbound.query.is_empty() { inbound.path.clone() } else { format!("{}?{}", inbound.path, inbound.query) };
     Context {
         operation: row.map_or("Unknown", |row| row.audit_name),
         operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
         resource_id,
         success_status: row.map_or(200, |row| row.success),
         client_address: Some(inbound.peer.remote.ip()),
-        uri,
+        uri: inbound.uri(),
         user_agent: text("user-agent"),
         correlation_id: text("x-ms-client-request-id"),
     }
 }
-
-/// Characters of a client's header that are kept for the audit log.
-const HEADER_TEXT_MAX: usize = 256;

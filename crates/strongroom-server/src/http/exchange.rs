@@ -97,6 +97,11 @@ impl Inbound {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
+    /// Path and query as sent, for the audit log.
+    pub fn uri(&self) -> String {
+        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+
     /// `https://host[:port]` of this request.
     pub fn base_url(&self) -> String {
         format!("https://{}", self.host.authority)

@@ -69,6 +69,8 @@ fn a_log_is_good_after_each_of_many_kills() {
     Server::start(&folder).stop();
     let report = report(&folder);
     assert!(report["gapCount"].as_u64().unwrap() >= 50, "{report}");
+    let text = String::from_utf8(verify(&folder, &[]).stdout).unwrap();
+    assert!(text.contains(": the server before did not close the log\n"), "{text}");
 }
 
 #[test]
@@ -182,6 +184,24 @@ fn events_are_shown_and_written_out() {
     let refused = output(strongroom().args(["audit", "show", "--since", "yesterday", "--data-dir"]).arg(folder.data()));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.status.code() == Some(2) && said.contains("RFC 3339"), "{said}");
+}
+
+#[test]
+fn an_output_that_is_full_is_told_from_a_log_that_cannot_be_read_and_a_reader_may_have_enough() {
+    let folder = Folder::used();
+    let export = |out: std::process::Stdio| {
+        let mut command = strongroom();
+        command.args(["audit", "export", "--data-dir"]).arg(folder.data()).stdout(out);
+        command.stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let refused = export(full.into()).wait_with_output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && said.contains("the output cannot be written"), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let enough = export(writer.into()).wait_with_output().unwrap();
+    assert!(enough.status.success() && enough.stderr.is_empty(), "{}", String::from_utf8_lossy(&enough.stderr));
 }
 
 #[test]
