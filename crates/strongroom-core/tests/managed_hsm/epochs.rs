@@ -18,13 +18,13 @@ use crate::download_again::{all_three, prove};
 use crate::recovery::quorum;
 use crate::support::{CRYPTO_OFFICER, CRYPTO_USER, World, ec, stranger};
 
-const SECOND: Epoch = Epoch::new(2);
+pub(crate) const SECOND: Epoch = Epoch::new(2);
 
-async fn rotate(world: &World) -> Result<Download> {
+pub(crate) async fn rotate(world: &World) -> Result<Download> {
     world.hsm().await.rotate_security_domain(&world.administration(), world.custodians()).await
 }
 
-async fn confirm(world: &World, download: &Download) -> Result<DownloadStatus> {
+pub(crate) async fn confirm(world: &World, download: &Download) -> Result<DownloadStatus> {
     world.hsm().await.confirm_download(&world.administration(), download.operation).await
 }
 
@@ -37,7 +37,7 @@ async fn rotated(world: &World, file: &str) -> String {
 }
 
 /// Runs the job until it is idle; how many steps it took.
-async fn reseal(world: &World) -> Result<usize> {
+pub(crate) async fn reseal(world: &World) -> Result<usize> {
     let (hsm, mut round, mut steps) = (world.hsm().await, ResealRound::default(), 0);
     while hsm.reseal(&|operation| world.job(operation), &mut round).await? != ResealStep::Idle {
         steps += 1;
@@ -50,14 +50,14 @@ async fn sign(world: &World, name: &str) -> Result<()> {
     world.hsm().await.sign(&world.administration(), &key, Algorithm::Es256, vec![1; 32]).await.map(drop)
 }
 
-async fn domain(world: &World) -> (DomainId, Epoch, Epoch) {
+pub(crate) async fn domain(world: &World) -> (DomainId, Epoch, Epoch) {
     let instance = world.hsm().await.record().instance;
     let guard = world.test.core.guard(instance).await.unwrap().value;
     (guard.domain.unwrap(), guard.oldest_epoch, guard.epoch)
 }
 
 /// What lies sealed under the HSM's domain, with the epoch of each.
-async fn sealed(world: &World) -> Vec<(Entry, Epoch)> {
+pub(crate) async fn sealed(world: &World) -> Vec<(Entry, Epoch)> {
     let (domain, ..) = domain(world).await;
     let instance = world.hsm().await.record().instance;
     let page = world.store.range(&format!("hsm/{instance}/"), None, 1000, None).await.unwrap();

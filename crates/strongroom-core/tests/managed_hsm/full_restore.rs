@@ -21,7 +21,7 @@ use crate::full_backup::{
 use crate::recovery;
 use crate::support::{CRYPTO_OFFICER, CRYPTO_USER, World, ec, stranger};
 
-fn whole(folder: &str) -> OrderedKind {
+pub(crate) fn whole(folder: &str) -> OrderedKind {
     OrderedKind::Restore { folder: folder.to_owned() }
 }
 

@@ -29,6 +29,8 @@ mod recovery;
 #[cfg(test)]
 mod release;
 #[cfg(test)]
+mod restore_resealing;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rotation;
