@@ -269,7 +269,9 @@ fn is_nonsense(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// Most memory for pages of the file: the working set lives above the store, so this serves writes.
-const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most memory for pages of the file: the working set lives above the store, and the system keeps the file's pages anyway.
+/// Small, because a job that reads everything, as a backup does, replaces these pages from other threads than the ones
+/// that read them first, and each thread's part of the heap keeps what it once held.
+const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Follows the name of a file that is being founded.
 const DRAFT_SUFFIX: &str = ".new";
