@@ -51,8 +51,8 @@ impl Record for Leftover {
 enum Purge {
     /// A caller, who needs the right to it.
     Asked,
-    /// The end of the retention.
-    Due,
+    /// The end of the retention, if it has come by this time.
+    Due(Timestamp),
 }
 
 impl KeyContainer<'_> {
@@ -76,18 +76,35 @@ impl KeyContainer<'_> {
 
     /// Destroys the keys whose retention has ended. Answers how many.
     pub async fn purge_due_keys(&self, request: &JobRequest<'_>, now: Timestamp) -> Result<usize> {
-        let permit = self.permit_for_job().await?;
-        let names = permit.barrier().all::<NameRecord>(permit.sealer(), &permit.generation().names()).await?;
         let mut purged = 0;
-        for stored in names {
-            let due = stored.value.deletion.is_some_and(|deletion| deletion.scheduled_purge <= now);
-            if due {
-                let request = request("KeyPurge");
-                retry_on_conflict!(self.try_purge_key(&request, &stored.value.name, Purge::Due))?;
-                purged += 1;
+        for name in self.due_names(now).await? {
+            let request = request("KeyPurge");
+            match retry_on_conflict!(self.try_purge_key(&request, &name, Purge::Due(now))) {
+                Ok(()) => purged += 1,
+                // It was recovered, or purged, since it was listed.
+                Err(Error::KeyNotFound { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(purged)
+    }
+
+    /// The keys whose retention has ended, as each page of the names showed them.
+    async fn due_names(&self, now: Timestamp) -> Result<Vec<KeyName>> {
+        let permit = self.permit_for_job().await?;
+        let (barrier, prefix) = (permit.barrier(), permit.generation().names());
+        let (mut due, mut behind) = (Vec::new(), None::<String>);
+        loop {
+            // At a revision, so that the witness does not remember every name; what is purged is read again.
+            let at = Some(barrier.revision().await?);
+            let page = barrier.page::<NameRecord>(permit.sealer(), &prefix, behind.as_deref(), NAMES, at).await?;
+            due.extend(page.records.into_iter().filter(|name| name.value.is_due(now)).map(|name| name.value.name));
+            behind = page.next;
+            if behind.is_none() {
+                return Ok(due);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Removes some of what purged keys and unfinished restores left behind.
@@ -174,9 +191,12 @@ impl KeyContainer<'_> {
         let scope = Scope::Key(name.clone());
         let permit = match purge {
             Purge::Asked => self.authorize(request, DataAction::DeletedKeysDelete, &scope).await?,
-            Purge::Due => self.permit_for_job().await?,
+            Purge::Due(_) => self.permit_for_job().await?,
         };
         let found = self.deleted_name(&permit, name).await?;
+        if matches!(purge, Purge::Due(now) if !found.value.is_due(now)) {
+            return Err(Error::KeyNotFound { name: name.clone(), version: None });
+        }
         if purge == Purge::Asked && self.record().purge_protection {
             return Err(Error::PurgeProtected { name: name.clone() });
         }
@@ -204,9 +224,18 @@ impl KeyContainer<'_> {
     }
 }
 
+impl NameRecord {
+    /// Whether it is deleted, and its retention has ended.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.deletion.is_some_and(|deletion| deletion.scheduled_purge <= now)
+    }
+}
+
 /// Makes the request a job acts under, for an operation's name.
 pub type JobRequest<'a> = dyn Fn(&'static str) -> Request + Send + Sync + 'a;
 
+/// Names read at a time by the job that purges.
+const NAMES: usize = 100;
 /// Leftovers read at a time; all but the few of unfinished restores may be swept.
 const LEFTOVERS: usize = 5;
 /// Longer than any restore takes, in seconds.

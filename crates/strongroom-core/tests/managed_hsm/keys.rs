@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use strongroom_core::guard::Swept;
 use strongroom_core::keys::{
@@ -10,7 +11,7 @@ use strongroom_crypto::KeySpecification;
 use strongroom_types::{Algorithm, KeyOperation, SymmetricSize, Timestamp};
 
 use crate::import::aes;
-use crate::support::{CRYPTO_USER, World, ec, stranger};
+use crate::support::{CRYPTO_USER, World, ec, poll_once, stranger};
 
 const DIGEST: [u8; 32] = [7; 32];
 
@@ -115,6 +116,54 @@ async fn purge_is_refused_while_purge_protection_is_on_and_happens_by_itself_at_
     world.test.clock.advance_days(7);
     assert_eq!(hsm.purge_due_keys(&job, world.test.clock.now()).await.unwrap(), 1);
     assert!(matches!(hsm.deleted_key(&world.administration(), &key.name).await, Err(Error::KeyNotFound { .. })));
+}
+
+#[tokio::test]
+async fn keys_are_purged_that_lie_on_different_pages_and_others_go_on_between_them() {
+    let world = World::active().await;
+    for number in 0..120 {
+        world.ec_key(&format!("k{number:03}")).await;
+    }
+    let hsm = world.hsm().await;
+    let deleted = ["k000", "k099", "k100", "k119"].map(|name| name.parse().unwrap());
+    for name in &deleted {
+        hsm.delete_key(&world.administration(), name).await.unwrap();
+    }
+    world.test.clock.advance_days(7);
+    let (job, now) = (|operation| world.job(operation), world.test.clock.now());
+    let mut purge = pin!(hsm.purge_due_keys(&job, now));
+    assert!(poll_once(purge.as_mut()).is_pending());
+    assert_eq!(purge.await.unwrap(), deleted.len());
+    let names = world.store_keys().await.into_iter().filter(|key| key.contains("/name/")).count();
+    assert_eq!(names, 120 - deleted.len());
+}
+
+/// Its owner thinks better of it after it was listed as due.
+#[tokio::test]
+async fn a_key_that_is_recovered_while_another_one_is_purged_is_kept() {
+    let world = World::active().await;
+    let (first, second) = (world.ec_key("a").await.name, world.ec_key("b").await.name);
+    let hsm = world.hsm().await;
+    for name in [&first, &second] {
+        hsm.delete_key(&world.administration(), name).await.unwrap();
+    }
+    for again in [true, false] {
+        world.test.clock.advance_days(7);
+        let job = |operation| {
+            let saved = async {
+                if hsm.recover_key(&world.administration(), &second).await.is_ok() && again {
+                    hsm.delete_key(&world.administration(), &second).await.unwrap();
+                }
+            };
+            assert!(poll_once(pin!(saved)).is_ready());
+            world.job(operation)
+        };
+        let purged = hsm.purge_due_keys(&job, world.test.clock.now()).await.unwrap();
+        assert_eq!(purged, usize::from(again));
+    }
+    assert!(matches!(hsm.deleted_key(&world.administration(), &first).await, Err(Error::KeyNotFound { .. })));
+    let kept = KeyReference { name: second, version: None };
+    hsm.sign(&world.administration(), &kept, Algorithm::Es256, DIGEST.to_vec()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! An HSM to try things on.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::hsm::Hsm;
@@ -51,7 +53,12 @@ impl World {
 
     /// Under a root of the test's choice.
     pub(crate) async fn under(root: MemoryRoot) -> Self {
-        Self::with_core(core_under(root, Arc::new(MemoryStore::new())).await.unwrap(), |_| {}).await
+        Self::under_on(root, Arc::new(MemoryStore::new())).await
+    }
+
+    /// The same on a store of the test's choice.
+    pub(crate) async fn under_on(root: MemoryRoot, store: Arc<dyn Kv>) -> Self {
+        Self::with_core(core_under(root, store).await.unwrap(), |_| {}).await
     }
 
     async fn with_core(test: TestCore, change: impl FnOnce(&mut ManagedHsm)) -> Self {
@@ -161,6 +168,12 @@ impl World {
         let page = self.store.range("", None, 1000, None).await.unwrap();
         page.entries.into_iter().map(|entry| entry.key).collect()
     }
+}
+
+/// Goes on with a future once; what comes of it if it waits for nothing.
+pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    // Without the budget of the test's own task, which has nothing to do with it.
+    pin!(tokio::task::unconstrained(future)).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// What is asked of a P-256 key.
