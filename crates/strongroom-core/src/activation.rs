@@ -108,6 +108,7 @@ impl Hsm<'_> {
         };
         let (secrets, file) = self.core().run(Lane::Slow, build).await??;
         let operation = Uuid::from_bytes(self.core().barrier().entropy().sixteen()?);
+        let _only = self.core().open_domains().one_download().await;
         let domain = self.core().keep_domain(self.instance(), secrets, list)?;
         let pending = PendingDownload { operation, domain, purpose };
         let active = leave.active();

@@ -181,7 +181,12 @@ impl std::fmt::Display for CustodianList {
 /// Domains whose secrets are nowhere but here. Bounded by the number of HSMs: of each only the active and the newest
 /// pending one are held.
 #[derive(Debug, Default)]
-pub(crate) struct OpenDomains(Mutex<HashMap<InstanceId, Vec<OpenDomain>>>);
+pub(crate) struct OpenDomains {
+    held: Mutex<HashMap<InstanceId, Vec<OpenDomain>>>,
+    /// Held by a download from before its secrets are held until only the newest are: another one must not take them for
+    /// superseded before they are on record.
+    newest: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Clone)]
 struct OpenDomain {
@@ -192,7 +197,13 @@ struct OpenDomain {
 }
 
 impl OpenDomains {
-    /// Holds the secrets of a domain; answers their check value.
+    /// Waits until no other download is between holding its secrets and dropping those it supersedes.
+    pub(crate) async fn one_download(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.newest.lock().await
+    }
+
+    /// Holds the secrets of a domain; answers their check value. The upload that opened the same secrets before is
+    /// remembered.
     pub(crate) fn hold(
         &self,
         instance: InstanceId,
@@ -202,7 +213,8 @@ impl OpenDomains {
         let check = check_value(&secrets)?;
         let mut open = self.lock();
         let domains = open.entry(instance).or_default();
-        domains.retain(|open| open.check != check);
+        let before = domains.extract_if(.., |open| open.check == check).find_map(|open| open.opened_by);
+        let opened_by = opened_by.or(before);
         domains.push(OpenDomain { secrets, check: check.clone(), opened_by });
         Ok(check)
     }
@@ -235,7 +247,7 @@ impl OpenDomains {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Vec<OpenDomain>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -282,10 +294,12 @@ impl Core {
         let barrier = self.barrier();
         let key = layout::domain(instance);
         let stored = barrier.read::<DomainRecord>(barrier.deployment(), &key).await?;
-        let active = stored.and_then(|stored| stored.value.active);
-        active
-            .filter(|active| active.domain == domain && active.epoch == epoch)
-            .ok_or(Error::Tampered { key, problem: "it does not hold the domain the guard names" })
+        match stored.and_then(|stored| stored.value.active).filter(|active| active.domain == domain) {
+            Some(active) if active.epoch == epoch => Ok(active),
+            // A rotation was confirmed since the guard was read.
+            Some(active) if active.epoch > epoch => Err(Error::Conflict),
+            Some(_) | None => Err(Error::Tampered { key, problem: "it does not hold the domain the guard names" }),
+        }
     }
 
     /// Keeps the secrets of a domain for an instance: wrapped in what this returns, or in memory.

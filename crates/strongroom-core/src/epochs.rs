@@ -83,19 +83,26 @@ impl Hsm<'_> {
     /// # Errors
     /// [`Error::NotActivated`], [`Error::Sealed`]: later; [`Error::Tampered`] if a record does not open.
     pub async fn reseal(&self, request: &JobRequest<'_>, round: &mut ResealRound) -> Result<ResealStep> {
+        // Most of the time there is nothing to do, and nothing needs to be opened to see that.
+        if !self.living_guard().await?.value.is_resealing() {
+            return Ok(ResealStep::Idle);
+        }
         let permit = self.permit_for_job().await?;
-        let Guard { epoch, oldest_epoch, .. } = permit.guard().value;
-        let of = Some((permit.generation(), epoch));
+        let guard = &permit.guard().value;
+        let of = Some((permit.generation(), guard.epoch));
         if round.of != of {
             *round = ResealRound { of, ..ResealRound::default() };
         }
-        if oldest_epoch == epoch {
+        if !guard.is_resealing() {
             return Ok(ResealStep::Idle);
         }
         // What nothing points to any more is removed, and opens for nobody.
         let (prefix, after) = (permit.generation().prefix(), round.after.as_deref());
         let page = permit.barrier().outdated(permit.sealer(), &prefix, after, STEP_RECORDS, STEP_BYTES).await?;
-        if !page.records.is_empty() {
+        if page.records.is_empty() {
+            // Nothing is committed, so nothing else would let others go on.
+            tokio::task::yield_now().await;
+        } else {
             round.dirty = true;
             self.seal_again(&permit, page.records).await?;
         }

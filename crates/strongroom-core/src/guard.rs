@@ -126,6 +126,11 @@ pub enum Swept {
 }
 
 impl Guard {
+    /// Whether records may still be sealed under an earlier epoch.
+    pub fn is_resealing(&self) -> bool {
+        self.oldest_epoch != self.epoch
+    }
+
     /// Where the data of the instance lies.
     pub fn generation(&self, instance: InstanceId) -> Generation {
         Generation { instance, number: self.generation }

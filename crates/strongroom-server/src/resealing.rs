@@ -48,6 +48,9 @@ impl Resealing {
     }
 
     async fn run_on(&self, record: &ManagedHsm, is_stopping: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        if !self.core.guard(record.instance).await?.value.is_resealing() {
+            return Ok(());
+        }
         let resource_id = record.resource_id();
         let (entropy, clock) = (self.core.barrier().entropy(), self.core.barrier().clock());
         let request = |operation| {

@@ -204,3 +204,18 @@ async fn under_provider_quorum_a_file_is_downloaded_again_as_well() {
         assert!(matches!(download(&world, all_three()).await, Err(Error::QuorumNotProved)), "unsealing proves nothing");
     }
 }
+
+/// The secrets are the same ones, and so is the upload that brought them.
+#[tokio::test]
+async fn under_provider_quorum_the_upload_that_unsealed_is_known_after_a_download_too() {
+    let mut world = World::under(MemoryRoot::generate().unwrap().without_hsm_roots()).await;
+    let file = world.activate().await;
+    world.restart().await;
+    let unsealed = prove(&world, &file).await.unwrap();
+    prove(&world, &file).await.unwrap();
+    let new = download(&world, world.custodians()).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.hsm().await.upload_status_of(unsealed).await.unwrap(), UploadStatus::Success);
+        assert_eq!(confirm(&world, &new).await, DownloadStatus::Replaced);
+    }
+}

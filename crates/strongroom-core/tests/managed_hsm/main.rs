@@ -41,4 +41,6 @@ mod sealing;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod slow_store;
+#[cfg(test)]
 mod support;

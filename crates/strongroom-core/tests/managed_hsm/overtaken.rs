@@ -1,14 +1,17 @@
 //! A read that a write overtakes is no rollback; one that is older than what was known before it began is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use strongroom_core::barrier::{Record, Stored};
+use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::{Core, Error, Result};
-use strongroom_store::{Commit, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch, Write};
+use strongroom_store::{Commit, Kv, Write};
 use strongroom_testkit::{core_on, draw_uuid, request_of};
-use tokio::sync::oneshot;
+use strongroom_types::{DataAction, Scope};
+
+use crate::slow_store::SlowStore;
+use crate::support::World;
 
 const KEY: &str = "d/test/one";
 
@@ -19,72 +22,8 @@ impl Record for Number {
     const FORMAT: u16 = 1;
 }
 
-/// A store whose next answer waits on its way.
-struct SlowStore {
-    store: MemoryStore,
-    hold: Mutex<Option<Hold>>,
-}
-
-struct Hold {
-    answered: oneshot::Sender<()>,
-    go_on: oneshot::Receiver<()>,
-}
-
-impl SlowStore {
-    fn hold_next(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
-        let ((answered, seen), (release, go_on)) = (oneshot::channel(), oneshot::channel());
-        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hold { answered, go_on });
-        (seen, release)
-    }
-
-    async fn wait(&self) {
-        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Hold { answered, go_on }) = hold {
-            answered.send(()).unwrap();
-            go_on.await.unwrap();
-        }
-    }
-}
-
-#[async_trait]
-impl Kv for SlowStore {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let found = self.store.get(key).await;
-        self.wait().await;
-        found
-    }
-
-    async fn range(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        at: Option<Revision>,
-    ) -> Result<Page, StoreError> {
-        let found = self.store.range(prefix, after, limit, at).await;
-        self.wait().await;
-        found
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
-        self.store.commit(commit).await
-    }
-
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.store.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
-    }
-}
-
 async fn world() -> (Arc<SlowStore>, Arc<Core>) {
-    let store = Arc::new(SlowStore { store: MemoryStore::new(), hold: Mutex::default() });
+    let store = Arc::new(SlowStore::default());
     let core = core_on(Arc::<SlowStore>::clone(&store)).await.unwrap().core;
     let barrier = core.barrier();
     let mut transaction = barrier.transaction();
@@ -150,4 +89,44 @@ async fn a_record_that_was_put_back_is_refused_by_itself_and_on_a_page() {
     store.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap();
     assert!(matches!(read(&core).await, Err(Error::Tampered { .. })));
     assert!(matches!(all(&core).await, Err(Error::Tampered { .. })));
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_confirmed_while_a_request_reads_is_no_tampering() {
+    let store = Arc::new(SlowStore::default());
+    let mut world = World::active_on(Arc::<SlowStore>::clone(&store) as Arc<dyn Kv>).await;
+    world.test = world.test.restarted_under(DownloadPolicy::Administrator).await.unwrap();
+    let custodians = world.custodians();
+    let download = world.hsm().await.rotate_security_domain(&world.administration(), custodians).await.unwrap();
+    // Nothing of the first epoch is at hand any more.
+    world.restart().await;
+    let (hsm, request) = (world.hsm().await, world.administration());
+    let (answered, release) = store.hold_next();
+    let rotation = async {
+        answered.await.unwrap();
+        hsm.confirm_download(&world.administration(), download.operation).await.unwrap();
+        release.send(()).unwrap();
+    };
+    let (allowed, ()) = tokio::join!(hsm.authorize(&request, DataAction::RoleAssignmentsRead, &Scope::Root), rotation);
+    allowed.unwrap();
+    assert_eq!(world.test.core.guard(hsm.record().instance).await.unwrap().value.epoch.number(), 2);
+}
+
+#[tokio::test]
+async fn a_domain_record_of_an_earlier_epoch_is_refused() {
+    let mut world = World::active().await;
+    world.test = world.test.restarted_under(DownloadPolicy::Administrator).await.unwrap();
+    let key = strongroom_core::layout::domain(world.hsm().await.record().instance);
+    let (hsm, custodians) = (world.hsm().await, world.custodians());
+    let download = hsm.rotate_security_domain(&world.administration(), custodians).await.unwrap();
+    let old = world.store.get(&key).await.unwrap().unwrap().value;
+    hsm.confirm_download(&world.administration(), download.operation).await.unwrap();
+    drop(hsm);
+    let writes = vec![Write::Put(key, old)];
+    world.store.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap();
+    // A node that has seen nothing yet has no witness that would refuse it.
+    world.restart().await;
+    let refused =
+        world.hsm().await.authorize(&world.administration(), DataAction::RoleAssignmentsRead, &Scope::Root).await;
+    assert!(matches!(refused, Err(Error::Tampered { .. })), "{refused:?}");
 }
