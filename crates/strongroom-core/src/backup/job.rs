@@ -117,6 +117,9 @@ pub(crate) struct JobRecord {
     pub(super) attempt: u32,
     /// How often the blob store did not answer.
     pub(super) faults: u32,
+    /// How often the store forgot the revision that was copied.
+    #[serde(default)]
+    pub(super) overtaken: u32,
     /// Not to be tried again before.
     pub(super) resume: Timestamp,
     /// The generation that a restore writes.
@@ -178,6 +181,11 @@ pub struct JobStatus {
 }
 
 impl JobRecord {
+    /// Whether the job has not ended, and is still worked on by the owner and in the attempt that `before` names.
+    pub(super) fn is_still(&self, before: &Self) -> bool {
+        self.outcome.is_none() && (self.owner, self.attempt) == (before.owner, before.attempt)
+    }
+
     /// What is shown of it at a time: its end not too early.
     pub(super) fn show(&self, now: Timestamp, rules: BackupRules) -> JobStatus {
         let earliest = self.started.plus_seconds(i64::from(rules.earliest_end_seconds));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use strongroom_store::StoreError;
+use strongroom_store::{HISTORY_REVISIONS, StoreError};
 use strongroom_types::{HsmName, InstanceId};
 use uuid::Uuid;
 
@@ -69,7 +69,9 @@ enum Verdict {
     TryAgain { message: String },
     /// It is begun anew at once.
     BeginAnew,
-    /// It stays as it is: nothing of it is at fault.
+    /// The store forgot the revision that a backup was copied from: it is begun anew at once, a few times.
+    Overtaken,
+    /// It is tried again after a while: nothing of it is at fault.
     Later,
 }
 
@@ -133,6 +135,10 @@ impl Core {
             }
             Err(error) => return Err(error),
         };
+        // It waits for its quorum, which may take days: no attempt is lost by that.
+        if self.is_sealed(*instance, &guard.value) {
+            return Ok(Claimed::NotNow);
+        }
         if record.attempt >= ATTEMPTS_MAX {
             let message = format!("the job was interrupted {ATTEMPTS_MAX} times");
             self.fail_job(&stored, "Interrupted", &message).await?;
@@ -178,11 +184,7 @@ impl Core {
     /// The record of a job as it is now, if owner and attempt are still these.
     async fn owned_job(&self, instance: InstanceId, ours: &JobRecord) -> Result<Stored<JobRecord>> {
         let found = self.job_record(instance, ours.id).await?;
-        let same = |found: &Stored<JobRecord>| {
-            let JobRecord { owner, attempt, outcome, .. } = &found.value;
-            (*owner, *attempt) == (ours.owner, ours.attempt) && outcome.is_none()
-        };
-        found.filter(same).ok_or(Error::Conflict)
+        found.filter(|found| found.value.is_still(ours)).ok_or(Error::Conflict)
     }
 
     /// The HSM is gone for good, and everything of the job with it but this mark.
@@ -213,7 +215,23 @@ impl Core {
                 self.rest(&job, JobRecord { faults: record.faults + 1, resume, ..record.clone() }).await
             }
             Verdict::BeginAnew => self.rest(&job, record.clone()).await,
-            Verdict::Later => Err(error),
+            Verdict::Overtaken if record.overtaken + 1 >= OVERTAKEN_MAX => {
+                let message = format!(
+                    "{OVERTAKEN_MAX} times, more than {HISTORY_REVISIONS} changes came while a copy was made, and the store \
+                     keeps no more: start again when less is written"
+                );
+                self.fail_job(&job, "TooManyChanges", &message).await?;
+                Ok(Ran::Ended)
+            }
+            Verdict::Overtaken => {
+                self.rest(&job, JobRecord { overtaken: record.overtaken + 1, ..record.clone() }).await
+            }
+            Verdict::Later => {
+                let resume = self.barrier().clock().now().plus_seconds(LATER_SECONDS);
+                // If the store is what fails, the job stays as it is.
+                let _ = self.rest(&job, JobRecord { resume, ..record.clone() }).await;
+                Err(error)
+            }
         }
     }
 
@@ -221,10 +239,7 @@ impl Core {
     async fn rest(&self, job: &Stored<JobRecord>, record: JobRecord) -> Result<Ran> {
         let barrier = self.barrier();
         let current = barrier.read::<JobRecord>(barrier.deployment(), &job.key).await?;
-        let owned = current.filter(|found| {
-            found.value.outcome.is_none() && (found.value.owner, found.value.attempt) == (record.owner, record.attempt)
-        });
-        let Some(owned) = owned else { return Ok(Ran::Later) };
+        let Some(owned) = current.filter(|found| found.value.is_still(&record)) else { return Ok(Ran::Later) };
         let mut transaction = barrier.transaction();
         transaction.replace(barrier.deployment(), &owned, &JobRecord { owner: None, ..record })?;
         match transaction.commit_step().await {
@@ -242,8 +257,8 @@ impl Core {
         let barrier = self.barrier();
         let instance = instance_of(&job.key)?;
         let Some(current) = barrier.read::<JobRecord>(barrier.deployment(), &job.key).await? else { return Ok(()) };
-        let (found, ours) = (&current.value, &job.value);
-        if found.outcome.is_some() || (found.owner, found.attempt) != (ours.owner, ours.attempt) {
+        let found = &current.value;
+        if !found.is_still(&job.value) {
             return Ok(());
         }
         let mut history = self.history(instance).await?;
@@ -358,7 +373,8 @@ fn verdict(error: &Error) -> Verdict {
         Error::KeyDeleted { .. } | Error::NewerVersions { .. } => fail("Conflict"),
         Error::LimitReached { .. } => fail("LimitReached"),
         Error::Store(StoreError::Full) => fail("StoreFull"),
-        Error::Store(StoreError::Compacted(_)) | Error::Conflict => Verdict::BeginAnew,
+        Error::Store(StoreError::Compacted(_)) => Verdict::Overtaken,
+        Error::Conflict => Verdict::BeginAnew,
         Error::Store(_)
         | Error::Sealed
         | Error::AuditUnavailable
@@ -379,6 +395,10 @@ fn instance_of(key: &str) -> Result<InstanceId> {
 const INTERNAL: &str = "InternalError";
 /// How often a job is begun.
 const ATTEMPTS_MAX: u32 = 100;
+/// How often the store may forget the revision that a backup is copied from.
+const OVERTAKEN_MAX: u32 = 4;
+/// How long a job waits for what was in its way, such as a full queue.
+const LATER_SECONDS: i64 = 30;
 /// How often the blob store may not answer, its own tries apart.
 const FAULTS_MAX: u32 = 4;
 /// How long the first wait for it is; each next one is twice as long.

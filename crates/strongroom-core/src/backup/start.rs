@@ -17,6 +17,8 @@ use crate::{Error, Result};
 /// What somebody wants done.
 pub struct JobOrder {
     kind: OrderedKind,
+    /// That of the kind, checked.
+    folder: Option<String>,
     container: String,
     credential: TargetCredential,
 }
@@ -60,16 +62,14 @@ impl JobOrder {
             | OrderedKind::Restore { .. }
             | OrderedKind::RestoreCheck { .. } => "folderToRestore",
         };
-        if let Some(folder) = kind.folder() {
-            check_folder(folder_parameter, folder)?;
-        }
+        let folder = kind.folder().map(|folder| check_folder(folder_parameter, folder)).transpose()?;
         let credential = match credential {
             TargetCredential::SharedAccessSignature(signature) => {
                 TargetCredential::SharedAccessSignature(check_signature(&signature)?)
             }
             other @ (TargetCredential::None | TargetCredential::ManagedIdentity(_)) => other,
         };
-        Ok(Self { kind, container: check_container(container)?, credential })
+        Ok(Self { kind, folder, container: check_container(container)?, credential })
     }
 }
 
@@ -166,10 +166,7 @@ impl Hsm<'_> {
 
     fn new_job(&self, request: &Request, permit: &Permit<'_>, order: &JobOrder) -> Result<JobRecord> {
         let (kind, now) = (order.kind.job_kind(), request.received);
-        let folder = match order.kind.folder() {
-            Some(folder) => check_folder("folder", folder)?,
-            None => folder_name(&self.record().name, now),
-        };
+        let folder = order.folder.clone().unwrap_or_else(|| folder_name(&self.record().name, now));
         Ok(JobRecord {
             id: JobId::from_random(permit.barrier().entropy().sixteen()?),
             kind,
@@ -183,6 +180,7 @@ impl Hsm<'_> {
             renewed: now,
             attempt: 0,
             faults: 0,
+            overtaken: 0,
             resume: now,
             generation: None,
             progress: Progress::default(),

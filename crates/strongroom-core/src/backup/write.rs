@@ -10,7 +10,7 @@ use strongroom_crypto::digest::sha256;
 use strongroom_store::Revision;
 use strongroom_types::Timestamp;
 
-use crate::backup::format::{FrameKind, MANIFEST_BYTES_MAX, PartWriter, manifest_path, part_name, seal_manifest};
+use crate::backup::format::{BackupProblem, FrameKind, PartWriter, manifest_path, part_name, seal_manifest};
 use crate::backup::job::Progress;
 use crate::backup::manifest::{Counts, Manifest, Part, Source};
 use crate::backup::read::CopiedHsm;
@@ -39,8 +39,10 @@ impl<'a> Claim<'a> {
     /// Writes the backup, and ends the job.
     pub(super) async fn back_up(&mut self) -> Result<()> {
         let container = self.open_container().await?;
-        if self.job.value.attempt > 1 && self.is_complete(&container).await? {
-            return self.end_backup("the backup was complete already").await;
+        if self.job.value.attempt > 1
+            && let Some(made) = self.is_complete(&container).await?
+        {
+            return self.end_backup("the backup was complete already", made).await;
         }
         let (permit, at) = self.snapshot().await?;
         let made = self.core.barrier().clock().now();
@@ -51,7 +53,8 @@ impl<'a> Claim<'a> {
         let manifest = self.manifest(&writer, &permit, at, made);
         writer.write_manifest(&manifest).await?;
         let Counts { keys, deleted_keys, versions, .. } = writer.counts;
-        self.end_backup(&format!("{keys} keys, {deleted_keys} deleted keys, {versions} versions")).await
+        let detail = format!("{keys} keys, {deleted_keys} deleted keys, {versions} versions");
+        self.end_backup(&detail, self.core.barrier().clock().now()).await
     }
 
     /// Looks whether blobs can be written and read, by one small blob of a fixed name that stays.
@@ -68,22 +71,23 @@ impl<'a> Claim<'a> {
         self.end("the container can be written and read".to_owned(), |_| {}).await
     }
 
-    async fn end_backup(&mut self, detail: &str) -> Result<()> {
-        let now = self.core.barrier().clock().now();
+    /// Ends the job. `at` is the time from which on the backup counts as fresh.
+    async fn end_backup(&mut self, detail: &str, at: Timestamp) -> Result<()> {
         let detail = format!("{detail}, in folder {} of {}", self.job.value.folder, self.job.value.container);
-        self.end(detail, |history| history.value.last_backup = Some(now)).await
+        self.end(detail, |history| history.value.last_backup = Some(at)).await
     }
 
-    /// Whether an earlier attempt has written the manifest, and was cut off before it could say so.
-    async fn is_complete(&self, container: &Arc<dyn BlobContainer>) -> Result<bool> {
+    /// When the backup was made, if an earlier attempt has written the manifest and was cut off before it could say so. That
+    /// may be long ago: the moment when the manifest was written is known to nobody.
+    async fn is_complete(&self, container: &Arc<dyn BlobContainer>) -> Result<Option<Timestamp>> {
         let (core, job) = (self.core, &self.job.value);
-        match container.read(&manifest_path(&job.folder), MANIFEST_BYTES_MAX).await {
-            Err(BlobError::NotFound(_)) => return Ok(false),
-            other => other?,
-        };
         let guard = core.guard(self.instance()).await?;
-        let found = core.open_backup(&guard.value, self.instance(), Arc::clone(container), &job.folder).await?;
-        if found.manifest().job == job.id { Ok(true) } else { Err(exists(&manifest_path(&job.folder))) }
+        match core.open_backup(&guard.value, self.instance(), Arc::clone(container), &job.folder).await {
+            Ok(found) if found.manifest().job == job.id => Ok(Some(found.manifest().made)),
+            Ok(_) => Err(exists(&manifest_path(&job.folder))),
+            Err(Error::Backup(BackupProblem::NoManifest { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A revision, and leave to read as things are then.

@@ -12,10 +12,11 @@ use strongroom_core::request::Request;
 use strongroom_core::{Error, Limits, layout};
 use strongroom_crypto::KeySpecification;
 use strongroom_store::{Commit, Kv, MemoryStore, Write};
-use strongroom_testkit::{BlobFault, CommitFault, FaultyStore};
+use strongroom_testkit::{BlobFault, CommitFault, FaultyStore, MemoryRoot};
 use strongroom_types::{DataAction, RsaSize, Secret, SymmetricSize};
 use uuid::Uuid;
 
+use crate::download_again::prove;
 use crate::support::{CRYPTO_USER, World, ec, stranger};
 
 pub(crate) const CONTAINER: &str = "memory:backups";
@@ -357,6 +358,100 @@ async fn a_backup_that_is_cut_off_anywhere_goes_on_after_a_restart() {
             assert_eq!(keys_of(&world, &folder(&ended)).await.len(), 11);
         }
     }
+}
+
+/// Its content is as old as it is, whenever the server gets to say that it has ended.
+#[tokio::test]
+async fn a_backup_that_was_complete_before_a_crash_is_as_fresh_as_its_content() {
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let mut world = World::active_on(Arc::<FaultyStore>::clone(&store) as Arc<dyn Kv>).await;
+    let commits = {
+        let before = store.counts().committed;
+        back_up(&world).await;
+        store.counts().committed - before
+    };
+    world.test.clock.advance_days(1);
+    let started = start(&world, &world.administration(), OrderedKind::Backup).await.unwrap();
+    // All but the commit of the start and the one that ends it.
+    store.fail_commits_after(commits - 2, CommitFault::NotApplied);
+    assert!(matches!(run_once(&world, &worker(1)).await, Err(Error::Store(_))));
+    store.heal();
+    assert!(world.test.blobs.all().contains_key(&format!("{}/manifest", started.folder)));
+    world.restart().await;
+    world.test.clock.advance_seconds(30 * 60 + 1);
+    let calls = world.test.blobs.calls();
+    run(&world).await;
+    assert_eq!(world.test.blobs.calls(), calls + 1, "the manifest alone is read, once");
+    assert_eq!(status(&world, &started).await.state, JobState::Succeeded);
+    let restore = || OrderedKind::Restore { folder: folder(&started) };
+    let refused = start(&world, &world.administration(), restore()).await;
+    assert!(matches!(refused, Err(Error::NoFreshBackup { minutes: 30 })), "{refused:?}");
+    back_up(&world).await;
+    start(&world, &world.administration(), restore()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_that_is_overtaken_again_and_again_ends_and_names_the_remedy() {
+    let (world, worker) = (furnished().await, worker(1));
+    let started = start(&world, &world.administration(), OrderedKind::Backup).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(status(&world, &started).await.state, JobState::InProgress);
+        let forget = async {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            for number in 0..10_100_u32 {
+                let writes = vec![Write::Put("elsewhere".to_owned(), number.to_be_bytes().to_vec())];
+                world.store.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap();
+            }
+        };
+        let (ran, ()) = tokio::join!(run_once(&world, &worker), forget);
+        ran.unwrap();
+    }
+    world.test.clock.advance_seconds(5);
+    let ended = status(&world, &started).await;
+    assert_eq!(failure(&ended), "TooManyChanges");
+    assert!(matches!(ended.state, JobState::Failed { message, .. } if message.contains("start again")));
+    back_up(&world).await;
+}
+
+#[tokio::test]
+async fn a_job_waits_for_the_quorum_of_its_hsm_as_long_as_it_takes() {
+    let mut world = World::under(MemoryRoot::generate().unwrap().without_hsm_roots()).await;
+    let file = world.activate().await;
+    let started = start(&world, &world.administration(), OrderedKind::Backup).await.unwrap();
+    world.restart().await;
+    let job = world.test.core.running_jobs().await.unwrap().remove(0);
+    for _ in 0..101 {
+        assert_eq!(world.test.core.run_job(&worker(1), &job).await.unwrap(), Ran::Later);
+        world.test.clock.advance_seconds(30);
+    }
+    prove(&world, &file).await.unwrap();
+    assert_eq!(status(&world, &started).await.state, JobState::InProgress);
+    run(&world).await;
+    assert_eq!(status(&world, &started).await.state, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_job_that_something_else_is_in_the_way_of_is_tried_again_after_a_while() {
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let world = World::active_on(Arc::<FaultyStore>::clone(&store) as Arc<dyn Kv>).await;
+    furnish(&world).await;
+    let worker = worker(1);
+    let started = start(&world, &world.administration(), OrderedKind::Backup).await.unwrap();
+    let fault = async {
+        tokio::task::yield_now().await;
+        store.fail_next_commit(CommitFault::NotApplied);
+    };
+    let (cut, ()) = tokio::join!(run_once(&world, &worker), fault);
+    assert!(matches!(cut, Err(Error::Store(_))), "{cut:?}");
+    let (before, job) = (store.counts().committed, world.test.core.running_jobs().await.unwrap().remove(0));
+    world.test.clock.advance_seconds(29);
+    assert_eq!(world.test.core.run_job(&worker, &job).await.unwrap(), Ran::Later);
+    assert_eq!(store.counts().committed, before, "no attempt was begun");
+    world.test.clock.advance_seconds(1);
+    assert_eq!(world.test.core.run_job(&worker, &job).await.unwrap(), Ran::Ended);
+    assert_eq!(status(&world, &started).await.state, JobState::Succeeded);
 }
 
 #[tokio::test]
