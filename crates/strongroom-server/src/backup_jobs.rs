@@ -1,5 +1,5 @@
-//! Works on backups and restores beside everything else, each in a task of its own; also on those that a stop or a crash has
-//! left.
+//! Works on backups and restores beside everything else, each in a task of its own and some at a time; also on those that a
+//! stop or a crash has left.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strongroom_core::backup::{RunningJob, StorageCredentials, Worker};
 use strongroom_core::{Core, Error};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use crate::tasks::Tasks;
@@ -18,7 +18,20 @@ pub struct BackupJobs {
     id: Uuid,
     credentials: Arc<dyn StorageCredentials>,
     at_work: Mutex<HashSet<RunningJob>>,
+    places: Semaphore,
     wake: Notify,
+}
+
+/// A job that has a task. However the task ends, by a panic too, the next look may give it another one.
+struct AtWork {
+    jobs: Arc<BackupJobs>,
+    job: RunningJob,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.jobs.at_work().remove(&self.job);
+    }
 }
 
 impl std::fmt::Debug for BackupJobs {
@@ -30,7 +43,8 @@ impl std::fmt::Debug for BackupJobs {
 impl BackupJobs {
     /// Jobs over a core. `id` is this process's own; `credentials` gives tokens for storage to managed identities.
     pub fn new(core: Arc<Core>, id: Uuid, credentials: Arc<dyn StorageCredentials>) -> Self {
-        Self { core, id, credentials, at_work: Mutex::default(), wake: Notify::new() }
+        let places = Semaphore::new(AT_ONCE_MAX);
+        Self { core, id, credentials, at_work: Mutex::default(), places, wake: Notify::new() }
     }
 
     /// Who gives out tokens for storage.
@@ -67,19 +81,20 @@ impl BackupJobs {
             if !self.at_work().insert(job.clone()) {
                 continue;
             }
-            let (jobs, own) = (Arc::clone(self), tasks.clone());
+            let (at_work, own) = (AtWork { jobs: Arc::clone(self), job }, tasks.clone());
             tasks.spawn(async move {
                 // A job that is dropped goes on after the next start.
                 tokio::select! {
                     () = own.stopping() => {}
-                    () = jobs.run(&job) => {}
+                    () = at_work.jobs.run(&at_work.job) => {}
                 }
-                jobs.at_work().remove(&job);
             });
         }
     }
 
     async fn run(&self, job: &RunningJob) {
+        // Nobody closes it.
+        let Ok(_place) = self.places.acquire().await else { return };
         let credentials = Some(Arc::clone(&self.credentials));
         // The embedded store has one process at a time: whoever owned the job before is gone.
         let worker = Worker { id: self.id, takeover_seconds: 0, credentials };
@@ -95,5 +110,10 @@ impl BackupJobs {
     }
 }
 
+/// Jobs worked on at once: each holds a few parts of a backup in memory. The others wait for their turn.
+const AT_ONCE_MAX: usize = 8;
 /// How often jobs are looked for that nobody has told of: those of an earlier start, and those that wait.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
