@@ -16,6 +16,6 @@ mod trusted;
 
 pub use address::AddressRange;
 pub use connection::{ConnectionStatus, PrivateEndpointConnection};
-pub use rules::{Bypass, DefaultAction, NetworkRules, Origin, PublicAccess, Refusal, RefusedBy, Verdict};
+pub use rules::{Bypass, DefaultAction, NetworkRules, Origin, Refusal, RefusedBy, Verdict};
 pub use subnet::SubnetName;
 pub use trusted::{TrustedService, TrustedServices};

@@ -5,34 +5,23 @@ use std::net::IpAddr;
 
 use crate::managed_hsm::{ManagedHsm, NetworkAcls, PublicNetworkAccess};
 use crate::network::{AddressRange, ConnectionStatus, PrivateEndpointConnection, SubnetName};
-use crate::vault::{Vault, VaultNetworkAccess};
+use crate::vault::{Vault, VaultNetworkAccess, VirtualNetworkRule};
 
 /// Who may reach the data plane of an HSM or a vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkRules {
     /// `publicNetworkAccess`.
-    pub public_access: PublicAccess,
+    pub public_access: VaultNetworkAccess,
     /// `networkAcls.defaultAction`.
     pub default_action: DefaultAction,
     /// `networkAcls.bypass`.
     pub bypass: Bypass,
-    /// `networkAcls.ipRules`.
+    /// `networkAcls.ipRules`; empty where [`NetworkRules::judge`] asks for none.
     pub addresses: Vec<AddressRange>,
-    /// `networkAcls.virtualNetworkRules`; a vault's only.
+    /// `networkAcls.virtualNetworkRules`, as the addresses; a vault's only.
     pub subnets: Vec<SubnetName>,
     /// The subnets of approved private endpoints.
     pub private_endpoints: Vec<SubnetName>,
-}
-
-/// Whether there is a way in besides private endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PublicAccess {
-    /// From everywhere the rules allow.
-    Enabled,
-    /// Private endpoints, and trusted services if they bypass the rules.
-    Disabled,
-    /// As a network security perimeter says. There is none here, so: private endpoints only.
-    SecuredByPerimeter,
 }
 
 /// What happens to a request that no rule is about.
@@ -97,29 +86,27 @@ impl NetworkRules {
     /// What the record of a managed HSM says.
     pub(crate) fn of_hsm(hsm: &ManagedHsm) -> Self {
         let public_access = match hsm.public_network_access {
-            PublicNetworkAccess::Enabled => PublicAccess::Enabled,
-            PublicNetworkAccess::Disabled => PublicAccess::Disabled,
+            PublicNetworkAccess::Enabled => VaultNetworkAccess::Enabled,
+            PublicNetworkAccess::Disabled => VaultNetworkAccess::Disabled,
         };
         let private_endpoints = approved(&hsm.private_endpoint_connections);
-        Self { private_endpoints, ..Self::of_acls(public_access, Some(&hsm.network_acls)) }
+        Self { private_endpoints, ..Self::of_acls(public_access, Some(&hsm.network_acls), &[]) }
     }
 
     /// What the record of a vault says.
     pub(crate) fn of_vault(vault: &Vault) -> Self {
-        let public_access = match vault.public_network_access {
-            VaultNetworkAccess::Enabled => PublicAccess::Enabled,
-            VaultNetworkAccess::Disabled => PublicAccess::Disabled,
-            VaultNetworkAccess::SecuredByPerimeter => PublicAccess::SecuredByPerimeter,
-        };
         let acls = vault.network_acls.as_ref();
-        let rules = acls.map(|acls| acls.virtual_network_rules.as_slice()).unwrap_or_default();
-        let subnets = rules.iter().filter_map(|rule| SubnetName::of_resource_id(&rule.id.parse().ok()?)).collect();
+        let subnets = acls.map(|acls| acls.virtual_network_rules.as_slice()).unwrap_or_default();
         let private_endpoints = approved(&vault.private_endpoint_connections);
-        Self { subnets, private_endpoints, ..Self::of_acls(public_access, acls.map(|acls| &acls.acls)) }
+        Self { private_endpoints, ..Self::of_acls(vault.public_network_access, acls.map(|acls| &acls.acls), subnets) }
     }
 
     /// Without `networkAcls` everybody passes, as in Azure.
-    fn of_acls(public_access: PublicAccess, acls: Option<&NetworkAcls>) -> Self {
+    fn of_acls(
+        public_access: VaultNetworkAccess,
+        acls: Option<&NetworkAcls>,
+        virtual_network_rules: &[VirtualNetworkRule],
+    ) -> Self {
         let (default_action, bypass) = match acls {
             None => (DefaultAction::Allow, Bypass::AzureServices),
             Some(acls) => (
@@ -127,10 +114,15 @@ impl NetworkRules {
                 if acls.bypass == AZURE_SERVICES { Bypass::AzureServices } else { Bypass::None },
             ),
         };
-        let rules = acls.map(|acls| acls.ip_rules.as_slice()).unwrap_or_default();
-        // A rule that cannot be read allows nobody.
-        let addresses = rules.iter().filter_map(|rule| rule.parse().ok()).collect();
-        let (subnets, private_endpoints) = (Vec::new(), Vec::new());
+        let (private_endpoints, mut addresses, mut subnets) = (Vec::new(), Vec::new(), Vec::new());
+        // This is made for every request, and reading the rules would be most of it.
+        if (public_access, default_action) == (VaultNetworkAccess::Enabled, DefaultAction::Deny) {
+            let ip_rules = acls.map(|acls| acls.ip_rules.as_slice()).unwrap_or_default();
+            // A rule that cannot be read allows nobody.
+            addresses = ip_rules.iter().filter_map(|rule| rule.parse().ok()).collect();
+            let named = |rule: &VirtualNetworkRule| SubnetName::of_resource_id(&rule.id.parse().ok()?);
+            subnets = virtual_network_rules.iter().filter_map(named).collect();
+        }
         Self { public_access, default_action, bypass, addresses, subnets, private_endpoints }
     }
 
@@ -141,15 +133,15 @@ impl NetworkRules {
             return Verdict::Allowed;
         }
         let by = match self.public_access {
-            PublicAccess::Enabled => {
+            VaultNetworkAccess::Enabled => {
                 let named = || self.addresses.iter().any(|range| range.contains(origin.address));
                 if self.default_action == DefaultAction::Allow || named() || comes_from(&self.subnets) {
                     return Verdict::Allowed;
                 }
                 RefusedBy::DefaultAction
             }
-            PublicAccess::Disabled => RefusedBy::PublicAccessDisabled,
-            PublicAccess::SecuredByPerimeter => RefusedBy::NoPerimeter,
+            VaultNetworkAccess::Disabled => RefusedBy::PublicAccessDisabled,
+            VaultNetworkAccess::SecuredByPerimeter => RefusedBy::NoPerimeter,
         };
         let refusal = Refusal { by, origin: origin.clone() };
         match self.bypass {

@@ -31,7 +31,7 @@ fn addresses() -> impl Strategy<Value = IpAddr> {
 prop_compose! {
     fn rules()(
         public_access in prop::sample::select(vec![
-            PublicAccess::Enabled, PublicAccess::Disabled, PublicAccess::SecuredByPerimeter,
+            VaultNetworkAccess::Enabled, VaultNetworkAccess::Disabled, VaultNetworkAccess::SecuredByPerimeter,
         ]),
         default_action in prop::sample::select(vec![DefaultAction::Allow, DefaultAction::Deny]),
         bypass in prop::sample::select(vec![Bypass::AzureServices, Bypass::None]),
@@ -53,7 +53,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn public_access_off_lets_in_approved_private_endpoints_and_nobody_else(rules in rules(), origin in origins()) {
-        let off = NetworkRules { public_access: PublicAccess::Disabled, ..rules };
+        let off = NetworkRules { public_access: VaultNetworkAccess::Disabled, ..rules };
         let private = origin.subnet.as_ref().is_some_and(|subnet| off.private_endpoints.contains(subnet));
         prop_assert_eq!(off.judge(&origin) == Verdict::Allowed, private);
     }
@@ -61,7 +61,7 @@ proptest! {
     #[test]
     fn deny_lets_in_what_a_rule_names_and_nobody_else(rules in rules(), origin in origins()) {
         let on = NetworkRules {
-            public_access: PublicAccess::Enabled, default_action: DefaultAction::Deny, ..rules
+            public_access: VaultNetworkAccess::Enabled, default_action: DefaultAction::Deny, ..rules
         };
         let named = on.addresses.iter().any(|range| range.contains(origin.address))
             || origin.subnet.as_ref().is_some_and(|subnet| {
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn allow_lets_in_everybody(rules in rules(), origin in origins()) {
         let on = NetworkRules {
-            public_access: PublicAccess::Enabled, default_action: DefaultAction::Allow, ..rules
+            public_access: VaultNetworkAccess::Enabled, default_action: DefaultAction::Allow, ..rules
         };
         prop_assert_eq!(on.judge(&origin), Verdict::Allowed);
     }
@@ -108,6 +108,44 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Rules are read only where they decide.
+    #[test]
+    fn what_a_record_says_is_judged_as_if_all_of_it_were_read(
+        rules in rules(),
+        origin in origins(),
+        ranges in prop::collection::vec(0..RANGES.len(), 0..4),
+        subnets in prop::collection::vec(0..SUBNETS.len(), 0..3),
+    ) {
+        let word = |is_first, first: &str, other: &str| if is_first { first.to_owned() } else { other.to_owned() };
+        let acls = NetworkAcls {
+            default_action: word(rules.default_action == DefaultAction::Allow, ALLOW, "Deny"),
+            bypass: word(rules.bypass == Bypass::AzureServices, AZURE_SERVICES, "None"),
+            ip_rules: ranges.iter().map(|index| RANGES[*index].to_owned()).collect(),
+        };
+        let named = |index: &usize| {
+            let (network, subnet) = SUBNETS[*index].split_once('/').unwrap();
+            let group = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/a/providers";
+            let id = format!("{group}/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}");
+            VirtualNetworkRule { id, ignore_missing_service_endpoint: None }
+        };
+        let virtual_network_rules: Vec<_> = subnets.iter().map(named).collect();
+        let private_endpoints = rules.private_endpoints.clone();
+        let read = NetworkRules {
+            private_endpoints, ..NetworkRules::of_acls(rules.public_access, Some(&acls), &virtual_network_rules)
+        };
+        let whole = NetworkRules {
+            addresses: ranges.iter().map(|index| RANGES[*index].parse().unwrap()).collect(),
+            subnets: subnets.into_iter().map(subnet).collect(),
+            ..rules
+        };
+        prop_assert_eq!(read.judge(&origin), whole.judge(&origin));
+        let decide = (whole.public_access, whole.default_action) == (VaultNetworkAccess::Enabled, DefaultAction::Deny);
+        let as_read = (read.addresses.len(), read.subnets.len());
+        prop_assert_eq!(as_read, if decide { (whole.addresses.len(), whole.subnets.len()) } else { (0, 0) });
+    }
+}
+
 #[test]
 fn a_rule_that_cannot_be_read_allows_nobody() {
     let acls = NetworkAcls {
@@ -115,7 +153,7 @@ fn a_rule_that_cannot_be_read_allows_nobody() {
         default_action: "allow".to_owned(),
         ip_rules: vec!["10.0.0.0/99".to_owned(), "anybody".to_owned()],
     };
-    let rules = NetworkRules::of_acls(PublicAccess::Enabled, Some(&acls));
+    let rules = NetworkRules::of_acls(VaultNetworkAccess::Enabled, Some(&acls), &[]);
     let origin = Origin { address: "10.0.0.1".parse().unwrap(), subnet: None };
     assert!(matches!(rules.judge(&origin), Verdict::Refused(Refusal { by: RefusedBy::DefaultAction, .. })));
 }
