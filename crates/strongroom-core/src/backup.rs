@@ -7,7 +7,8 @@
 //! A request only makes a job ([`JobOrder`], [`Hsm::start_job`](crate::hsm::Hsm::start_job)); [`Core::run_job`] does the
 //! work, in steps that may run twice, on any node, after any crash. There is one at a time for each HSM. A restore checks
 //! the whole backup before anything is touched, writes a new generation, and switches to it by one commit of the guard.
-//! Memory is bounded by a few parts, whatever the number of keys.
+//! A job holds one page of names and two parts in memory, whatever the number of keys; its list of parts grows by some 100
+//! bytes for each.
 //!
 //! Read first: [`JobOrder`], [`Manifest`], [`OpenBackup`]. Whoever has a container of blobs in hand and no blob store
 //! (a drill in a scratch core, a test) gives the core [`OneContainer`], starts a job and calls [`Core::run_job`] until it
@@ -32,7 +33,7 @@ mod start;
 mod target;
 mod write;
 
-pub use format::{BackupProblem, FOLDER_CHARACTERS_MAX};
+pub use format::BackupProblem;
 pub use history::SweptGeneration;
 pub use job::{JobId, JobKind, JobState, JobStatus, Progress};
 pub use manifest::{Counts, Manifest, Part, Source};

@@ -244,7 +244,7 @@ pub(super) fn check_folder(parameter: &'static str, text: &str) -> Result<String
 }
 
 /// Longest folder name.
-pub const FOLDER_CHARACTERS_MAX: usize = 256;
+const FOLDER_CHARACTERS_MAX: usize = 256;
 const PART_BYTES_MAX: usize = BackupRules::PART_BYTES_MAX;
 /// Longest frame: more than the store takes in one commit.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -38,8 +38,9 @@ impl Claim<'_> {
         self.check_rights(&permit, backup.manifest())?;
         let counts = self.check_all(&backup, |_| Ok(())).await?;
         let number = self.job.value.generation.ok_or(Error::Internal("a restore has no generation"))?;
-        let restored = self.stage(&backup, &permit, number).await?;
-        self.switch(&backup, &permit, number, &restored, counts).await
+        let generation = Generation { number, ..permit.generation() };
+        let restored = self.stage(&backup, &permit, generation).await?;
+        self.switch(&backup, &permit, generation, &restored, counts).await
     }
 
     /// Looks whether a full restore could be done.
@@ -66,7 +67,10 @@ impl Claim<'_> {
             return needs("the backup is one of another managed HSM");
         }
         if manifest.rights_version < permit.guard().value.rights_version {
-            return needs("role assignments or definitions have changed since the backup was made");
+            return needs(
+                "role assignments or definitions have changed, or were sealed again after a rotation, since the backup was \
+                 made",
+            );
         }
         Ok(())
     }
@@ -100,14 +104,13 @@ impl Claim<'_> {
     }
 
     /// Writes a generation that nothing points to.
-    async fn stage(&mut self, backup: &OpenBackup, permit: &Permit<'_>, number: u32) -> Result<Restored> {
+    async fn stage(&mut self, backup: &OpenBackup, permit: &Permit<'_>, generation: Generation) -> Result<Restored> {
         let terms = self.terms(backup.manifest());
-        let generation = Generation { number, ..permit.generation() };
         let (mut restored, mut keys) = (Restored::default(), Keys::default());
         let (mut items, mut parts) = (backup.items(), 0);
         let mut step = Step::new(permit, &self.job);
         while let Some(item) = items.next().await? {
-            step.make_room(permit, &self.job, size(&item)).await?;
+            step.make_room(permit, &self.job, size(&item)?).await?;
             let transaction = &mut step.transaction;
             match item {
                 Item::Hsm(hsm) => restored.settings = hsm.settings,
@@ -120,7 +123,7 @@ impl Claim<'_> {
                     restored.assignments.push(assignment);
                 }
                 Item::Key(key) => keys.begin(key),
-                Item::Version(version) => keys.stage(transaction, permit, number, &version, terms)?,
+                Item::Version(version) => keys.stage(transaction, permit, generation, &version, terms)?,
             }
             if items.parts() > parts {
                 parts = items.parts();
@@ -165,14 +168,14 @@ impl Claim<'_> {
         &mut self,
         backup: &OpenBackup,
         permit: &Permit<'_>,
-        number: u32,
+        generation: Generation,
         restored: &Restored,
         counts: Counts,
     ) -> Result<()> {
         let (core, guard, manifest) = (self.core, permit.guard(), backup.manifest());
         let switched = Guard {
             state: HsmState::Active,
-            generation: number,
+            generation: generation.number,
             rights_version: guard.value.rights_version.max(manifest.rights_version).saturating_add(1),
             rights_digest: digest(&restored.assignments, &restored.custom_roles)?,
             settings: restored.settings,
@@ -266,17 +269,17 @@ impl Keys {
         &mut self,
         transaction: &mut Transaction<'_>,
         permit: &Permit<'_>,
-        number: u32,
+        generation: Generation,
         content: &CopiedVersion,
         terms: RestoreTerms,
     ) -> Result<()> {
         let changed = || Error::Internal("a backup changed after it was checked");
         let key = self.current.as_ref().ok_or_else(changed)?;
         let version = self.versions.next().ok_or_else(changed)?;
-        key.stage_version(transaction, permit, number, version, content)?;
+        key.stage_version(transaction, permit, generation, version, content)?;
         if self.versions.len() == 0 {
             let key = self.current.take().ok_or_else(changed)?;
-            key.stage(transaction, permit, number, content, terms)?;
+            key.stage(transaction, permit, generation, content, terms)?;
         }
         Ok(())
     }
@@ -315,14 +318,14 @@ impl<'a> Step<'a> {
 }
 
 /// Bytes that an item takes in a commit, at most. The name record is written with the last version.
-fn size(item: &Item) -> usize {
-    match item {
+fn size(item: &Item) -> Result<usize> {
+    Ok(match item {
         Item::Hsm(_) => 0,
         Item::RoleDefinition(_) => ROLE_BYTES,
         Item::RoleAssignment(_) => ASSIGNMENT_BYTES,
         Item::Key(key) => NAME_BYTES + VERSION_BYTES * key.versions().len(),
-        Item::Version(version) => version.size(),
-    }
+        Item::Version(version) => version.size()?,
+    })
 }
 
 /// A custom role with all its texts and actions: its text 2048 characters, 16 permissions of 256 actions.

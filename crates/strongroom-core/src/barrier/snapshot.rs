@@ -35,27 +35,9 @@ impl Barrier {
         Ok(Some(plaintext))
     }
 
-    /// Reads all records under a prefix as they were at a revision.
-    ///
-    /// # Errors
-    /// As [`Barrier::read_at`].
-    pub async fn all_at<T: Record>(&self, sealer: &Sealer, prefix: &str, at: Revision) -> Result<Vec<Stored<T>>> {
-        let (mut all, mut next) = (Vec::new(), None::<String>);
-        loop {
-            let page = self.page(sealer, prefix, next.as_deref(), PAGE, Some(at)).await?;
-            all.extend(page.records);
-            next = page.next;
-            if next.is_none() {
-                return Ok(all);
-            }
-        }
-    }
-
     /// One key at a revision. Of all keys that begin with it, it is itself the first.
     async fn entry_at(&self, key: &str, at: Revision) -> Result<Option<Entry>> {
         let page = self.store.range(key, None, 1, Some(at)).await?;
         Ok(page.entries.into_iter().next().filter(|entry| entry.key == key))
     }
 }
-
-const PAGE: usize = 500;

@@ -6,7 +6,7 @@
 //! on, so that it is swept if the restore is cut off; the last commit takes it from that list.
 
 use strongroom_crypto::backup::BackupHeader;
-use strongroom_types::{DataAction, KeyId, KeyName, KeyVersion, Scope};
+use strongroom_types::{DataAction, KeyId, KeyName, KeyVersion, Scope, Timestamp};
 
 use crate::barrier::Transaction;
 use crate::container::{KeyContainer, Permit};
@@ -116,7 +116,7 @@ impl KeyContainer<'_> {
         let leftover = Leftover::staged(restore.key.name.clone(), request.received);
         step.transaction.create(permit.sealer(), permit.generation().leftover(id), &leftover)?;
         for (version, content) in restore.versions() {
-            if step.versions == STEP_VERSIONS || step.bytes + content.size() > STEP_BYTES {
+            if step.versions == STEP_VERSIONS || step.bytes + content.size()? > STEP_BYTES {
                 step.transaction.commit_step().await?;
                 step = Step::new(permit);
             }
@@ -128,24 +128,39 @@ impl KeyContainer<'_> {
 
     /// Makes the name that points to what was staged: from this commit on there is the key.
     async fn publish(&self, request: &Request, permit: &Permit<'_>, id: KeyId, restore: &Restore) -> Result<Key> {
-        let generation = permit.generation();
-        let BackedUpKey { name, versions, rotation_policy, made } = restore.key.clone();
+        let BackedUpKey { name, versions, .. } = &restore.key;
         let (version, latest) = restore.versions().last().ok_or(Error::BackupRefused)?;
-        // Whoever sweeps it has rewritten it first, so this commit and a sweep exclude each other.
-        let staged = permit.barrier().read::<Leftover>(permit.sealer(), &generation.leftover(id)).await?;
-        let staged = staged.filter(|leftover| leftover.value.is_staged()).ok_or(Error::Conflict)?;
-        let rotation = rotation_policy.map(|policy| Rotation { policy, due: None });
-        let detail = format!("key {name}, {} versions", versions.len());
-        let first = NameRecord::new(name, id, version);
-        let mut pointer =
-            NameRecord { versions, rotation, backed_up: Some(made), restored: Some(request.received), ..first };
-        let mut transaction = permit.transaction().detail(detail);
-        transaction.delete(&staged);
-        schedule_rotation(&mut transaction, permit, &mut pointer, &latest.record)?;
-        transaction.create(permit.sealer(), generation.name(&pointer.name), &pointer)?;
+        let mut transaction = permit.transaction().detail(format!("key {name}, {} versions", versions.len()));
+        let pointer = stage_pointer(&mut transaction, permit, id, restore, request.received, None).await?;
+        transaction.create(permit.sealer(), permit.generation().name(&pointer.name), &pointer)?;
         transaction.commit(request).await?;
         Ok(latest.record.clone().show(self.record(), &pointer.name, version))
     }
+}
+
+/// The name record that points to what was staged. Adds to a commit what goes with it: that the versions are left over no
+/// more, and when the key rotates. `backed_up` is when the key that had the name last left in a backup.
+///
+/// # Errors
+/// [`Error::Conflict`] if what was staged is being swept.
+pub(super) async fn stage_pointer(
+    transaction: &mut Transaction<'_>,
+    permit: &Permit<'_>,
+    id: KeyId,
+    restore: &Restore,
+    now: Timestamp,
+    backed_up: Option<Timestamp>,
+) -> Result<NameRecord> {
+    let BackedUpKey { name, versions, rotation_policy, made } = restore.key.clone();
+    let (version, latest) = restore.versions().last().ok_or(Error::BackupRefused)?;
+    // Whoever sweeps it has rewritten it first, so this commit and a sweep exclude each other.
+    let staged = permit.barrier().read::<Leftover>(permit.sealer(), &permit.generation().leftover(id)).await?;
+    transaction.delete(&staged.filter(|leftover| leftover.value.is_staged()).ok_or(Error::Conflict)?);
+    let rotation = rotation_policy.map(|policy| Rotation { policy, due: None });
+    let (backed_up, restored) = (backed_up.max(Some(made)), Some(now));
+    let mut pointer = NameRecord { versions, rotation, backed_up, restored, ..NameRecord::new(name, id, version) };
+    schedule_rotation(transaction, permit, &mut pointer, &latest.record)?;
+    Ok(pointer)
 }
 
 /// A backup that has been opened and checked.
@@ -179,7 +194,7 @@ impl<'a> Step<'a> {
         let material = content.material.expose();
         self.transaction.create_secret(permit.sealer(), generation.material(id, version), material)?;
         self.versions += 1;
-        self.bytes += content.size();
+        self.bytes += content.size()?;
         Ok(())
     }
 }

@@ -29,8 +29,6 @@ impl Record for BackedUpKey {
 pub(super) struct BackedUpVersion {
     pub(super) record: VersionRecord,
     pub(super) material: Secret<Vec<u8>>,
-    /// Bytes of the encoded record.
-    pub(super) record_bytes: usize,
 }
 
 /// Seals a backup: the key, and then record and material of each version in turn.
@@ -92,7 +90,7 @@ pub(super) fn open(wrapping: &BackupKey, blob: &[u8]) -> Result<(BackedUpKey, Ve
     let mut versions = Vec::new();
     while let Some(chunk) = next()? {
         let material = next()?.ok_or(Error::BackupRefused)?;
-        versions.push(BackedUpVersion { record: record(&chunk)?, material, record_bytes: chunk.expose().len() });
+        versions.push(BackedUpVersion { record: record(&chunk)?, material });
     }
     let mut unique = key.versions.clone();
     unique.sort_unstable();
@@ -105,8 +103,8 @@ pub(super) fn open(wrapping: &BackupKey, blob: &[u8]) -> Result<(BackedUpKey, Ve
 
 impl BackedUpVersion {
     /// Bytes it takes in a commit, at most: record and material, and what sealing and the store keys add.
-    pub(super) fn size(&self) -> usize {
-        self.record_bytes + self.material.expose().len() + VERSION_OVERHEAD_BYTES
+    pub(super) fn size(&self) -> Result<usize> {
+        Ok(encode(&self.record)?.expose().len() + self.material.expose().len() + VERSION_OVERHEAD_BYTES)
     }
 
     /// Whether the material is a key of the kind, and with the public half, that the record names.

@@ -10,9 +10,11 @@ use strongroom_types::{KeyId, KeyName, KeyVersion, Secret, Timestamp};
 
 use crate::barrier::{Record, Transaction, decode, encode};
 use crate::container::Permit;
+use crate::keys::blob::BackedUpVersion;
 use crate::keys::record::{NameRecord, Rotation, VersionRecord};
 use crate::keys::rotate::DueRotation;
 use crate::keys::rotation_policy::RotationPolicy;
+use crate::layout::Generation;
 use crate::managed_hsm::Deletion;
 use crate::{Error, Result};
 
@@ -33,13 +35,10 @@ impl Record for CopiedKey {
     const FORMAT: u16 = 1;
 }
 
-/// A version in a backup: its record, what its key can be recognised by, and its material in the form it is sealed in.
+/// A version in a backup, and what its key can be recognised by.
 pub(crate) struct CopiedVersion {
-    pub(super) record: VersionRecord,
-    pub(super) material: Secret<Vec<u8>>,
+    pub(super) content: BackedUpVersion,
     check: KeyCheck,
-    /// Bytes of the encoded record.
-    record_bytes: usize,
 }
 
 /// A page of the keys there were.
@@ -109,7 +108,7 @@ impl CopiedKey {
             .ok()
             .filter(|key| *key.public_key() == record.public_key)
             .ok_or_else(|| tampered(&material_key, "it is not the key that its record names"))?;
-        Ok(CopiedVersion { check: key.check(), record_bytes: 0, record, material })
+        Ok(CopiedVersion { check: key.check(), content: BackedUpVersion { record, material } })
     }
 
     /// The name record it becomes in a new generation, and the entry that makes it rotate.
@@ -120,18 +119,18 @@ impl CopiedKey {
         self,
         transaction: &mut Transaction<'_>,
         permit: &Permit<'_>,
-        number: u32,
+        generation: Generation,
         latest: &CopiedVersion,
         terms: RestoreTerms,
     ) -> Result<()> {
-        let (generation, sealer) = (crate::layout::Generation { number, ..permit.generation() }, permit.sealer());
+        let sealer = permit.sealer();
         let Self { name, id, versions, deletion, rotation_policy, backed_up, restored: _ } = self;
         let deletion = deletion.map(|Deletion { at, scheduled_purge }| Deletion {
             at,
             scheduled_purge: scheduled_purge.max(terms.now.plus_days(terms.retention_days)),
         });
         let due = match (&rotation_policy, deletion) {
-            (Some(policy), None) => policy.rules.due(&latest.record),
+            (Some(policy), None) => policy.rules.due(&latest.content.record),
             (Some(_), Some(_)) | (None, _) => None,
         };
         if let Some(due) = due {
@@ -150,13 +149,14 @@ impl CopiedKey {
         &self,
         transaction: &mut Transaction<'_>,
         permit: &Permit<'_>,
-        number: u32,
+        generation: Generation,
         version: KeyVersion,
         content: &CopiedVersion,
     ) -> Result<()> {
-        let (generation, sealer) = (crate::layout::Generation { number, ..permit.generation() }, permit.sealer());
-        transaction.stage(sealer, generation.version(self.id, version), &content.record)?;
-        transaction.stage_secret(sealer, generation.material(self.id, version), content.material.expose())
+        let sealer = permit.sealer();
+        let BackedUpVersion { record, material } = &content.content;
+        transaction.stage(sealer, generation.version(self.id, version), record)?;
+        transaction.stage_secret(sealer, generation.material(self.id, version), material.expose())
     }
 }
 
@@ -166,20 +166,16 @@ impl CopiedVersion {
         &self.check
     }
 
-    /// Bytes it takes in a commit, at most: record and material, and what sealing and the store keys add.
-    pub(crate) fn size(&self) -> usize {
-        self.record_bytes + self.material.expose().len() + OVERHEAD_BYTES
-    }
-
-    /// Bytes of the encoded record.
-    pub(super) fn record_bytes(&self) -> usize {
-        self.record_bytes
+    /// As [`BackedUpVersion::size`].
+    pub(crate) fn size(&self) -> Result<usize> {
+        self.content.size()
     }
 
     /// `record length u32 | record | check length u8 | check | material`.
     pub(crate) fn encode(&self) -> Result<Secret<Vec<u8>>> {
-        let record = encode(&self.record)?;
-        let (record, material) = (record.expose(), self.material.expose());
+        let BackedUpVersion { record, material } = &self.content;
+        let record = encode(record)?;
+        let (record, material) = (record.expose(), material.expose());
         let length = u32::try_from(record.len()).map_err(|_| Error::Internal("a version record is too long"))?;
         let value: &[u8] = match &self.check {
             KeyCheck::PublicKey(_) => &[],
@@ -200,7 +196,6 @@ impl CopiedVersion {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (record, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        let record_bytes = record.len();
         let record: VersionRecord = decode("", record).ok()?;
         let (length, rest) = rest.split_first()?;
         let (value, material) = rest.split_at_checked(usize::from(*length))?;
@@ -209,12 +204,13 @@ impl CopiedVersion {
             Err(_) if value.is_empty() => KeyCheck::PublicKey(record.public_key.clone()),
             Err(_) => return None,
         };
-        Some(Self { record, material: Secret::new(material.to_vec()), check, record_bytes })
+        let content = BackedUpVersion { record, material: Secret::new(material.to_vec()) };
+        Some(Self { content, check })
     }
 
     /// Whether the material is a key of the kind, with the public half, and of the check value that stand beside it.
     pub(crate) fn is_consistent(&self, entropy: &dyn Entropy) -> bool {
-        let Self { record, material, check, record_bytes: _ } = self;
+        let Self { content: BackedUpVersion { record, material }, check } = self;
         let key = KeyMaterial::from_sealable(record.specification, material.expose());
         key.is_ok_and(|key| match check {
             // Parsing has checked that private and public half belong together.
@@ -228,5 +224,3 @@ impl CopiedVersion {
 
 /// Names read at a time.
 const PAGE: usize = 100;
-/// Two sealed values and their store keys: generously.
-const OVERHEAD_BYTES: usize = 1024;

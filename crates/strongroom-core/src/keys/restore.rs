@@ -8,12 +8,12 @@ use strongroom_types::{KeyId, KeyName, KeyVersion};
 
 use crate::barrier::{Stored, Transaction};
 use crate::container::{KeyContainer, Permit};
-use crate::keys::backup::Restore;
-use crate::keys::blob::{BackedUpKey, BackedUpVersion};
+use crate::keys::backup::{Restore, stage_pointer};
+use crate::keys::blob::BackedUpKey;
 use crate::keys::copy::{CopiedKey, CopiedVersion, RestoreTerms};
 use crate::keys::delete::Leftover;
-use crate::keys::record::{NameRecord, Rotation};
-use crate::keys::rotate::{schedule_rotation, unschedule_rotation};
+use crate::keys::record::NameRecord;
+use crate::keys::rotate::unschedule_rotation;
 use crate::request::Request;
 use crate::{Error, Result};
 
@@ -27,7 +27,10 @@ impl RestorableKey {
     pub(crate) fn new(key: CopiedKey, versions: Vec<CopiedVersion>, terms: RestoreTerms) -> Self {
         let CopiedKey { name, versions: numbers, rotation_policy, .. } = key;
         let key = BackedUpKey { name, versions: numbers, rotation_policy, made: terms.made };
-        Self { restore: Restore { key, versions: versions.into_iter().map(BackedUpVersion::from).collect() }, terms }
+        Self {
+            restore: Restore { key, versions: versions.into_iter().map(|version| version.content).collect() },
+            terms,
+        }
     }
 }
 
@@ -61,18 +64,10 @@ impl KeyContainer<'_> {
         key: &RestorableKey,
     ) -> Result<()> {
         let RestorableKey { restore, terms } = key;
+        let before = self.replaceable(permit, &restore.key.name, &restore.key.versions).await?;
+        let backed_up = before.as_ref().and_then(|before| before.value.backed_up);
+        let pointer = stage_pointer(transaction, permit, id, restore, terms.now, backed_up).await?;
         let (generation, sealer) = (permit.generation(), permit.sealer());
-        let BackedUpKey { name, versions, rotation_policy, made } = restore.key.clone();
-        let (version, latest) = restore.versions().last().ok_or(Error::BackupRefused)?;
-        let leftover = permit.barrier().read::<Leftover>(sealer, &generation.leftover(id)).await?;
-        let leftover = leftover.filter(|leftover| leftover.value.is_staged()).ok_or(Error::Conflict)?;
-        transaction.delete(&leftover);
-        let before = self.replaceable(permit, &name, &versions).await?;
-        let rotation = rotation_policy.map(|policy| Rotation { policy, due: None });
-        let backed_up = before.as_ref().and_then(|before| before.value.backed_up).max(Some(made));
-        let first = NameRecord::new(name, id, version);
-        let mut pointer = NameRecord { versions, rotation, backed_up, restored: Some(terms.now), ..first };
-        schedule_rotation(transaction, permit, &mut pointer, &latest.record)?;
         match before {
             None => transaction.create(sealer, generation.name(&pointer.name), &pointer),
             Some(before) => {
@@ -98,12 +93,5 @@ impl KeyContainer<'_> {
             }
             found => Ok(found),
         }
-    }
-}
-
-impl From<CopiedVersion> for BackedUpVersion {
-    fn from(copied: CopiedVersion) -> Self {
-        let record_bytes = copied.record_bytes();
-        Self { record: copied.record, material: copied.material, record_bytes }
     }
 }
