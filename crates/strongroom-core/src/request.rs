@@ -77,6 +77,22 @@ pub struct Context {
     pub correlation_id: String,
 }
 
+impl Context {
+    /// Of what comes over no network.
+    pub fn internal(operation: &'static str, resource_id: String) -> Self {
+        Self {
+            operation,
+            operation_version: String::new(),
+            resource_id,
+            success_status: 200,
+            client_address: None,
+            uri: String::new(),
+            user_agent: String::new(),
+            correlation_id: String::new(),
+        }
+    }
+}
+
 impl Request {
     /// A request from outside.
     pub fn new(id: Uuid, caller: Caller, received: Timestamp, context: Context) -> Self {
@@ -94,17 +110,7 @@ impl Request {
             issuer: "strongroom".to_owned(),
             name: Some("strongroom".to_owned()),
         };
-        let context = Context {
-            operation,
-            operation_version: String::new(),
-            resource_id,
-            success_status: 200,
-            client_address: None,
-            uri: String::new(),
-            user_agent: String::new(),
-            correlation_id: String::new(),
-        };
-        Self::new(id, caller, now, context)
+        Self::new(id, caller, now, Context::internal(operation, resource_id))
     }
 
     /// Whether a commit has already recorded this request's event.

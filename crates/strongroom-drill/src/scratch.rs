@@ -114,16 +114,7 @@ impl Scratch {
 
     /// A request of its administrator, now.
     pub(crate) fn request(&self) -> Result<Request, DrillError> {
-        let context = Context {
-            operation: "Drill",
-            operation_version: String::new(),
-            resource_id: String::new(),
-            success_status: 200,
-            client_address: None,
-            uri: String::new(),
-            user_agent: String::new(),
-            correlation_id: String::new(),
-        };
+        let context = Context::internal("Drill", String::new());
         Ok(Request::new(draw()?, self.administrator.clone(), SystemClock.now(), context))
     }
 }

@@ -139,17 +139,7 @@ pub fn program(tenant: TenantId, principal: PrincipalId) -> Caller {
 /// # Errors
 /// [`strongroom_core::Error::Crypto`] if the system has no random bytes.
 pub fn request_of(caller: Caller, received: Timestamp) -> Result<Request> {
-    let context = Context {
-        operation: "Test",
-        operation_version: String::new(),
-        resource_id: String::new(),
-        success_status: 200,
-        client_address: None,
-        uri: String::new(),
-        user_agent: String::new(),
-        correlation_id: String::new(),
-    };
-    Ok(Request::new(draw_uuid()?, caller, received, context))
+    Ok(Request::new(draw_uuid()?, caller, received, Context::internal("Test", String::new())))
 }
 
 /// A random GUID.

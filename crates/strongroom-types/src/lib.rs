@@ -11,6 +11,7 @@
 //! Wire spellings are literals, one per variant, never derived from the Rust name. Parsing fails with a
 //! [`ParseError`] that names what was expected and never repeats more than a bounded part of what came.
 
+mod action_pattern;
 mod algorithm;
 mod data_action;
 mod identity;
@@ -24,6 +25,7 @@ mod setting;
 mod time;
 mod vocabulary;
 
+pub use action_pattern::matches_action;
 pub use algorithm::{Algorithm, AlgorithmFamily, Hash};
 pub use data_action::{DataAction, DataActionSet};
 pub use identity::{DeploymentId, DomainId, Epoch, InstanceId, KeyId, PrincipalId, TenantId};

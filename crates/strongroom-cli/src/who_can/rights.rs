@@ -3,6 +3,7 @@
 //! It says again what the server decides by, because a client can see no more than this; a test holds the two together.
 
 use serde_json::Value;
+use strongroom_types::matches_action;
 
 /// What a role allows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,7 +83,7 @@ impl Role {
         let properties = definition.get("properties")?;
         let list = |permission: &Value, name: &str| {
             let items = permission.get(name).and_then(Value::as_array).into_iter().flatten();
-            items.filter_map(Value::as_str).map(str::to_lowercase).collect()
+            items.filter_map(Value::as_str).map(str::to_owned).collect()
         };
         let permissions = properties.get("permissions")?.as_array()?.iter().map(|permission| Permission {
             actions: list(permission, "actions"),
@@ -99,8 +100,7 @@ impl Role {
 
     /// Whether it allows an action: one of its permissions has a pattern for it, and no exception.
     pub(super) fn allows(&self, kind: Kind, action: &str) -> bool {
-        let action = action.to_lowercase();
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, &action));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches_action(pattern, action));
         self.permissions.iter().any(|permission| match kind {
             Kind::Management => any(&permission.actions) && !any(&permission.not_actions),
             Kind::Data => any(&permission.data_actions) && !any(&permission.not_data_actions),
@@ -143,19 +143,6 @@ impl Rights {
     pub(super) fn role_called(&self, name: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.name.eq_ignore_ascii_case(name) || role.id.eq_ignore_ascii_case(name))
     }
-}
-
-/// Whether a pattern means an action: `*` stands for anything, slashes included. Both are in lower case.
-fn matches(pattern: &str, action: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        // The leftmost place leaves the most for what follows.
-        let Some((_, behind)) = rest.split_once(part) else { return false };
-        rest = behind;
-    }
-    rest.ends_with(last)
 }
 
 fn last_segment(path: &str) -> String {
