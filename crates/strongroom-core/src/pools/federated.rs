@@ -4,7 +4,6 @@
 
 use uuid::Uuid;
 
-use crate::barrier::Stored;
 use crate::identity::record::FederatedCredential;
 use crate::identity::{FederatedSpecification, IdentityError, WrittenFederated};
 use crate::pools::{
@@ -89,7 +88,7 @@ impl Pools {
     ) -> Result<WrittenFederated> {
         let scope = id.credential_scope(specification.name());
         permit.demand(Action::FederatedCredentialWrite, &scope)?;
-        let identity = self.existing_identity(id).await?;
+        let identity = self.existing_identity(id.subscription, &id.group, &id.name).await?;
         let mut transaction = self.barrier().transaction().detail(format!("federated credential {scope}"));
         let written = self.directory.stage_federated(&mut transaction, identity.value.principal, specification).await?;
         permit.bind(&mut transaction);
@@ -121,18 +120,8 @@ impl Pools {
     }
 
     async fn federated_of(&self, id: &IdentityId) -> Result<Vec<FederatedCredential>> {
-        let principal = self.existing_identity(id).await?.value.principal;
+        let principal = self.existing_identity(id.subscription, &id.group, &id.name).await?.value.principal;
         let found = self.directory.principal(principal).await?.ok_or(IdentityError::PrincipalNotFound)?;
         Ok(found.value.federated().to_vec())
-    }
-
-    async fn existing_identity(&self, id: &IdentityId) -> Result<Stored<UserAssignedIdentity>> {
-        self.existing_group(id.subscription, &id.group).await?;
-        let found = self.find_identity(id.subscription, &id.group, &id.name).await?;
-        found.ok_or_else(|| Error::ResourceNotFound {
-            resource_type: UserAssignedIdentity::RESOURCE_TYPE,
-            name: id.name.to_string(),
-            group: id.group.to_string(),
-        })
     }
 }

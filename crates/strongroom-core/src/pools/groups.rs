@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::barrier::{Record, Stored, Transaction};
 use crate::managed_hsm::ManagedHsm;
 use crate::pools::{
-    Action, Error, GroupName, HsmView, Location, Permit, Pools, PrivateEndpoint, ResourceScope, Result, StorageAccount,
+    Action, Error, GroupName, HsmView, Location, Permit, Pools, PrivateEndpoint, ResourceScope, Result,
     StorageAccountView, Subscription, Tags, UserAssignedIdentity, VirtualNetwork, Written, layout,
 };
 use crate::request::{Caller, Request};
@@ -183,13 +183,8 @@ impl Pools {
     ) -> Result<Written<ResourceGroup>> {
         let GroupSpecification { location, tags } = specification;
         let mut group = existing.value.clone();
-        if let Some(asked) = location.filter(|asked| asked.normalized() != group.location.normalized()) {
-            return Err(Error::LocationDiffers {
-                name: group.name.to_string(),
-                group: group.name.to_string(),
-                existing: group.location.to_string(),
-                asked: asked.to_string(),
-            });
+        if let Some(asked) = location {
+            asked.check_unchanged(group.location.as_str(), &group.name, &group.name)?;
         }
         group.tags = tags.unwrap_or(group.tags);
         group.updated = request.received;
@@ -219,13 +214,10 @@ impl Pools {
         if !self.is_empty(subscription, name).await? {
             return Err(Error::ResourceGroupNotEmpty(name.to_string()));
         }
-        let below = permit.guarded().assignments_below(&scope);
-        if below.len() > REMOVALS_MAX {
-            return Err(Error::LimitReached { what: "role assignments in a removed group", limit: REMOVALS_MAX });
-        }
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("resource group {name}"));
-        permit.bind_or_remove(barrier, &mut transaction, &below)?;
+        let what = "role assignments in a removed group";
+        permit.bind_and_remove_below(barrier, &mut transaction, &scope, what)?;
         transaction.delete(&group);
         transaction.commit(request).await?;
         Ok(())
@@ -250,19 +242,17 @@ impl Pools {
                 && vault.deletion.is_none()
         };
         let accounts = self.all_storage_accounts().await?;
-        let keeps = |account: &StorageAccount| {
-            account.subscription == subscription && account.resource_group.folded() == name.folded()
-        };
         let here = |of: Uuid, group: &GroupName| of == subscription && group.folded() == name.folded();
         let networks = self.all_networks().await?;
         let endpoints = self.all_endpoints().await?;
         if networks.iter().any(|network| here(network.subscription, &network.resource_group))
             || endpoints.iter().any(|endpoint| here(endpoint.subscription, &endpoint.resource_group))
+            || accounts.iter().any(|account| here(account.subscription, &account.resource_group))
         {
             return Ok(false);
         }
         let has_hsm = hsms.iter().any(|stored| inside(&stored.value));
-        Ok(!has_hsm && !vaults.iter().any(holds) && !accounts.iter().any(keeps))
+        Ok(!has_hsm && !vaults.iter().any(holds))
     }
 
     pub(super) async fn existing_group(&self, subscription: Uuid, name: &GroupName) -> Result<Stored<ResourceGroup>> {

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use crate::barrier::{Record, Stored};
 use crate::identity::NewManagedIdentity;
-use crate::pools::groups::REMOVALS_MAX;
 use crate::pools::{
     Action, Error, GroupName, IdentityName, Location, Permit, Pools, Removed, ResourceScope, Result, Tags, Written,
     layout,
@@ -82,13 +81,7 @@ impl Pools {
         name: &IdentityName,
     ) -> Result<UserAssignedIdentity> {
         permit.demand(Action::IdentityRead, &UserAssignedIdentity::scope_of(subscription, group, name))?;
-        self.existing_group(subscription, group).await?;
-        let found = self.find_identity(subscription, group, name).await?;
-        found.map(|stored| stored.value).ok_or_else(|| Error::ResourceNotFound {
-            resource_type: UserAssignedIdentity::RESOURCE_TYPE,
-            name: name.to_string(),
-            group: group.to_string(),
-        })
+        Ok(self.existing_identity(subscription, group, name).await?.value)
     }
 
     /// The identities of a subscription, or of one group of it, that the caller may read.
@@ -187,13 +180,8 @@ impl Pools {
     ) -> Result<Written<UserAssignedIdentity>> {
         let IdentitySpecification { location, tags } = specification;
         let mut identity = existing.value.clone();
-        if let Some(asked) = location.filter(|asked| asked.normalized() != identity.location.normalized()) {
-            return Err(Error::LocationDiffers {
-                name: identity.name.to_string(),
-                group: identity.resource_group.to_string(),
-                existing: identity.location.to_string(),
-                asked: asked.to_string(),
-            });
+        if let Some(asked) = location {
+            asked.check_unchanged(identity.location.as_str(), &identity.name, &identity.resource_group)?;
         }
         identity.tags = tags.unwrap_or(identity.tags);
         let barrier = self.barrier();
@@ -219,17 +207,29 @@ impl Pools {
         let Some(existing) = self.find_identity(subscription, group, name).await? else {
             return Ok(Removed::WasAbsent);
         };
-        let on_it = permit.guarded().assignments_below(&scope);
-        if on_it.len() > REMOVALS_MAX {
-            return Err(Error::LimitReached { what: "role assignments on a removed identity", limit: REMOVALS_MAX });
-        }
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("identity {scope}"));
         self.directory.stage_removal(&mut transaction, existing.value.principal).await?;
-        permit.bind_or_remove(barrier, &mut transaction, &on_it)?;
+        let what = "role assignments on a removed identity";
+        permit.bind_and_remove_below(barrier, &mut transaction, &scope, what)?;
         transaction.delete(&existing);
         transaction.commit(request).await?;
         Ok(Removed::Gone)
+    }
+
+    pub(super) async fn existing_identity(
+        &self,
+        subscription: Uuid,
+        group: &GroupName,
+        name: &IdentityName,
+    ) -> Result<Stored<UserAssignedIdentity>> {
+        self.existing_group(subscription, group).await?;
+        let found = self.find_identity(subscription, group, name).await?;
+        found.ok_or_else(|| Error::ResourceNotFound {
+            resource_type: UserAssignedIdentity::RESOURCE_TYPE,
+            name: name.to_string(),
+            group: group.to_string(),
+        })
     }
 
     pub(super) async fn find_identity(

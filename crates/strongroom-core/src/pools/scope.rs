@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strongroom_types::ParseError;
 use uuid::Uuid;
 
+use crate::pools::{Error, Result};
+
 /// A scope: a subscription, a resource group or a resource (management-plane.md §1).
 ///
 /// Rights are inherited downwards: a scope covers itself and everything below it. Compared without case, printed as
@@ -253,6 +255,28 @@ impl Location {
     /// The form that URLs hold and locations are compared in: `West Europe` and `westeurope` are one.
     pub fn normalized(&self) -> String {
         self.folded().replace(' ', "")
+    }
+
+    /// Checks that a resource which is at `existing` is not asked to be here, if this is elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::LocationDiffers`].
+    pub(in crate::pools) fn check_unchanged(
+        &self,
+        existing: &str,
+        name: &impl ToString,
+        group: &impl ToString,
+    ) -> Result<()> {
+        let here: Option<Self> = existing.parse().ok();
+        if here.is_some_and(|here| here.normalized() == self.normalized()) {
+            return Ok(());
+        }
+        Err(Error::LocationDiffers {
+            name: name.to_string(),
+            group: group.to_string(),
+            existing: existing.to_owned(),
+            asked: self.to_string(),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::barrier::Stored;
 use crate::managed_hsm::ManagedHsm;
-use crate::pools::{Action, Error, HsmId, HsmSpecification, HsmView, Location, Permit, Pools, Result};
+use crate::pools::{Action, Error, HsmId, HsmSpecification, HsmView, Permit, Pools, Result};
 use crate::request::Request;
 
 impl Pools {
@@ -51,15 +51,8 @@ impl Pools {
 fn check_unchanged(hsm: &ManagedHsm, specification: &HsmSpecification) -> Result<()> {
     let HsmSpecification { location, tenant, initial_administrators, soft_delete, retention, purge_protection, .. } =
         specification;
-    let existing: Option<Location> = hsm.location.parse().ok();
-    let moved = |asked: &&Location| existing.as_ref().is_none_or(|here| here.normalized() != asked.normalized());
-    if let Some(asked) = location.as_ref().filter(moved) {
-        return Err(Error::LocationDiffers {
-            name: hsm.name.to_string(),
-            group: hsm.resource_group.clone(),
-            existing: hsm.location.clone(),
-            asked: asked.to_string(),
-        });
+    if let Some(asked) = location {
+        asked.check_unchanged(&hsm.location, &hsm.name, &hsm.resource_group)?;
     }
     let fixed = |property| Err(Error::bad_property(property, "it cannot be changed after creation"));
     if tenant.is_some_and(|asked| asked != hsm.tenant) {

@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use crate::barrier::Stored;
 use crate::network::{ConnectionStatus, PrivateEndpointConnection};
-use crate::pools::groups::REMOVALS_MAX;
 use crate::pools::identities::list_scope;
 use crate::pools::network::connections::checked_words;
 use crate::pools::network::target::Linked;
@@ -164,13 +163,8 @@ impl Pools {
     ) -> Result<Written<PrivateEndpointView>> {
         let PrivateEndpointSpecification { location, tags, subnet_id, target, .. } = specification;
         let mut endpoint = existing.value.clone();
-        if let Some(asked) = location.filter(|asked| asked.normalized() != endpoint.location.normalized()) {
-            return Err(Error::LocationDiffers {
-                name: endpoint.name.to_string(),
-                group: endpoint.resource_group.to_string(),
-                existing: endpoint.location.to_string(),
-                asked: asked.to_string(),
-            });
+        if let Some(asked) = location {
+            asked.check_unchanged(endpoint.location.as_str(), &endpoint.name, &endpoint.resource_group)?;
         }
         let fixed = |property| Err(Error::bad_property(property, "it cannot be changed after creation"));
         if subnet_id != endpoint.subnet_id {
@@ -198,14 +192,10 @@ impl Pools {
     ) -> Result<Removed> {
         permit.demand(Action::PrivateEndpointDelete, &id.scope())?;
         let Some(existing) = self.find_endpoint(id).await? else { return Ok(Removed::WasAbsent) };
-        let on_it = permit.guarded().assignments_below(&id.scope());
-        if on_it.len() > REMOVALS_MAX {
-            let what = "role assignments on a removed private endpoint";
-            return Err(Error::LimitReached { what, limit: REMOVALS_MAX });
-        }
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("private endpoint {}", id.scope()));
-        permit.bind_or_remove(barrier, &mut transaction, &on_it)?;
+        let what = "role assignments on a removed private endpoint";
+        permit.bind_and_remove_below(barrier, &mut transaction, &id.scope(), what)?;
         if let Some(linked) = self.linked_if_there(&existing.value.target).await? {
             let mut left = linked.connections().to_vec();
             left.retain(|connection| connection.name != existing.value.connection);

@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use crate::barrier::Stored;
 use crate::network::{AddressRange, SubnetName};
-use crate::pools::groups::REMOVALS_MAX;
 use crate::pools::identities::list_scope;
 use crate::pools::network::{PrivateEndpoint, Subnet, VirtualNetwork, VirtualNetworkId, VirtualNetworkSpecification};
 use crate::pools::{
@@ -125,14 +124,10 @@ impl Pools {
         let found = self.find_network(&id.name).await?;
         let Some(existing) = found.filter(|stored| id.is(&stored.value)) else { return Ok(Removed::WasAbsent) };
         self.check_unused(&existing.value, |_| true).await?;
-        let on_it = permit.guarded().assignments_below(&id.scope());
-        if on_it.len() > REMOVALS_MAX {
-            let what = "role assignments on a removed virtual network";
-            return Err(Error::LimitReached { what, limit: REMOVALS_MAX });
-        }
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("virtual network {}", id.name));
-        permit.bind_or_remove(barrier, &mut transaction, &on_it)?;
+        let what = "role assignments on a removed virtual network";
+        permit.bind_and_remove_below(barrier, &mut transaction, &id.scope(), what)?;
         transaction.delete(&existing);
         transaction.commit(request).await?;
         Ok(Removed::Gone)
@@ -289,13 +284,8 @@ fn changed(
     request: &Request,
 ) -> Result<VirtualNetwork> {
     let VirtualNetworkSpecification { location, tags, address_prefixes, subnets } = specification;
-    if let Some(asked) = location.filter(|asked| asked.normalized() != network.location.normalized()) {
-        return Err(Error::LocationDiffers {
-            name: network.name.to_string(),
-            group: network.resource_group.to_string(),
-            existing: network.location.to_string(),
-            asked: asked.to_string(),
-        });
+    if let Some(asked) = location {
+        asked.check_unchanged(network.location.as_str(), &network.name, &network.resource_group)?;
     }
     Ok(VirtualNetwork {
         tags: tags.unwrap_or_else(|| network.tags.clone()),

@@ -1,11 +1,10 @@
 //! Role definitions: what a role may do.
 
 use serde::{Deserialize, Serialize};
-use strongroom_types::{PrincipalId, Timestamp};
+use strongroom_types::{PrincipalId, Timestamp, matches_action};
 use uuid::Uuid;
 
 use crate::barrier::Record;
-use crate::pools::rbac::action::matches;
 use crate::pools::{Error, ResourceScope, Result};
 
 /// A role, built in or custom, as it is shown and evaluated.
@@ -107,13 +106,13 @@ pub struct CustomRoleSpecification {
 impl RoleDefinition {
     /// Whether the role alone allows an action: one of its permissions has a pattern for it, and no exception.
     pub fn allows(&self, action: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches_action(pattern, action));
         self.permissions.iter().any(|permission| any(&permission.actions) && !any(&permission.not_actions))
     }
 
     /// Whether the role alone allows a data action.
     pub(crate) fn allows_data(&self, action: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches_action(pattern, action));
         self.permissions.iter().any(|permission| any(&permission.data_actions) && !any(&permission.not_data_actions))
     }
 

@@ -4,7 +4,7 @@ use strongroom_types::PrincipalId;
 use uuid::Uuid;
 
 use crate::barrier::{Barrier, Transaction};
-use crate::pools::rbac::assignment::RoleAssignment;
+use crate::pools::groups::REMOVALS_MAX;
 use crate::pools::rbac::guard::Guarded;
 use crate::pools::rbac::rights::Rights;
 use crate::pools::{Action, Error, Pools, ResourceScope, Result, layout};
@@ -91,14 +91,23 @@ impl Permit {
         self.guarded.bind(transaction);
     }
 
-    /// Binds a commit that also removes these assignments, if there are any.
-    pub(in crate::pools) fn bind_or_remove(
+    /// Binds a commit that removes a resource, and adds the removal of the role assignments at its scope and below: whoever
+    /// gets the name next must not inherit them. `what` names them in the error.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] if they are too many for one commit.
+    pub(in crate::pools) fn bind_and_remove_below(
         &self,
         barrier: &Barrier,
         transaction: &mut Transaction<'_>,
-        removed: &[RoleAssignment],
+        scope: &ResourceScope,
+        what: &'static str,
     ) -> Result<()> {
-        Ok(self.guarded.bind_or_remove(barrier, transaction, removed)?)
+        let removed = self.guarded.assignments_below(scope);
+        if removed.len() > REMOVALS_MAX {
+            return Err(Error::LimitReached { what, limit: REMOVALS_MAX });
+        }
+        Ok(self.guarded.bind_or_remove(barrier, transaction, &removed)?)
     }
 
     pub(in crate::pools) fn guarded(&self) -> &Guarded {

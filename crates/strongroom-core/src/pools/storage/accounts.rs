@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use crate::barrier::Stored;
-use crate::pools::groups::REMOVALS_MAX;
 use crate::pools::identities::list_scope;
 use crate::pools::storage::{
     BlobEndpoint, StorageAccount, StorageAccountId, StorageAccountSpecification, StorageAccountView,
@@ -150,13 +149,8 @@ impl Pools {
     ) -> Result<StorageAccountView> {
         let StorageAccountSpecification { location, sku, kind, tags } = specification;
         let mut account = existing.value.clone();
-        if let Some(asked) = location.filter(|asked| asked.normalized() != account.location.normalized()) {
-            return Err(Error::LocationDiffers {
-                name: account.name.to_string(),
-                group: account.resource_group.to_string(),
-                existing: account.location.to_string(),
-                asked: asked.to_string(),
-            });
+        if let Some(asked) = location {
+            asked.check_unchanged(account.location.as_str(), &account.name, &account.resource_group)?;
         }
         if kind.is_some_and(|asked| !asked.eq_ignore_ascii_case(&account.kind)) {
             return Err(Error::bad_property("kind", "it cannot be changed after creation"));
@@ -182,14 +176,10 @@ impl Pools {
         permit.demand(Action::StorageAccountDelete, &id.scope())?;
         let found = self.find_account(&id.name).await?;
         let Some(existing) = found.filter(|stored| id.is(&stored.value)) else { return Ok(Removed::WasAbsent) };
-        let on_it = permit.guarded().assignments_below(&id.scope());
-        if on_it.len() > REMOVALS_MAX {
-            let what = "role assignments on a removed storage account";
-            return Err(Error::LimitReached { what, limit: REMOVALS_MAX });
-        }
         let barrier = self.barrier();
         let mut transaction = barrier.transaction().detail(format!("storage account {}", id.name));
-        permit.bind_or_remove(barrier, &mut transaction, &on_it)?;
+        let what = "role assignments on a removed storage account";
+        permit.bind_and_remove_below(barrier, &mut transaction, &id.scope(), what)?;
         transaction.delete(&existing);
         transaction.commit(request).await?;
         Ok(Removed::Gone)

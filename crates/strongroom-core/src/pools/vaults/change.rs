@@ -2,9 +2,7 @@
 
 use crate::barrier::Stored;
 use crate::pools::vaults::specification::check_policies;
-use crate::pools::{
-    Action, Error, Location, OWNER, Permit, Pools, Result, Tags, VaultId, VaultSpecification, VaultView,
-};
+use crate::pools::{Action, Error, OWNER, Permit, Pools, Result, Tags, VaultId, VaultSpecification, VaultView};
 use crate::request::Request;
 use crate::vault::{AccessControl, AccessPolicy, Permissions, Vault};
 
@@ -167,15 +165,8 @@ fn changed(vault: &Vault, specification: VaultSpecification, request: &Request) 
 
 fn check_unchanged(vault: &Vault, specification: &VaultSpecification) -> Result<()> {
     let VaultSpecification { location, tenant, soft_delete, retention, purge_protection, .. } = specification;
-    let existing: Option<Location> = vault.location.parse().ok();
-    let moved = |asked: &&Location| existing.as_ref().is_none_or(|here| here.normalized() != asked.normalized());
-    if let Some(asked) = location.as_ref().filter(moved) {
-        return Err(Error::LocationDiffers {
-            name: vault.name.to_string(),
-            group: vault.resource_group.clone(),
-            existing: vault.location.clone(),
-            asked: asked.to_string(),
-        });
+    if let Some(asked) = location {
+        asked.check_unchanged(&vault.location, &vault.name, &vault.resource_group)?;
     }
     let fixed = |property| Err(Error::bad_property(property, "it cannot be changed after creation"));
     if tenant.is_some_and(|asked| asked != vault.tenant) {
