@@ -33,5 +33,6 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     })
 }
 
-/// Memory of a backup or restore does not grow with the number of keys.
+/// Measured were 48 MiB for the backup of 100,000 keys and 29 MiB for a restore. Such a backup has 58 MiB: held in memory as
+/// a whole, it would be above this.
 const PEAK_MIB_MAX: &str = "64";
