@@ -1,6 +1,6 @@
 //! `directory certificate …`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -41,10 +41,7 @@ pub struct AddCertificate {
 pub(super) async fn run(graph: &Graph, command: CertificateCommand) -> Result<()> {
     match command {
         CertificateCommand::Add(add) => {
-            let file = add.file.display();
-            let pem = read(&add.file)?.text;
-            let der = CertificateDer::from_pem_slice(pem.expose().as_bytes());
-            let der = der.with_context(|| format!("{file} holds no certificate"))?;
+            let (file, der) = (add.file.display(), certificate(&add.file)?);
             let program = graph.program(&add.name).await?;
             let mut credentials = known(&program);
             credentials.push(json!({"type": "AsymmetricX509Cert", "usage": "Verify", "key": STANDARD.encode(der)}));
@@ -68,6 +65,12 @@ pub(super) async fn run(graph: &Graph, command: CertificateCommand) -> Result<()
     }
 }
 
+/// The first certificate of a PEM file, whatever else is in it.
+fn certificate(file: &Path) -> Result<CertificateDer<'static>> {
+    let der = CertificateDer::from_pem_slice(read(file)?.text.expose().as_bytes());
+    der.with_context(|| format!("{} holds no certificate", file.display()))
+}
+
 fn known(program: &Value) -> Vec<Value> {
     program.pointer("/keyCredentials").and_then(Value::as_array).cloned().unwrap_or_default()
 }
@@ -75,4 +78,23 @@ fn known(program: &Value) -> Vec<Value> {
 async fn set(graph: &Graph, program: &Value, credentials: Vec<Value>) -> Result<()> {
     let path = format!("/applications/{}", text(program, "/id")?);
     graph.send(Method::PATCH, &path, Some(&json!({"keyCredentials": credentials}))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_behind_its_private_key_is_found_and_no_file_is_read_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("program.pem");
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let pem = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        std::fs::write(&file, format!("{key}{pem}")).unwrap();
+        assert_eq!(certificate(&file).unwrap().as_ref(), [1, 2, 3]);
+        std::fs::write(&file, key).unwrap();
+        assert!(certificate(&file).unwrap_err().to_string().contains("holds no certificate"));
+        std::fs::write(&file, format!("{pem}{}", "\n".repeat(2 * 1024 * 1024))).unwrap();
+        assert!(certificate(&file).unwrap_err().to_string().contains("at most 1 MiB"));
+    }
 }
