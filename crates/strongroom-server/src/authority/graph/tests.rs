@@ -15,7 +15,8 @@ use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
 use strongroom_crypto::{RsaPrivateKey, SystemEntropy};
 use strongroom_security_domain::{CertificateTerms, self_signed};
-use strongroom_testkit::{START, TestCore, core_in_memory, draw_uuid};
+use strongroom_store::{Kv, MemoryStore};
+use strongroom_testkit::{FaultyStore, START, TestCore, core_on, draw_uuid};
 use strongroom_types::{PrincipalId, RsaSize};
 
 use super::operations::{Access, OPERATIONS};
@@ -38,7 +39,11 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let test = core_in_memory().await.unwrap();
+        Self::on(Arc::new(MemoryStore::new())).await
+    }
+
+    async fn on(store: Arc<dyn Kv>) -> Self {
+        let test = core_on(store).await.unwrap();
         let core = Arc::clone(&test.core);
         let directory = Arc::new(Directory::new(Arc::clone(&core), "https://login.localhost:8443".into()).unwrap());
         let machine = machine_identity_id(subscription_id(core.deployment().id));
@@ -402,4 +407,19 @@ async fn a_list_is_read_page_by_page() {
     for wrong in ["$top=0", "$top=1000", "$skiptoken=x", "$filter=x"] {
         assert_eq!(world.get(&format!("/applications?{wrong}")).await.0, 400, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_shows_little_reads_records_many_at_a_time() {
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let world = World::on(Arc::<FaultyStore>::clone(&store)).await;
+    for number in 0..40 {
+        world.application(&format!("app-{number}")).await;
+    }
+    let filter = escaped("displayName eq 'nobody'");
+    let before = store.counts().ranges;
+    let (status, page) = world.get(&format!("/applications?$top=1&$filter={filter}")).await;
+    assert_eq!((status, &page), (200, &json!({"value": []})));
+    // All of them, and that there are no more.
+    assert!(store.counts().ranges - before <= 2, "{} reads", store.counts().ranges - before);
 }
