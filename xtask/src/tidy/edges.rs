@@ -20,7 +20,7 @@ fn of_one(member: &Crate) -> Vec<String> {
 const TESTKIT: &str = "strongroom-testkit";
 
 /// Crate, and the crates of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("strongroom-types", &[]),
     ("strongroom-crypto", &["strongroom-types"]),
     ("strongroom-security-domain", &["strongroom-types", "strongroom-crypto"]),
@@ -46,8 +46,16 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ),
     (
         "strongroom-cli",
-        &["strongroom-types", "strongroom-crypto", "strongroom-api", "strongroom-security-domain", "strongroom-drill"],
+        &[
+            "strongroom-types",
+            "strongroom-crypto",
+            "strongroom-api",
+            "strongroom-security-domain",
+            "strongroom-drill",
+            "strongroom-bench",
+        ],
     ),
+    ("strongroom-bench", &[]),
     ("strongroom", &["strongroom-server", "strongroom-cli"]),
     (
         TESTKIT,
