@@ -19,6 +19,11 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
+    /// The one for data planes.
+    pub(crate) fn data(&self) -> &str {
+        &self.data
+    }
+
     pub(crate) async fn get(connection: &Connection) -> Result<Self> {
         let management = connection.environment.get("STRONGROOM_MANAGEMENT_URL")?;
         let suffix = connection.environment.get("STRONGROOM_MHSM_SUFFIX")?;
@@ -188,7 +193,7 @@ impl ManagedHsm<'_> {
 }
 
 const ARM_VERSION: &str = "2024-11-01";
-const DATA_VERSION: &str = "7.6";
+pub(crate) const DATA_VERSION: &str = "7.6";
 const CRYPTO_USER: &str = "21dbd100-6940-42c2-9190-5d6cb909625b";
 /// Ten minutes.
 const POLLS_MAX: usize = 2400;

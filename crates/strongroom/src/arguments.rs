@@ -41,7 +41,7 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = DRILL_EXAMPLES)]
     Drill(strongroom_cli::drill::DrillCommand),
     /// Measure how fast this build is on this machine.
-    #[command(subcommand, after_help = BENCH_EXAMPLES)]
+    #[command(after_help = BENCH_EXAMPLES)]
     Bench(strongroom_cli::bench::Bench),
     /// Manage the built-in directory of a running server.
     #[command(after_help = DIRECTORY_EXAMPLES)]
@@ -139,9 +139,6 @@ pub(crate) struct ServeArguments {
     /// Found a new deployment although a root file exists already.
     #[arg(long)]
     init: bool,
-    /// Take a store in etcd from the node that has it, which can neither read nor write from then on.
-    #[arg(long)]
-    take_over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -192,8 +189,8 @@ enum LogFormatArgument {
 impl ServeArguments {
     /// File, flags and defaults together.
     pub(crate) fn settings(self) -> Result<Settings, StartError> {
-        let Self { place, accept_rollback, init, take_over } = self;
-        place.settings(|flags| Flags { accept_rollback, init, take_over, ..flags })
+        let Self { place, accept_rollback, init } = self;
+        place.settings(|flags| Flags { accept_rollback, init, ..flags })
     }
 }
 
@@ -303,8 +300,16 @@ Examples:
 The running managed HSM is neither asked nor touched.";
 
 const BENCH_EXAMPLES: &str = "\
-Example:
-  strongroom bench backup --keys 1000 100000";
+Examples:
+  strongroom bench                             every operation beside what this machine could do at best; some minutes
+  strongroom bench --only sign-es256 get-key --http 1.1 --seconds 10 --repeat 7
+  strongroom bench --json bench.json           the table here, the figures in the file
+  strongroom bench --target ./data             the server that runs on this folder
+  strongroom bench overload
+  strongroom bench scale
+  strongroom bench backup --keys 1000 100000
+
+docs/performance.md says how to read the table. Exit code 1 if a request failed: its row is void.";
 
 const CHECK_CONFIG_EXAMPLES: &str = "\
 Example:

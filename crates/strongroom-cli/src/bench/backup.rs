@@ -110,7 +110,7 @@ async fn activate<'a>(owner: Owner<'a>, data_dir: &Path) -> Result<ManagedHsm<'a
 }
 
 /// Creates the keys, many at a time.
-async fn fill(connection: &Arc<Connection>, tokens: &Arc<Tokens>, keys: u32) -> Result<()> {
+pub(super) async fn fill(connection: &Arc<Connection>, tokens: &Arc<Tokens>, keys: u32) -> Result<()> {
     let bar = ProgressBar::new(u64::from(keys));
     bar.set_style(ProgressStyle::with_template("creating keys {bar:30} {pos}/{len} {eta}")?);
     let mut workers = JoinSet::new();

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use strongroom_bench::cores::on_core;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -17,18 +19,28 @@ pub(super) struct Server {
 impl Server {
     /// Starts one with a configuration and waits until it is ready.
     pub(super) async fn start(configuration: &str) -> Result<Self> {
+        Self::start_on(None, configuration).await
+    }
+
+    /// The same, on a core if one is given.
+    pub(super) async fn start_on(core: Option<usize>, configuration: &str) -> Result<Self> {
         let folder = TempDir::with_prefix("strongroom-bench-").context("no temporary folder can be made")?;
-        let file = folder.path().join("strongroom.toml");
-        std::fs::write(&file, configuration)?;
-        let program = std::env::current_exe().context("this program has no path")?;
-        let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--imds", "off"]);
-        command.arg("--config").arg(&file).arg("--data-dir").arg(data(folder.path()));
-        let process =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
-        let mut server = Self { process: process.context("the server cannot be started")?, folder };
+        std::fs::write(file(folder.path()), configuration)?;
+        let mut server = Self { process: spawn(core, folder.path())?, folder };
         server.wait_until_ready().await?;
         Ok(server)
+    }
+
+    /// Stops it as a system would, starts it again on the same folder, and waits until it is ready. Answers when the new
+    /// process began.
+    pub(super) async fn restart(&mut self, core: Option<usize>) -> Result<Instant> {
+        let process = self.process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(process.context("the server has ended")?, Signal::TERM).context("the server cannot be stopped")?;
+        self.process.wait().await?;
+        let begun = now();
+        self.process = spawn(core, self.folder.path())?;
+        self.wait_until_ready().await?;
+        Ok(begun)
     }
 
     async fn wait_until_ready(&mut self) -> Result<()> {
@@ -42,6 +54,11 @@ impl Server {
             tokio::time::sleep(READY_PAUSE).await;
         }
         bail!("the server did not become ready")
+    }
+
+    /// Its process.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.process.id()
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {
@@ -77,9 +94,33 @@ impl Server {
     }
 }
 
+fn spawn(core: Option<usize>, folder: &Path) -> Result<Child> {
+    let program = std::env::current_exe().context("this program has no path")?;
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--imds", "off"]);
+    command.arg("--config").arg(file(folder)).arg("--data-dir").arg(data(folder));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let runtime = tokio::runtime::Handle::current();
+    let spawned = on_core(core, || {
+        let _entered = runtime.enter();
+        command.spawn()
+    })?;
+    spawned.context("the server cannot be started")
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join("strongroom.toml")
+}
+
 fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-const READY_POLLS_MAX: usize = 600;
-const READY_PAUSE: Duration = Duration::from_millis(50);
+#[expect(clippy::disallowed_methods, reason = "what is measured is time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Half a minute.
+const READY_POLLS_MAX: usize = 6000;
+const READY_PAUSE: Duration = Duration::from_millis(5);

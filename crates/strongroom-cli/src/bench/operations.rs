@@ -1,0 +1,243 @@
+//! `bench` itself: every operation beside what the machine could do at best, measured in turn in each repetition.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use strongroom_bench::bare::BareServer;
+use strongroom_bench::cores::Cores;
+use strongroom_bench::durable::appends;
+use strongroom_bench::load::{self, Load, Outcome, Protocol, ask_once};
+use strongroom_bench::request::{Answer, Request};
+
+use super::Figures;
+use super::report::{Report, Settings};
+use super::rows::{Ask, Ceiling, Clients, ROWS, Row};
+use super::scene::{Question, Scene};
+use super::server::Server;
+
+/// `bench` without a subcommand.
+#[derive(Debug, Args)]
+pub(super) struct OperationsBench {
+    /// Seconds of load on each row in each repetition.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Repetitions; the table has their medians.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+    /// Requests at a time on the rows that do not write: over HTTP/1.1 each on its own connection, over HTTP/2 16 on one.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: u16,
+    /// Only these rows.
+    #[arg(long, value_name = "ROW", num_args = 1.., value_parser = PossibleValuesParser::new(ROWS.map(|row| row.name)))]
+    only: Vec<String>,
+    /// Versions of HTTP, for the rows that do not write.
+    #[arg(long, value_name = "VERSION", num_args = 1.., value_enum, default_values_t = [Http::One, Http::Two])]
+    http: Vec<Http>,
+    /// Measure the server that runs on a data folder of this machine, not one of our own: a managed HSM `bench` is made in
+    /// it, and keys and role assignments that stay.
+    #[arg(long, value_name = "DIR")]
+    target: Option<PathBuf>,
+    #[command(flatten)]
+    figures: Figures,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Http {
+    /// HTTP/1.1.
+    #[value(name = "1.1")]
+    One,
+    /// HTTP/2.
+    #[value(name = "2")]
+    Two,
+}
+
+/// A row that is ready to be measured over a version of HTTP.
+struct Ready {
+    row: &'static Row,
+    protocol: Protocol,
+    at_once: usize,
+    question: Question,
+    /// What the bare server says; `None` if the row is compared with something else.
+    answer: Option<Answer>,
+}
+
+/// What one repetition of a row gave.
+pub(super) struct Sample {
+    pub(super) outcome: Outcome,
+    /// Of the bare server, a second.
+    pub(super) bare: Option<f64>,
+    /// Of cryptography alone, a second.
+    pub(super) raw: Option<f64>,
+    /// Of durable appends by one writer, a second.
+    pub(super) append: Option<f64>,
+}
+
+/// A row with all its repetitions.
+pub(super) struct Measured {
+    pub(super) row: &'static Row,
+    pub(super) protocol: Protocol,
+    pub(super) at_once: usize,
+    pub(super) samples: Vec<Sample>,
+}
+
+pub(super) async fn run(bench: &OperationsBench) -> Result<()> {
+    // Somebody else's server runs on whatever core it likes.
+    let cores = if bench.target.is_some() { None } else { Cores::choose() };
+    let scene = match &bench.target {
+        None => Scene::own(cores.map(|cores| cores.server)).await?,
+        Some(folder) => Scene::target(folder).await?,
+    };
+    let ready = bench.ready(&scene).await?;
+    let run = Run {
+        bench,
+        cores,
+        server: scene.server.as_ref().and_then(Server::process),
+        data_dir: &scene.data_dir,
+        program: std::env::current_exe().context("this program has no path")?,
+    };
+    let report = tokio::task::block_in_place(|| {
+        let measured = run.measure(ready)?;
+        let append_16 = bench.writes().then(|| run.append(16)).transpose()?;
+        anyhow::Ok(Report::of(run.settings(), &measured, append_16))
+    })?;
+    bench.figures.show(&report.table(), &report)?;
+    let void = report.void();
+    ensure!(void.is_empty(), "void, because requests failed: {}", void.join(", "));
+    Ok(())
+}
+
+impl OperationsBench {
+    fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        ROWS.iter().filter(|row| self.only.is_empty() || self.only.iter().any(|name| name == row.name))
+    }
+
+    /// Whether a row is compared with what the disk does.
+    fn writes(&self) -> bool {
+        self.rows().any(|row| row.ceiling == Ceiling::Append)
+    }
+
+    /// Makes everything the rows need.
+    async fn ready(&self, scene: &Scene) -> Result<Vec<Ready>> {
+        let mut ready = Vec::new();
+        for row in self.rows() {
+            let question = scene.question(row.ask).await.with_context(|| format!("{} cannot be prepared", row.name))?;
+            let answer = match row.ceiling {
+                Ceiling::Bare | Ceiling::Both(_) => Some(ask_once(&question.endpoint, &question.request).await?),
+                Ceiling::Raw(_) | Ceiling::Append => None,
+            };
+            for (protocol, at_once) in self.ways(row) {
+                ready.push(Ready { row, protocol, at_once, question: question.clone(), answer: answer.clone() });
+            }
+        }
+        Ok(ready)
+    }
+
+    /// How a row is asked: versions of HTTP, and requests at a time.
+    fn ways(&self, row: &Row) -> Vec<(Protocol, usize)> {
+        match row.clients {
+            Clients::Writers(writers) => vec![(Protocol::Http1, writers)],
+            Clients::Many => {
+                let protocols = [(Http::One, Protocol::Http1), (Http::Two, Protocol::Http2)];
+                let asked = protocols.into_iter().filter(|(http, _)| self.http.contains(http));
+                asked.map(|(_, protocol)| (protocol, usize::from(self.connections))).collect()
+            }
+        }
+    }
+}
+
+/// What all rows share.
+struct Run<'a> {
+    bench: &'a OperationsBench,
+    cores: Option<Cores>,
+    server: Option<u32>,
+    data_dir: &'a Path,
+    program: PathBuf,
+}
+
+impl Run<'_> {
+    /// All rows in each repetition, so that a disturbance of the machine hits every one of them a little and none wholly.
+    fn measure(&self, ready: Vec<Ready>) -> Result<Vec<Measured>> {
+        let steps = ready.len() * self.bench.repeat as usize;
+        let bar = ProgressBar::new(u64::try_from(steps)?);
+        bar.set_style(ProgressStyle::with_template("measuring {bar:30} {pos}/{len} {eta} {msg}")?);
+        let mut samples: Vec<Vec<Sample>> = ready.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.bench.repeat {
+            for (ready, samples) in ready.iter().zip(&mut samples) {
+                bar.set_message(ready.row.name);
+                samples.push(self.sample(ready).with_context(|| format!("{} was not measured", ready.row.name))?);
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        let with_samples = ready.into_iter().zip(samples);
+        Ok(with_samples
+            .map(|(Ready { row, protocol, at_once, .. }, samples)| Measured { row, protocol, at_once, samples })
+            .collect())
+    }
+
+    /// The row and its ceilings, one right after the other.
+    fn sample(&self, ready: &Ready) -> Result<Sample> {
+        let load = Load {
+            protocol: ready.protocol,
+            at_once: ready.at_once,
+            duration: self.duration(),
+            operations_max: (ready.row.ask == Ask::AssignRole).then_some(ROLE_ASSIGNMENTS_MAX),
+            rate: None,
+            core: self.cores.map(|cores| cores.generator),
+            server: self.server,
+        };
+        let outcome = load::run(&load, &ready.question.endpoint, &ready.question.request)?;
+        let (raw, append) = match ready.row.ceiling {
+            Ceiling::Raw(raw) | Ceiling::Both(raw) => (Some(raw.per_second(self.server_core(), self.brief())?), None),
+            Ceiling::Append => (None, Some(self.append(1)?)),
+            Ceiling::Bare => (None, None),
+        };
+        let bare = ready.answer.as_ref().map(|answer| self.bare(&load, answer, &ready.question.request)).transpose()?;
+        Ok(Sample { outcome, bare, raw, append })
+    }
+
+    /// The bare server under the same load.
+    fn bare(&self, load: &Load, answer: &Answer, request: &Arc<Request>) -> Result<f64> {
+        let bare = BareServer::start(&self.program, &["bench", "bare-server"], self.server_core(), answer)?;
+        let load = Load { server: Some(bare.process()), ..load.clone() };
+        let outcome = load::run(&load, &bare.endpoint, request)?;
+        ensure!(outcome.failed == 0, "the bare server failed: {}", outcome.failure.unwrap_or_default());
+        Ok(outcome.per_second())
+    }
+
+    /// Durable appends a second beside the server's own files.
+    fn append(&self, writers: usize) -> Result<f64> {
+        Ok(appends(self.server_core(), self.data_dir, writers, self.brief())?)
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.bench.seconds)
+    }
+
+    /// What has neither network nor queues settles sooner.
+    fn brief(&self) -> Duration {
+        self.duration() / 2
+    }
+
+    fn server_core(&self) -> Option<usize> {
+        self.cores.map(|cores| cores.server)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            seconds: self.bench.seconds,
+            repetitions: self.bench.repeat,
+            server_core: self.server_core(),
+            generator_core: self.cores.map(|cores| cores.generator),
+        }
+    }
+}
+
+/// Role assignments in one repetition: a managed HSM takes only so many, and 100 repetitions must fit.
+const ROLE_ASSIGNMENTS_MAX: u64 = 50;
