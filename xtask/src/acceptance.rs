@@ -112,7 +112,7 @@ fn proofs_are_to_be_kept() -> bool {
 }
 
 /// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest).
-const TESTS: [&str; 5] = ["test", "--package", "strongroom", "--test", "acceptance"];
+const TESTS: [&str; 7] = ["test", "--package", "strongroom", "--features", "etcd", "--test", "acceptance"];
 
 /// The module whose tests `cargo xtask conformance` runs.
 const CONFORMANCE: &str = "clients::conformance";

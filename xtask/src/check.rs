@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::tools::Tool;
 use crate::workspace::Workspace;
-use crate::{program, tidy, tools};
+use crate::{environment, program, tidy, tools};
 
 /// How far a check goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +23,10 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, extent: Extent) -> R
     steps.run("clippy", || clippy(workspace, &["--all-targets"]))?;
     // `--all-targets` leaves out what plain `cargo test` leaves out.
     steps.run("clippy of the acceptance tests", || clippy(workspace, &["--test", "acceptance"]))?;
+    steps.run("system packages for every feature", environment::install_build_packages)?;
     steps.run("clippy, with every feature", || {
         let mut clippy = workspace.cargo();
-        let server = ["--package", "strongroom-server", "--package", "strongroom"];
+        let server = ["--package", "strongroom-store", "--package", "strongroom-server", "--package", "strongroom"];
         clippy.arg("clippy").args(server).args([
             "--all-features",
             "--all-targets",

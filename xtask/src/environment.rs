@@ -1,4 +1,4 @@
-//! What the acceptance tests need of the machine: system packages, name resolution.
+//! What building and testing everything needs of the machine: system packages, name resolution.
 //!
 //! Everything is looked for first and installed only if it is missing, so a second run installs nothing.
 
@@ -12,16 +12,21 @@ use crate::workspace::Workspace;
 
 /// Installs the Debian packages that the tests need and whose programs are missing.
 pub(crate) fn install_system_packages() -> Result<(), Failure> {
-    install_missing(&NEEDS)
+    install_missing(BUILDING.iter().chain(&TESTING))
+}
+
+/// Installs the Debian packages without which not every feature can be built, if they are missing.
+pub(crate) fn install_build_packages() -> Result<(), Failure> {
+    install_missing(BUILDING.iter())
 }
 
 /// Installs the Debian packages that build the Java client, if their programs are missing.
 pub(crate) fn install_toolchains() -> Result<(), Failure> {
-    install_missing(&TOOLCHAINS)
+    install_missing(TOOLCHAINS.iter())
 }
 
-fn install_missing(needs: &[Need]) -> Result<(), Failure> {
-    let missing: Vec<_> = needs.iter().filter(|need| !need.is_met()).map(|need| need.package).collect();
+fn install_missing<'a>(needs: impl Iterator<Item = &'a Need> + Clone) -> Result<(), Failure> {
+    let missing: Vec<_> = needs.clone().filter(|need| !need.is_met()).map(|need| need.package).collect();
     if missing.is_empty() {
         println!("all there");
         return Ok(());
@@ -35,7 +40,8 @@ fn install_missing(needs: &[Need]) -> Result<(), Failure> {
     install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"]);
     program::run(install.args(&missing), &remedy)?;
     // The package's own script usually enters the module; the next step looks after that.
-    let unmet = needs.iter().find(|need| !need.is_met() && need.package != MYHOSTNAME);
+    let mut needs = needs;
+    let unmet = needs.find(|need| !need.is_met() && need.package != MYHOSTNAME);
     unmet.map_or(Ok(()), |need| Err(Failure::new(format!("{} is installed but does not work", need.package), remedy)))
 }
 
@@ -119,9 +125,16 @@ const MYHOSTNAME: &str = "libnss-myhostname";
 
 const PROBED_NAME: &str = "x.managedhsm.localhost";
 
-const NEEDS: [Need; 8] = [
+/// What protoc makes of etcd's protocol is built, not kept.
+const BUILDING: [Need; 2] = [
+    Need { package: "libprotobuf-dev", probe: &["test", "-e", "/usr/include/google/protobuf/descriptor.proto"] },
+    Need { package: "protobuf-compiler", probe: &["protoc", "--version"] },
+];
+
+const TESTING: [Need; 9] = [
     Need { package: "build-essential", probe: &["cc", "--version"] },
     Need { package: "curl", probe: &["curl", "--version"] },
+    Need { package: "etcd-server", probe: &["etcd", "--version"] },
     Need { package: "gdb", probe: &["gdb", "--version"] },
     Need { package: "iproute2", probe: &["ip", "-V"] },
     Need { package: "openssl", probe: &["openssl", "version"] },

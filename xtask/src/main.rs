@@ -110,6 +110,7 @@ Tasks:
 
 Environment:
   STRONGROOM_TEST_KILLS  how many crashes of each kind the crash tests cause (default 100; soak 1000)
+  STRONGROOM_TEST_STORE  where the deployments of the acceptance tests keep their records: embedded (the default) or etcd
   STRONGROOM_BLESS       with acceptance and conformance: put the proofs of this run into
                          docs/compatibility/proofs.json
 
@@ -120,6 +121,7 @@ Examples:
   cargo xtask test                       what the continuous integration runs, then conformance
   cargo xtask acceptance role            the acceptance tests about roles
   STRONGROOM_TEST_KILLS=5 cargo xtask acceptance kill
+  STRONGROOM_TEST_STORE=etcd cargo xtask acceptance az_keys
   STRONGROOM_BLESS=1 cargo xtask acceptance versions
                                          the proofs of a new operation
   cargo xtask fuzz --seconds 600 token   ten minutes of tokens

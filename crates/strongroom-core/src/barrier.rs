@@ -9,6 +9,7 @@ mod snapshot;
 mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +64,8 @@ pub struct Barrier {
     audit: Arc<dyn AuditSink>,
     witness: Arc<Witness>,
     deployment: Arc<Sealer>,
+    /// The highest revision of the store that anything read here was known to be of.
+    newest: AtomicU64,
 }
 
 impl std::fmt::Debug for Barrier {
@@ -81,7 +84,7 @@ impl Barrier {
         witness: Arc<Witness>,
         deployment: Arc<Sealer>,
     ) -> Self {
-        Self { store, entropy, clock, audit, witness, deployment }
+        Self { store, entropy, clock, audit, witness, deployment, newest: AtomicU64::new(0) }
     }
 
     /// Seals what belongs to the deployment and to no HSM.
@@ -110,7 +113,11 @@ impl Barrier {
     /// [`Error::Tampered`] if it does not open here or is older than one that was seen.
     pub async fn read<T: Record>(&self, sealer: &Sealer, key: &str) -> Result<Option<Stored<T>>> {
         let seen = self.witness.highest(key);
-        let Some(entry) = self.store.get(key).await? else { return Ok(None) };
+        let Some(entry) = self.store.get(key).await? else {
+            // Who makes a record here next must know how far the store was when there was none.
+            self.note(self.store.revision().await?);
+            return Ok(None);
+        };
         let (change, plaintext) = self.open_entry(sealer, &entry, seen)?;
         stored(entry, change, &plaintext).map(Some)
     }
@@ -141,6 +148,7 @@ impl Barrier {
         let mut attempts_left = PAGE_ATTEMPTS_MAX;
         loop {
             let page = self.store.range(prefix, after, limit, None).await?;
+            self.note(page.revision);
             let opened = self.open_page(page, |entry| {
                 let (header, plaintext) = open_sealed(sealer, entry)?;
                 self.witness.look(&entry.key, header.change).map_err(|_| older(&entry.key))?;
@@ -211,6 +219,17 @@ impl Barrier {
         Transaction::new(self)
     }
 
+    /// The change number that a record made now is above. Its name may have been another record's before, which a node of
+    /// the same deployment has seen and this one has not. No change number is higher than the revision of the commit it was
+    /// written by, and that record was gone at a revision that is noted here.
+    fn floor(&self) -> u64 {
+        self.newest.load(Ordering::Acquire)
+    }
+
+    fn note(&self, revision: Revision) {
+        self.newest.fetch_max(revision.0, Ordering::AcqRel);
+    }
+
     /// Opens what a current read found; it must be at least as new as what was seen before the read began.
     fn open_entry(&self, sealer: &Sealer, entry: &Entry, seen: u64) -> Result<(u64, Secret<Vec<u8>>)> {
         let (header, plaintext) = open_sealed(sealer, entry)?;
@@ -219,6 +238,7 @@ impl Barrier {
         }
         // Somebody else may have seen a newer one meanwhile.
         let _ = self.witness.look(&entry.key, header.change);
+        self.note(entry.modified);
         Ok((header.change, plaintext))
     }
 }

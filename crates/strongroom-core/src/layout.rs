@@ -73,6 +73,11 @@ pub fn is_guard(key: &str) -> bool {
     key == MANAGEMENT_GUARD || of_instance() == Some(true)
 }
 
+/// Whether a store key is that of key material, which a node of a cluster reads when it is needed.
+pub fn is_material(key: &str) -> bool {
+    key.starts_with("hsm/") && key.split('/').nth(3) == Some("material")
+}
+
 /// The wrapped roots of an HSM.
 pub fn domain(instance: InstanceId) -> String {
     format!("hsm/{instance}/domain")

@@ -7,6 +7,7 @@ mod audit;
 mod file;
 mod settings;
 mod storage;
+mod store;
 mod telemetry;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use audit::{Audit, CheckpointPlaces};
 pub use file::{FileError, FileProblem};
 pub use settings::{Flags, MetadataListener, Settings, SettingsError};
 pub use storage::{Backup, ConfiguredAccount, StorageSettings};
+pub use store::{EtcdSettings, Store, StoreKind, StorePlace};
 pub use telemetry::{OtlpEndpoint, Telemetry};
 
 /// The configuration file, as it is written.
@@ -127,23 +129,6 @@ pub enum RootProviderKind {
 pub struct SecurityDomain {
     /// What it takes to download it after activation, and to rotate it.
     pub download_again: DownloadPolicy,
-}
-
-/// `[store]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// Which engine.
-    pub kind: StoreKind,
-}
-
-/// `[store] kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreKind {
-    /// One file in the data folder.
-    #[default]
-    Embedded,
 }
 
 /// `[proxy]`: load balancers and proxies that are believed when they say for whom they speak.

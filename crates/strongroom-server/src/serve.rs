@@ -15,6 +15,7 @@ mod port_holder;
 mod ready;
 mod signals;
 mod sockets;
+mod store;
 mod trust;
 mod watch;
 mod work;
@@ -29,6 +30,8 @@ use strongroom_core::pools::{
     Pools, RESOURCE_GROUP, StorageEndpoint, Subscription, machine_identity_id, subscription_id,
 };
 use strongroom_core::ports::AuditSink;
+use strongroom_crypto::SystemEntropy;
+use strongroom_store::Kv;
 use tokio::net::TcpListener;
 
 use crate::audit_log::{self, CheckpointKeeper};
@@ -95,7 +98,24 @@ impl Server {
         let hardening = hardened(&settings)?;
         let sockets = Sockets::bind(&settings)?;
         let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
-        let opened = Opened::open(&folder, &settings, &roots).await?;
+        let owner = TaskOwner::new();
+        let store = store::open(&folder, &settings, &SystemEntropy, &owner.tasks()).await?;
+        let grounds = Grounds { signals, folder, hardening, sockets, roots, owner };
+        let started = Self::start_on(Arc::clone(&store), grounds, settings, version).await;
+        if started.is_err() {
+            store::give_up(store.as_ref()).await;
+        }
+        started
+    }
+
+    async fn start_on(
+        store: Arc<dyn Kv>,
+        grounds: Grounds,
+        settings: Settings,
+        version: &'static str,
+    ) -> Result<Self, StartError> {
+        let Grounds { signals, folder, hardening, sockets, roots, owner } = grounds;
+        let opened = Opened::open(&folder, &settings, &roots, store).await?;
         record_accepted_rollback(&opened, &settings)?;
         let names = Arc::new(public_names(&settings, sockets.port));
         let founded = Founded::open(&opened, &names, &settings).await?;
@@ -126,7 +146,6 @@ impl Server {
             memory_not_locked: hardening.memory_not_locked,
         };
         warn_about(&ready, &trust, settings.download_policy);
-        let owner = TaskOwner::new();
         let observers = watch::observers(&folder, &settings, &opened, &trust, version, &owner.tasks())?;
         let server = Self { opened, health, owner, signals, ready, keeper, observers, folder };
         server.keeper.begin(&server.owner.tasks());
@@ -240,6 +259,16 @@ fn accept(sockets: Vec<TcpListener>, listener: &Listener) {
     for socket in sockets {
         listener.clone().accept(socket);
     }
+}
+
+/// What is there before the store is opened.
+struct Grounds {
+    signals: Signals,
+    folder: DataDir,
+    hardening: Hardening,
+    sockets: Sockets,
+    roots: TrustedRoots,
+    owner: TaskOwner,
 }
 
 /// What the first start has made, and every later one finds.

@@ -5,14 +5,16 @@
 //! `commit` means *durable*.
 //!
 //! The store is **untrusted**: values arrive sealed, the store learns names and sizes and nothing else. It knows no keys,
-//! no roles and no HTTP. It has no clock.
+//! no roles and no HTTP. It reads no clock; the etcd engine, behind the feature `etcd`, waits for answers only so long.
 //!
 //! Read first: [`Kv`], [`Commit`], [`Entry`].
 //!
 //! It fails with [`StoreError`]: what is the engine's trouble (`Unavailable`, `Full`, `Damaged`) is apart from what is the
-//! caller's mistake (`TooLarge`, `WrittenTwice`) or lateness (`Compacted`). A lost race is not an error but [`Outcome::Conflict`].
+//! caller's mistake (`TooLarge`, `WrittenTwice`) or lateness (`Compacted`). [`StoreError::OutcomeUnknown`] is neither. A lost race is not an error but [`Outcome::Conflict`].
 
 mod embedded;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod limits;
 mod memory;
 
@@ -21,10 +23,13 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use embedded::EmbeddedStore;
+#[cfg(feature = "etcd")]
+pub use etcd::{EtcdNode, EtcdOpenError, EtcdOptions, EtcdStore, EtcdTls, EtcdUser};
 pub use limits::PageBuilder;
 pub use memory::MemoryStore;
 
-/// A point in the history of the whole store. It rises by one with every commit that changes something.
+/// A point in the history of the whole store. It rises with every commit that changes something; by one, unless the store
+/// shares an etcd cluster with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub u64);
 
@@ -110,7 +115,7 @@ pub enum Change {
 /// The changes that follow a revision. Ends (`None`) when the store is closed; a fallen-behind watcher gets
 /// [`StoreError::Compacted`] and loads anew. After any error the watch has ended.
 ///
-/// A slow watcher costs nothing: it reads the kept history, nothing is queued for it.
+/// A slow watcher costs little: nothing is queued for it but what an engine sends ahead.
 #[async_trait]
 pub trait Watch: Send {
     /// All changes of the next commit that touched the prefix, in the order the commit wrote them. May be dropped while it
@@ -172,7 +177,8 @@ pub const LIMIT_MAX: usize = 1000;
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest store key, in bytes; the shortest has one.
 pub const KEY_BYTES_MAX: usize = 512;
-/// How many commits back a range may be read.
+/// How many commits back a range may be read. etcd keeps more, if they are not older than its promised age; and it keeps
+/// less if somebody else compacts it.
 pub const HISTORY_REVISIONS: u64 = 10_000;
 
 /// Why the store could not do it.
@@ -181,6 +187,10 @@ pub enum StoreError {
     /// The engine cannot be reached, is closed, or stopped after an earlier error.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The commit may have been done, or may be done yet, or not at all: its answer is lost. Doing the whole work again from
+    /// its reads is safe; sending the same writes again without preconditions is not.
+    #[error("whether the store has done it is unknown: {0}")]
+    OutcomeUnknown(String),
     /// No space left for the write; nothing was written.
     #[error("the store has no space left")]
     Full,

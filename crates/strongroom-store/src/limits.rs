@@ -16,7 +16,7 @@ impl Precondition {
 }
 
 impl Write {
-    fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         match self {
             Self::Put(key, _) | Self::Delete(key) => key,
         }
@@ -89,6 +89,23 @@ impl PageBuilder {
             self.page.entries.len() >= self.limit || (self.bytes > PAGE_BYTES_MAX && !self.page.entries.is_empty());
         self.page.more = full;
         !full
+    }
+
+    /// How many more entries its limit allows.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.page.entries.len())
+    }
+
+    #[cfg(feature = "etcd")]
+    pub(crate) fn revision(&self) -> Revision {
+        self.page.revision
+    }
+
+    /// For an engine that learns with the first entries at which revision it reads.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn set_revision(&mut self, revision: Revision) {
+        self.page.revision = revision;
     }
 
     /// Adds an entry that there is room for.

@@ -58,6 +58,16 @@ impl TestCore {
         open(store, root, around, configured).await
     }
 
+    /// Another node of the same deployment, with its own way to the store and nothing in memory. Clock, audit log and blobs are
+    /// shared.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn beside(&self, store: Arc<dyn Kv>) -> Result<Self> {
+        let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
+        open(store, Arc::clone(&self.root), around, |core| core).await
+    }
+
     /// The same under another policy on the security domains of active HSMs.
     ///
     /// # Errors

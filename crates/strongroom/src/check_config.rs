@@ -1,6 +1,6 @@
 //! `strongroom check-config`: everything that can be known about a configuration without starting.
 
-use strongroom_server::config::{Configuration, Flags, MetadataListener, Settings};
+use strongroom_server::config::{Configuration, Flags, MetadataListener, Settings, StorePlace};
 use strongroom_server::serve::{StartError, check_files};
 
 use crate::Failure;
@@ -36,9 +36,13 @@ fn summary(settings: &Settings) -> String {
         .certificate_file
         .as_ref()
         .map_or_else(|| "issued by the deployment's own CA".to_owned(), |file| file.display().to_string());
+    let store = match &settings.store {
+        StorePlace::Embedded => "in the data folder".to_owned(),
+        StorePlace::Etcd(place) => format!("{} in etcd at {}", place.prefix, place.endpoints.join(", ")),
+    };
     format!(
         "The configuration is good.\n\n  \
-         data folder  {}\n  root         file {}\n  domains      {domains}\n  listen       {listen}\n  \
+         data folder  {}\n  root         file {}\n  store        {store}\n  domains      {domains}\n  listen       {listen}\n  \
          metadata     {metadata}\n  certificate  {certificate}\n",
         settings.data_dir.display(),
         settings.root_file.display(),

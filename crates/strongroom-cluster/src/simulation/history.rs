@@ -56,12 +56,12 @@ pub(super) enum Outcome {
     /// By the right of an assignment.
     Answered {
         answer: Answer,
-        assignment: u64,
+        assignment: Option<u64>,
     },
     /// A role was given or taken; which one was there before.
     RoleChanged {
         ended: Option<u64>,
-        assignment: u64,
+        assignment: Option<u64>,
     },
     Forbidden,
     /// Nothing happened, and nothing was said.
@@ -122,9 +122,11 @@ impl History {
         counts
     }
 
-    /// Everything that cannot be.
-    pub(super) fn check(&self) -> Vec<String> {
-        let recorded = self.recorded();
+    /// Everything that cannot be. Of requests that were never answered, those that never happened are left out: they explain
+    /// nothing, and make the search long.
+    pub(super) fn check(&self, happened: impl Fn(u64) -> bool) -> Vec<String> {
+        let mut recorded = self.recorded();
+        recorded.operations.retain(|number, operation| operation.end.is_some() || happened(*number));
         let mut violations = recorded.violations.clone();
         let operations: Vec<&Operation> = recorded.operations.values().collect();
         violations.extend(no_answer_by_a_right_whose_end_was_acknowledged(&operations));
@@ -186,7 +188,7 @@ impl Operation {
         match (self.kind, self.end.map(|end| end.outcome)) {
             (Kind::Use { .. }, Some(Outcome::Answered { answer, .. })) => look(KeyStep::Used(answer)),
             (Kind::Change { action, .. }, Some(Outcome::Answered { answer, .. })) => match answer {
-                Answer::Done(..) | Answer::Purged => {
+                Answer::Done(..) | Answer::Some | Answer::Purged => {
                     let first = KeyStep::Changed { life, action, answer: Some(answer) };
                     Some(Steps { first, then: Some(KeyStep::Settled(life)), pending: false })
                 }
@@ -210,10 +212,10 @@ impl Operation {
             (Kind::Role { of, role }, Some(Outcome::RoleChanged { .. })) if of == principal => change(role, true),
             // A change by this principal was judged in its commit; a use when it was answered.
             (Kind::Use { .. }, Some(Outcome::Answered { assignment, .. })) if self.principal == principal => {
-                Some(Steps { first: RoleStep::Seen(Some(assignment)), then: None, pending: false })
+                Some(Steps { first: RoleStep::Used(assignment), then: None, pending: false })
             }
             (_, Some(Outcome::Forbidden)) if self.principal == principal => {
-                Some(Steps { first: RoleStep::Seen(None), then: None, pending: false })
+                Some(Steps { first: RoleStep::Forbidden, then: None, pending: false })
             }
             _ => None,
         }
@@ -262,7 +264,7 @@ fn no_answer_by_a_right_whose_end_was_acknowledged(operations: &[&Operation]) ->
             }
             _ => return false,
         };
-        ended.get(&assignment).is_some_and(|end| judged > *end)
+        assignment.and_then(|assignment| ended.get(&assignment)).is_some_and(|end| judged > *end)
     };
     let late = operations.iter().filter(too_late);
     late.map(|operation| format!("answered by a right whose end was acknowledged: {operation:?}")).collect()
@@ -340,13 +342,13 @@ impl Specification for KeySpecification {
         let unchanged = |valid| (valid, state.clone());
         match step {
             KeyStep::Changed { life, action, answer } => match model::change(state.last().flatten(), *action, *life) {
-                Ok((after, done)) if answer.is_none_or(|told| told == done) => (true, state.changed(*life, after)),
+                Ok((after, done)) if answer.is_none_or(|told| told.tells(done)) => (true, state.changed(*life, after)),
                 Ok(_) => unchanged(false),
                 // It was refused, and the client does not know.
                 Err(_) => unchanged(answer.is_none()),
             },
             KeyStep::Settled(life) => state.settled(*life).map_or_else(|| unchanged(false), |after| (true, after)),
-            KeyStep::Used(answer) => unchanged(state.shows(|key| model::used(key) == *answer)),
+            KeyStep::Used(answer) => unchanged(state.shows(|key| answer.tells(model::used(key)))),
             KeyStep::Refused { action, answer } => {
                 unchanged(state.shows(|key| model::change(key, *action, 0).is_err_and(|refusal| refusal == *answer)))
             }
@@ -358,7 +360,8 @@ impl Specification for KeySpecification {
 enum RoleStep {
     Changed(u64, Option<u64>),
     Settled(u64),
-    Seen(Option<u64>),
+    Used(Option<u64>),
+    Forbidden,
 }
 
 struct RoleSpecification;
@@ -375,7 +378,9 @@ impl Specification for RoleSpecification {
         match step {
             RoleStep::Changed(by, role) => (true, state.changed(*by, *role)),
             RoleStep::Settled(by) => state.settled(*by).map_or_else(|| (false, state.clone()), |after| (true, after)),
-            RoleStep::Seen(role) => (state.shows(|seen| seen == *role), state.clone()),
+            RoleStep::Used(None) => (state.shows(|seen| seen.is_some()), state.clone()),
+            RoleStep::Used(role) => (state.shows(|seen| seen == *role), state.clone()),
+            RoleStep::Forbidden => (state.shows(|seen| seen.is_none()), state.clone()),
         }
     }
 }

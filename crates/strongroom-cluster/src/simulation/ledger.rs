@@ -1,12 +1,12 @@
 //! The engine as only the simulation sees it: every commit in its order, and what must hold after each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use strongroom_store::{Change, Commit, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch};
 
-use super::model::{GUARD, KEYS, KeyRecord, ROLES, Role, decode};
+use super::model::{GUARD, KEYS, KeyRecord, OUTBOX, ROLES, Role, decode};
 
 /// A store in memory that tells on whoever breaks a rule.
 pub(super) struct Ledger {
@@ -18,6 +18,8 @@ pub(super) struct Ledger {
 struct State {
     commits: Vec<(Revision, Vec<Change>)>,
     records: BTreeMap<String, Entry>,
+    /// Events that were ever there.
+    seen: BTreeSet<String>,
     violations: Vec<String>,
     founded: bool,
 }
@@ -37,6 +39,11 @@ impl Ledger {
         self.state().commits[from..].to_vec()
     }
 
+    /// Whether a key was ever written.
+    pub(super) fn has_seen(&self, key: &str) -> bool {
+        self.state().seen.contains(key)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -50,6 +57,9 @@ impl State {
             match change {
                 Change::Put(entry) => {
                     revision = entry.modified;
+                    if entry.key.starts_with(OUTBOX) {
+                        self.seen.insert(entry.key.clone());
+                    }
                     self.no_write_slips_past_the_guard(entry, guard);
                     self.records.insert(entry.key.clone(), entry.clone());
                 }

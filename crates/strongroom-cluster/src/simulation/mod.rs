@@ -14,22 +14,34 @@ mod random;
 mod requests;
 mod world;
 
-use world::{Mutation, run};
+use world::{Mutation, Report, run, run_core};
 
 use crate::rules::Rule;
 
 /// Seeds of one run of the test; an environment variable asks for others.
 const SEEDS: u64 = 300;
+/// Seeds with the real core, which takes longer.
+const CORE_SEEDS: u64 = 20;
 /// Seeds within which every mutation must be found.
 const MUTATION_SEEDS: u64 = 400;
 
 #[test]
 fn what_was_acknowledged_counts_everywhere() {
-    let (first, count) = seeds();
+    check_seeds("what_was_acknowledged", SEEDS, run);
+}
+
+#[test]
+fn what_the_core_has_acknowledged_counts_everywhere() {
+    check_seeds("what_the_core", CORE_SEEDS, run_core);
+}
+
+fn check_seeds(test: &str, default: u64, run: impl Fn(u64, Option<Mutation>) -> Report) {
+    let (first, count) = seeds(default);
     let (mut answered, mut unknown, mut forbidden, mut commits) = (0, 0, 0, 0);
     for seed in first..first + count {
         let report = run(seed, None);
-        assert!(report.violations.is_empty(), "seed {seed}: {}\n{}", report.violations.join("\n"), again(seed));
+        let again = format!("repeat it with: {SEED_VARIABLE}={seed}:1 cargo test -p strongroom-cluster --lib {test}");
+        assert!(report.violations.is_empty(), "seed {seed}: {}\n{again}", report.violations.join("\n"));
         answered += report.counts.answered;
         unknown += report.counts.unknown;
         forbidden += report.counts.forbidden;
@@ -39,14 +51,10 @@ fn what_was_acknowledged_counts_everywhere() {
     assert!(answered as u64 > count * 30, "the histories are too thin to prove anything");
 }
 
-fn again(seed: u64) -> String {
-    format!("repeat it with: {SEED_VARIABLE}={seed}:1 cargo test -p strongroom-cluster --lib simulation")
-}
-
 /// `FIRST:COUNT` or `COUNT` of the environment, or the default.
 #[expect(clippy::disallowed_methods, reason = "a test is told how long to run by whoever starts it")]
-fn seeds() -> (u64, u64) {
-    let Ok(text) = std::env::var(SEED_VARIABLE) else { return (0, SEEDS) };
+fn seeds(default: u64) -> (u64, u64) {
+    let Ok(text) = std::env::var(SEED_VARIABLE) else { return (0, default) };
     let (first, count) = text.split_once(':').unwrap_or(("0", &text));
     (first.parse().unwrap(), count.parse().unwrap())
 }
@@ -54,15 +62,21 @@ fn seeds() -> (u64, u64) {
 const SEED_VARIABLE: &str = "STRONGROOM_SIMULATION_SEEDS";
 
 /// Breaks one thing, and looks for a seed that shows it.
-fn found_within(mutation: Mutation) -> Option<u64> {
-    (0..MUTATION_SEEDS).find(|seed| !run(*seed, Some(mutation)).violations.is_empty())
+fn found_within(seeds: u64, mutation: Mutation, run: impl Fn(u64, Option<Mutation>) -> Report) -> Option<u64> {
+    (0..seeds).find(|seed| !run(*seed, Some(mutation)).violations.is_empty())
+}
+
+#[test]
+fn an_acknowledgement_that_does_not_wait_is_found_with_the_core() {
+    let mutation = Mutation::Rule(Rule::AcknowledgementWaits);
+    assert!(found_within(CORE_SEEDS, mutation, run_core).is_some(), "no seed below {CORE_SEEDS} shows it");
 }
 
 macro_rules! mutations {
     ($($name:ident: $mutation:expr),* $(,)?) => {
         $(#[test]
         fn $name() {
-            let seed = found_within($mutation);
+            let seed = found_within(MUTATION_SEEDS, $mutation, run);
             println!("found by seed {seed:?}");
             assert!(seed.is_some(), "no seed below {MUTATION_SEEDS} shows it");
         })*

@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strongroom_store::{Commit, Entry, Kv, Outcome, Precondition, StoreError, Write};
+use strongroom_testkit::event_key;
 
 /// The guard's store key.
 pub(super) const GUARD: &str = "hsm/guard";
@@ -54,6 +55,8 @@ pub(super) struct KeyState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Create,
+    /// As the core does it: a name in use gets a new version.
+    CreateVersion,
     Rotate,
     Enable,
     Disable,
@@ -65,14 +68,23 @@ pub(super) enum Action {
 /// How something ended that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The version that was made, changed or used.
+    /// The version that was made, changed or used: its life and number.
     Done(u64, u32),
+    /// The same, and it was not told which.
+    Some,
     /// The key is gone.
     Purged,
     NotFound,
     Exists,
     IsDeleted,
     IsDisabled,
+}
+
+impl Answer {
+    /// Whether a client that was told this may have been told `other`, which says all.
+    pub(super) fn tells(self, other: Self) -> bool {
+        self == other || (self == Self::Some && matches!(other, Self::Done(..) | Self::Purged))
+    }
 }
 
 /// Why there is no answer to record.
@@ -91,8 +103,11 @@ pub(super) enum Failure {
 pub(super) fn change(state: Option<KeyState>, action: Action, life: u64) -> Result<(Option<KeyState>, Answer), Answer> {
     let done = |state: KeyState| Ok((Some(state), Answer::Done(state.life, state.version)));
     match (action, state) {
-        (Action::Create, None) => done(KeyState { life, version: 1, enabled: true, deleted: false }),
-        (Action::Create, Some(state)) if state.deleted => Err(Answer::IsDeleted),
+        (Action::Create | Action::CreateVersion, None) => {
+            done(KeyState { life, version: 1, enabled: true, deleted: false })
+        }
+        (Action::Create | Action::CreateVersion, Some(state)) if state.deleted => Err(Answer::IsDeleted),
+        (Action::CreateVersion, Some(state)) => done(KeyState { version: state.version + 1, enabled: true, ..state }),
         (Action::Create, Some(_)) => Err(Answer::Exists),
         (_, None) => Err(Answer::NotFound),
         (Action::Recover, Some(state)) if state.deleted => done(KeyState { deleted: false, ..state }),
@@ -177,7 +192,7 @@ pub(super) async fn change_key(
         Some(state) => {
             let record = KeyRecord { state, guard: permit.guard };
             commit.writes.push(Write::Put(key, encode(&record)));
-            if matches!(action, Action::Create | Action::Rotate) {
+            if matches!(action, Action::Create | Action::CreateVersion | Action::Rotate) {
                 commit.writes.push(Write::Put(material_key(name, state), material_value(name, state)));
             }
         }
@@ -189,7 +204,7 @@ pub(super) async fn change_key(
             commit.writes.extend(versions.take(MATERIALS_REMOVED_MAX).map(Write::Delete));
         }
     }
-    commit.writes.push(Write::Put(format!("{OUTBOX}{life}"), Vec::new()));
+    commit.writes.push(Write::Put(event_key(life), Vec::new()));
     write(store, commit).await.map(|committed| committed.then_some(answer))
 }
 
@@ -198,7 +213,7 @@ pub(super) async fn change_role(
     store: &dyn Kv,
     permit: Permit,
     principal: usize,
-    role: Option<Role>,
+    (role, number): (Option<Role>, u64),
     guarded: bool,
 ) -> Result<Option<Option<u64>>, Failure> {
     let place = format!("{ROLES}{principal}");
@@ -216,6 +231,7 @@ pub(super) async fn change_role(
         Some(role) => Write::Put(place, encode(&role)),
         None => Write::Delete(place),
     });
+    commit.writes.push(Write::Put(event_key(number), Vec::new()));
     let ended = before.map(|role| role.assignment);
     write(store, commit).await.map(|committed| committed.then_some(ended))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_store::{Commit, Entry, Kv, Outcome as Committed, Page, Revision, StoreError, Watch};
+use strongroom_testkit::{Ended, KeyChange, SharedHsm};
 
 use super::executor::Executor;
 use super::history::{History, Kind, Outcome};
@@ -18,6 +19,15 @@ use crate::node::Node;
 pub(super) struct Client {
     world: Arc<World>,
     random: Random,
+}
+
+/// What serves the requests behind the ticket.
+#[derive(Clone)]
+pub(super) enum Subject {
+    /// The model, which may leave out the guard.
+    Model { guarded: bool },
+    /// The core.
+    Core(Arc<SharedHsm>),
 }
 
 impl Client {
@@ -49,29 +59,24 @@ impl Client {
         let kind = match self.random.below(20) {
             0..=9 => Kind::Use { key },
             10..=17 => {
-                let action = self.random.of(&[
-                    Action::Create,
-                    Action::Create,
-                    Action::Rotate,
-                    Action::Enable,
-                    Action::Enable,
-                    Action::Disable,
-                    Action::Delete,
-                    Action::Recover,
-                    Action::Purge,
-                ]);
+                let action = self.random.of(if self.world.core_served { &CORE_ACTIONS } else { &MODEL_ACTIONS });
                 Kind::Change { key, action }
             }
             _ => {
                 let role = (!self.random.percent(40)).then(|| self.random.next() | DRAWN_BIT);
-                Kind::Role { of: self.random.below(PRINCIPALS), role }
+                Kind::Role { of: self.random.below(PRINCIPALS - 1) + 1, role }
             }
         };
         (principal, kind)
     }
 
     fn send(&mut self, site: usize, principal: usize, kind: Kind) {
-        let Some(node) = self.world.sites[site].node() else { return };
+        let Some((node, subject)) = self.world.sites[site].serving() else { return };
+        // The core is asked for changes by its administrator only, who keeps the right.
+        let principal = match kind {
+            Kind::Change { .. } | Kind::Role { .. } if self.world.core_served => 0,
+            _ => principal,
+        };
         let way = self.random.millis(0, 2);
         let slow = match self.random.below(20) {
             0 => self.random.millis(100, 4_000),
@@ -82,7 +87,7 @@ impl Client {
             executor: self.world.executor.clone(),
             history: Arc::clone(&self.world.history),
             node,
-            guarded: self.world.guarded,
+            subject,
             slow,
         };
         let executor = self.world.executor.clone();
@@ -98,7 +103,7 @@ struct Served {
     executor: Executor,
     history: Arc<History>,
     node: Arc<Node>,
-    guarded: bool,
+    subject: Subject,
     /// How long the work takes after it was judged: the cryptography.
     slow: Duration,
 }
@@ -138,12 +143,60 @@ impl Served {
         self.history.end(number, outcome);
     }
 
-    /// Tries until nobody is faster, each time from the start.
     async fn perform(&self, principal: usize, kind: Kind, number: u64) -> Result<Outcome, Failure> {
-        let store = Acknowledging { node: &self.node, history: &self.history };
+        match &self.subject {
+            Subject::Model { guarded } => self.ask_model(*guarded, principal, kind, number).await,
+            Subject::Core(hsm) => self.ask_core(hsm, principal, kind, number).await,
+        }
+    }
+
+    async fn ask_core(&self, hsm: &SharedHsm, principal: usize, kind: Kind, number: u64) -> Result<Outcome, Failure> {
+        let wrong = |error: String| Failure::Wrong(format!("the core says: {error}"));
+        let done = |ended| match ended {
+            Ended::Done => Ok(Answer::Some),
+            Ended::NotFound => Ok(Answer::NotFound),
+            Ended::IsDeleted => Ok(Answer::IsDeleted),
+            Ended::IsDisabled => Ok(Answer::IsDisabled),
+            Ended::Forbidden => Err(Failure::Forbidden),
+            Ended::Nothing => Err(Failure::Refused),
+            Ended::Unknown => Err(Failure::Unknown),
+        };
+        match kind {
+            Kind::Use { key } => {
+                let ended = hsm.sign(number, principal, key).await.map_err(|error| wrong(error.to_string()))?;
+                self.executor.sleep(self.slow).await;
+                Ok(Outcome::Answered { answer: done(ended)?, assignment: None })
+            }
+            Kind::Change { key, action } => {
+                let change = match action {
+                    Action::Create | Action::CreateVersion | Action::Rotate => KeyChange::Create,
+                    Action::Enable => KeyChange::Enable,
+                    Action::Disable => KeyChange::Disable,
+                    Action::Delete => KeyChange::Delete,
+                    Action::Recover => KeyChange::Recover,
+                    Action::Purge => KeyChange::Purge,
+                };
+                let ended = hsm.change(number, key, change).await.map_err(|error| wrong(error.to_string()))?;
+                Ok(Outcome::Answered { answer: done(ended)?, assignment: None })
+            }
+            Kind::Role { of, role } => {
+                let changed = match role {
+                    Some(assignment) => hsm.assign(number, of, assignment).await.map(|ended| (ended, None)),
+                    None => hsm.unassign(number, of).await,
+                };
+                let (ended, gone) = changed.map_err(|error| wrong(error.to_string()))?;
+                done(ended)?;
+                Ok(Outcome::RoleChanged { ended: gone, assignment: None })
+            }
+        }
+    }
+
+    /// Tries until nobody is faster, each time from the start.
+    async fn ask_model(&self, guarded: bool, principal: usize, kind: Kind, number: u64) -> Result<Outcome, Failure> {
+        let store = Acknowledging { node: Arc::clone(&self.node), history: Arc::clone(&self.history) };
         for _ in 0..ATTEMPTS_MAX {
             let permit = model::authorize(&store, principal).await?;
-            let assignment = permit.assignment;
+            let assignment = Some(permit.assignment);
             match kind {
                 Kind::Use { key } => {
                     if let Some(answer) = self.use_key(&store, key).await? {
@@ -153,7 +206,7 @@ impl Served {
                 Kind::Change { key, action } => {
                     self.executor.sleep(self.slow).await;
                     let action = (action, number);
-                    if let Some(answer) = model::change_key(&store, permit, key, action, self.guarded).await? {
+                    if let Some(answer) = model::change_key(&store, permit, key, action, guarded).await? {
                         return Ok(Outcome::Answered { answer, assignment });
                     }
                 }
@@ -166,7 +219,7 @@ impl Served {
                         administrator: assignment & ADMINISTRATOR_BIT != 0,
                         guard: permit.guard,
                     });
-                    if let Some(ended) = model::change_role(&store, permit, of, role, self.guarded).await? {
+                    if let Some(ended) = model::change_role(&store, permit, of, (role, number), guarded).await? {
                         return Ok(Outcome::RoleChanged { ended, assignment });
                     }
                 }
@@ -189,13 +242,13 @@ impl Served {
 }
 
 /// A node that tells the history which commits it has acknowledged.
-struct Acknowledging<'a> {
-    node: &'a Node,
-    history: &'a History,
+pub(super) struct Acknowledging {
+    pub(super) node: Arc<Node>,
+    pub(super) history: Arc<History>,
 }
 
 #[async_trait]
-impl Kv for Acknowledging<'_> {
+impl Kv for Acknowledging {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         self.node.get(key).await
     }
@@ -231,6 +284,27 @@ impl Kv for Acknowledging<'_> {
     }
 }
 
+const MODEL_ACTIONS: [Action; 9] = [
+    Action::Create,
+    Action::Create,
+    Action::Rotate,
+    Action::Enable,
+    Action::Enable,
+    Action::Disable,
+    Action::Delete,
+    Action::Recover,
+    Action::Purge,
+];
+const CORE_ACTIONS: [Action; 8] = [
+    Action::CreateVersion,
+    Action::CreateVersion,
+    Action::Enable,
+    Action::Enable,
+    Action::Disable,
+    Action::Delete,
+    Action::Recover,
+    Action::Purge,
+];
 const KEYS: usize = 4;
 pub(super) const PRINCIPALS: usize = 5;
 /// As the core.

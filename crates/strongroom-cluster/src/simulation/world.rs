@@ -1,10 +1,11 @@
 //! Nodes, clients and misfortune for one seed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use strongroom_store::{Commit, Kv, Write};
+use strongroom_testkit::{SharedHsm, event_key, read_on_demand};
 
 use super::clock::Clock;
 use super::executor::Executor;
@@ -14,7 +15,7 @@ use super::ledger::Ledger;
 use super::link::{Faults, Link};
 use super::model::{self, MATERIALS, OUTBOX};
 use super::random::Random;
-use super::requests::{Client, PRINCIPALS};
+use super::requests::{Acknowledging, Client, PRINCIPALS, Subject};
 use crate::layout::Layout;
 use crate::node::{Identity, Node};
 use crate::rules::{Rule, Rules};
@@ -43,7 +44,11 @@ pub(super) struct World {
     pub(super) ledger: Arc<Ledger>,
     pub(super) history: Arc<History>,
     pub(super) sites: Vec<Site>,
-    pub(super) guarded: bool,
+    /// Whether the real core serves the requests.
+    pub(super) core_served: bool,
+    guarded: bool,
+    /// What a node's core is made from.
+    founded: OnceLock<SharedHsm>,
     /// One kind of trouble at a time, for a fault that only this one shows often.
     dying_links_only: bool,
     full: Arc<AtomicBool>,
@@ -60,6 +65,7 @@ pub(super) struct Site {
 #[derive(Default)]
 struct Running {
     node: Option<Arc<Node>>,
+    subject: Option<Subject>,
     starts: u32,
 }
 
@@ -68,14 +74,28 @@ impl Site {
         self.running().node.clone()
     }
 
+    /// The node, and what serves on it.
+    pub(super) fn serving(&self) -> Option<(Arc<Node>, Subject)> {
+        let running = self.running();
+        Some((running.node.clone()?, running.subject.clone()?))
+    }
+
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap()
     }
 }
 
-/// Lives through a seed.
+/// Lives through a seed with the model.
 pub(super) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
-    let world = World::new(seed, mutation);
+    live_through(seed, &World::new(seed, mutation, false))
+}
+
+/// Lives through a seed with the core.
+pub(super) fn run_core(seed: u64, mutation: Option<Mutation>) -> Report {
+    live_through(seed, &World::new(seed, mutation, true))
+}
+
+fn live_through(seed: u64, world: &Arc<World>) -> Report {
     world.begin(seed);
     world.executor.run(TROUBLE_ENDS);
     world.heal();
@@ -83,13 +103,13 @@ pub(super) fn run(seed: u64, mutation: Option<Mutation>) -> Report {
     world.every_node_serves_again();
     world.look_at_everything();
     world.executor.run(TROUBLE_ENDS + RECOVERY_MAX + LAST_LOOK);
-    let mut violations = world.history.check();
+    let mut violations = world.history.check(|number| world.ledger.has_seen(&event_key(number)));
     violations.extend(world.ledger.violations());
     Report { violations, counts: world.history.counts(), commits: world.ledger.commits(0).len() }
 }
 
 impl World {
-    fn new(seed: u64, mutation: Option<Mutation>) -> Arc<Self> {
+    fn new(seed: u64, mutation: Option<Mutation>, core_served: bool) -> Arc<Self> {
         let mut random = Random::new(seed, 0);
         let executor = Executor::new(Random::new(seed, 1));
         let ledger = Ledger::new(random.of(&[10, 40, 200, 10_000]));
@@ -111,18 +131,25 @@ impl World {
         let guarded = mutation != Some(Mutation::NoGuard);
         let dying_links_only = broken == Some(Rule::RenewalCountsFromSending);
         let (history, rules) = (Arc::new(History::default()), Rules { broken });
-        Arc::new(Self { executor, ledger, history, sites, guarded, dying_links_only, full, rules })
+        let founded = OnceLock::new();
+        Arc::new(Self {
+            executor,
+            ledger,
+            history,
+            sites,
+            core_served,
+            guarded,
+            founded,
+            dying_links_only,
+            full,
+            rules,
+        })
     }
 
     fn begin(self: &Arc<Self>, seed: u64) {
         let world = Arc::clone(self);
         self.executor.spawn(None, async move {
-            world.ledger.commit(model::founding(PRINCIPALS, &ADMINISTRATORS)).await.unwrap();
-            for principal in 0..PRINCIPALS {
-                let role = Some(u64::try_from(principal).unwrap());
-                let founded = world.history.begin(principal, Kind::Role { of: principal, role });
-                world.history.end(founded, Outcome::RoleChanged { ended: None, assignment: u64::MAX });
-            }
+            world.found().await;
             for site in 0..world.sites.len() {
                 // The last one may join late.
                 let late = if site == 2 { 10 } else { 0 };
@@ -140,6 +167,20 @@ impl World {
         }
     }
 
+    async fn found(&self) {
+        if self.core_served {
+            let store: Arc<dyn Kv> = Arc::<Ledger>::clone(&self.ledger);
+            assert!(self.founded.set(SharedHsm::found(store, PRINCIPALS).await.unwrap()).is_ok());
+        } else {
+            self.ledger.commit(model::founding(PRINCIPALS, &ADMINISTRATORS)).await.unwrap();
+        }
+        for principal in 0..PRINCIPALS {
+            let role = Some(u64::try_from(principal).unwrap());
+            let founded = self.history.begin(principal, Kind::Role { of: principal, role });
+            self.history.end(founded, Outcome::RoleChanged { ended: None, assignment: None });
+        }
+    }
+
     /// Starts a node after some time, and again until it opens.
     fn start(self: &Arc<Self>, site: usize, after: Duration) {
         let world = Arc::clone(self);
@@ -151,7 +192,7 @@ impl World {
         });
     }
 
-    async fn live(&self, number: usize) -> Result<(), strongroom_store::StoreError> {
+    async fn live(&self, number: usize) -> Result<(), String> {
         let site = &self.sites[number];
         let start = {
             let mut running = site.running();
@@ -161,11 +202,33 @@ impl World {
         let identity = Identity { id: format!("{number}-{start}"), name: format!("node {number}") };
         let engine: Arc<dyn Kv> = Arc::<Link>::clone(&site.link);
         let clock = Arc::<Clock>::clone(&site.clock);
-        let node = Node::open_with(engine, clock, identity, LAYOUT, Timing::default(), self.rules).await?;
-        site.running().node = Some(Arc::clone(&node));
+        let node = Node::open_with(engine, clock, identity, self.layout(), Timing::default(), self.rules);
+        let node = node.await.map_err(|error| error.to_string())?;
         self.executor.spawn(Some(number), sweep(self.executor.clone(), Arc::clone(&node)));
-        node.run().await;
+        let run = Arc::clone(&node);
+        self.executor.spawn(Some(number), async move { run.run().await });
+        let subject = match self.subject(&node).await {
+            Ok(subject) => subject,
+            Err(error) => {
+                node.stop();
+                return Err(error);
+            }
+        };
+        let mut running = site.running();
+        (running.node, running.subject) = (Some(node), Some(subject));
         Ok(())
+    }
+
+    async fn subject(&self, node: &Arc<Node>) -> Result<Subject, String> {
+        let Some(founded) = self.founded.get() else { return Ok(Subject::Model { guarded: self.guarded }) };
+        let store = Acknowledging { node: Arc::clone(node), history: Arc::clone(&self.history) };
+        let core = founded.beside(Arc::new(store)).await.map_err(|error| error.to_string())?;
+        Ok(Subject::Core(Arc::new(core)))
+    }
+
+    fn layout(&self) -> Layout {
+        let on_demand = if self.core_served { read_on_demand } else { |key: &str| key.starts_with(MATERIALS) };
+        Layout { on_demand, incidental: |key| key.starts_with(OUTBOX) }
     }
 
     fn crash(&self, site: usize) {
@@ -293,8 +356,6 @@ async fn sweep(executor: Executor, node: Arc<Node>) {
     }
 }
 
-const LAYOUT: Layout =
-    Layout { on_demand: |key| key.starts_with(MATERIALS), incidental: |key| key.starts_with(OUTBOX) };
 /// Who may do everything at the beginning.
 const ADMINISTRATORS: [usize; 2] = [0, 1];
 const CLIENTS: u64 = 5;

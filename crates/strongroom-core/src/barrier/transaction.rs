@@ -44,13 +44,13 @@ impl<'a> Transaction<'a> {
     /// Makes a record where there is none.
     pub fn create<T: Record>(&mut self, sealer: &Sealer, key: String, record: &T) -> Result<()> {
         self.commit.preconditions.push(Precondition::Absent(key.clone()));
-        self.put(sealer, key, 0, encode(record)?.expose())
+        self.put(sealer, key, self.barrier.floor(), encode(record)?.expose())
     }
 
     /// Makes a sealed secret where there is none: key material.
     pub fn create_secret(&mut self, sealer: &Sealer, key: String, secret: &[u8]) -> Result<()> {
         self.commit.preconditions.push(Precondition::Absent(key.clone()));
-        self.put(sealer, key, 0, secret)
+        self.put(sealer, key, self.barrier.floor(), secret)
     }
 
     /// Replaces a record that is as it was read.

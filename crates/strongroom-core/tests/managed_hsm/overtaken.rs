@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use strongroom_core::barrier::{Record, Stored};
 use strongroom_core::download_policy::DownloadPolicy;
+use strongroom_core::keys::KeyReference;
 use strongroom_core::{Core, Error, Result};
 use strongroom_store::{Commit, Kv, Write};
 use strongroom_testkit::{core_on, draw_uuid, request_of};
 use strongroom_types::{DataAction, Scope};
 
 use crate::slow_store::SlowStore;
-use crate::support::World;
+use crate::support::{World, ec};
 
 const KEY: &str = "d/test/one";
 
@@ -51,6 +52,24 @@ async fn replace(core: &Core, number: u32) {
     let mut transaction = core.barrier().transaction();
     transaction.replace(core.barrier().deployment(), &stored, &Number(number)).unwrap();
     transaction.commit(&request()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_another_node_has_freed_is_used_again_and_nobody_takes_it_for_an_old_record() {
+    let world = World::active().await;
+    let key = world.ec_key("k").await;
+    for _ in 0..5 {
+        world.ec_key("k").await;
+    }
+    let hsm = world.hsm().await;
+    hsm.delete_key(&world.administration(), &key.name).await.unwrap();
+    hsm.purge_key(&world.administration(), &key.name).await.unwrap();
+    // It has seen nothing of that.
+    let other = world.test.beside(Arc::clone(&world.store)).await.unwrap();
+    let there = other.core.hsm(&world.name).await.unwrap();
+    let made = there.create_key(&world.administration(), &key.name, ec()).await.unwrap();
+    let seen = hsm.key(&world.administration(), &KeyReference { name: key.name, version: None }).await.unwrap();
+    assert_eq!(seen.version, made.version);
 }
 
 #[tokio::test]

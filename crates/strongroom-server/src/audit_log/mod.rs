@@ -312,7 +312,7 @@ struct GaveUp;
 impl Writer {
     fn run(mut self, messages: &Receiver<Message>) {
         loop {
-            let batch = Batch::collect(messages, self.due);
+            let batch = Batch::collect(messages, self.due, COLLECT);
             if self.write(&batch).is_err() {
                 return;
             }
@@ -405,9 +405,9 @@ impl Writer {
 }
 
 impl Batch {
-    /// Waits for the first message, then takes what follows within a moment; someone who waits ends the moment, and
+    /// Waits for the first message, then takes what follows within a moment; someone who waits ends it, and
     /// [`COLLECT_MAX`] does if there is always one more. Empty when a checkpoint is due and nothing has come.
-    fn collect(messages: &Receiver<Message>, due: Option<Instant>) -> Self {
+    fn collect(messages: &Receiver<Message>, due: Option<Instant>, moment: Duration) -> Self {
         let mut batch = Self::default();
         let patience = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
         match messages.recv_timeout(patience) {
@@ -418,7 +418,7 @@ impl Batch {
         let began = Instant::now();
         while !batch.is_urgent() && batch.events.len() < BATCH_EVENTS {
             let left = COLLECT_MAX.saturating_sub(began.elapsed());
-            match messages.recv_timeout(left.min(COLLECT)) {
+            match messages.recv_timeout(left.min(moment)) {
                 Ok(message) => batch.take(message),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => batch.close = true,

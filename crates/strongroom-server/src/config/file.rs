@@ -65,11 +65,15 @@ impl Configuration {
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
-        let Self { data_dir, tls, root, issuer, attestation, storage_account, backup, audit, .. } = self;
+        let Self { data_dir, tls, root, store, issuer, attestation, storage_account, backup, audit, .. } = self;
         let files = [
             &mut tls.certificate_file,
             &mut tls.private_key_file,
             &mut root.file,
+            &mut store.ca_file,
+            &mut store.certificate_file,
+            &mut store.private_key_file,
+            &mut store.password_file,
             data_dir,
             &mut audit.checkpoint_file,
         ];
@@ -136,6 +140,10 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tls.extra_ca_files", "a list of PEM files"),
     ("root.file", "a file"),
     ("root.require_locked_memory", "true or false"),
+    ("store.endpoints", "a list of URLs, such as [\"https://etcd1.example.com:2379\"]"),
+    ("store.prefix", "a key of etcd, such as \"/strongroom\""),
+    ("store.timeout_seconds", "seconds from 1 to 60"),
+    ("store.history_minutes", "minutes from 15 to 10080, or 0"),
     ("network.subnet", "VNET/SUBNET, such as \"plant/hsm-clients\""),
     ("network.listen", "ADDRESS:PORT, such as \"10.1.0.1:8443\""),
     ("network.clients", "a list of addresses and networks, such as [\"10.1.0.0/16\"]"),

@@ -13,7 +13,8 @@ use strongroom_core::network::TrustedService;
 use crate::audit_log::AuditTerms;
 use crate::authentication::{Attestation, OutsideIssuer};
 use crate::config::{
-    CheckpointPlaces, Configuration, Log, LogFormat, OtlpEndpoint, Proxy, RootProviderKind, StorageSettings, Tls,
+    CheckpointPlaces, Configuration, Log, LogFormat, OtlpEndpoint, Proxy, RootProviderKind, StorageSettings,
+    StorePlace, Tls,
 };
 use crate::data_plane::SubnetListener;
 use crate::http::host::Domain;
@@ -36,6 +37,8 @@ pub struct Flags {
     pub accept_rollback: bool,
     /// `--init`: found a deployment with a root that exists already.
     pub init: bool,
+    /// `--take-over`: take the store from a node that has it.
+    pub take_over: bool,
 }
 
 /// What a server is started with.
@@ -67,6 +70,8 @@ pub struct Settings {
     pub issuers: Vec<OutsideIssuer>,
     /// Authorities that may vouch for environments keys are released to.
     pub attestations: Vec<Attestation>,
+    /// Where records lie.
+    pub store: StorePlace,
     /// Storage accounts and backups.
     pub storage: StorageSettings,
     /// Certificates.
@@ -95,6 +100,8 @@ pub struct Settings {
     pub accept_rollback: bool,
     /// Found a deployment with a root that exists already.
     pub init: bool,
+    /// Take the store from a node that has it.
+    pub take_over: bool,
 }
 
 /// Where the instance metadata service listens.
@@ -146,6 +153,29 @@ pub enum SettingsError {
     /// The program was built without the feature `otlp`.
     #[error("telemetry.otlp_endpoint is set, but this program was built without OpenTelemetry")]
     NoOtlp,
+    /// The program was built without the feature `etcd`.
+    #[error("store.kind is \"etcd\", but this program was built without etcd")]
+    NoEtcd,
+    /// Keys of etcd beside the embedded store.
+    #[error("[store] says how to reach etcd, but its kind is \"embedded\"")]
+    StoreNotEtcd,
+    /// None, or more than there can be.
+    #[error("store.endpoints must name 1 to 16 members of etcd")]
+    EtcdEndpoints,
+    /// Something that is no member of etcd.
+    #[error("store.endpoints: `{0}` is neither https://HOST:PORT nor, on loopback, http://HOST:PORT")]
+    EtcdEndpoint(String),
+    /// Some members with TLS and some without, or files for TLS without any.
+    #[error("store.endpoints: either all are https, or none is and there is nothing to set for TLS")]
+    EtcdMixed,
+    /// Only one of two keys that need each other.
+    #[error("store.{first} and store.{second} go together, but only one is set")]
+    HalfOfStore {
+        /// The one.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
     /// Records would travel in the clear, or nowhere.
     #[error("telemetry.otlp_endpoint `{0}` is neither an https URL nor an http URL on loopback")]
     OtlpEndpoint(String),
@@ -185,6 +215,15 @@ impl SettingsError {
                 "use --imds off, or an ADDRESS:PORT on loopback or link-local such as 127.0.0.1:8480"
             }
             Self::NoOtlp => "leave the key out, or build the program with `cargo build --release --features otlp`",
+            Self::NoEtcd => "leave the key out, or build the program with `cargo build --release --features etcd`",
+            Self::StoreNotEtcd => "set [store] kind = \"etcd\", or leave the other keys out",
+            Self::EtcdEndpoints | Self::EtcdEndpoint(_) => {
+                "name each member, such as \"https://etcd1.example.com:2379\""
+            }
+            Self::EtcdMixed => {
+                "name all members with https:// if etcd speaks TLS, or leave the files out if it does not"
+            }
+            Self::HalfOfStore { .. } => "set both or neither",
             Self::OtlpEndpoint(_) => "name a base URL such as https://collector.example.com:4318",
             Self::MetricsExposed(_) => {
                 "use an ADDRESS:PORT on loopback such as 127.0.0.1:9480, and let an agent on this machine read it"
@@ -222,7 +261,7 @@ impl Settings {
             tls,
             root,
             security_domain,
-            store: _,
+            store,
             issuer,
             attestation,
             network,
@@ -237,9 +276,7 @@ impl Settings {
             telemetry,
             log,
         } = file;
-        if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
-            return Err(SettingsError::HalfCertificate);
-        }
+        check_certificate(&tls)?;
         limits.check()?;
         check_networks(&network)?;
         let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
@@ -262,6 +299,7 @@ impl Settings {
             networks: network,
             trusted_services: trusted_service,
             proxies: proxies(proxy)?,
+            store: store.place()?,
             storage: StorageSettings::resolve(storage_account, backup)?,
             root_provider: root.provider,
             root_file: root.file.unwrap_or_else(|| data_dir.join(ROOT_FILE)),
@@ -277,6 +315,7 @@ impl Settings {
             log: Log { format: flags.log_format.unwrap_or(log.format), ..log },
             accept_rollback: flags.accept_rollback,
             init: flags.init,
+            take_over: flags.take_over,
         })
     }
 
@@ -289,6 +328,13 @@ impl Settings {
     pub fn is_local(&self) -> bool {
         all_on_loopback(&self.listen, &self.networks)
     }
+}
+
+fn check_certificate(tls: &Tls) -> Result<(), SettingsError> {
+    if tls.certificate_file.is_some() == tls.private_key_file.is_some() {
+        return Ok(());
+    }
+    Err(SettingsError::HalfCertificate)
 }
 
 /// Where to listen, and whether that is the default.

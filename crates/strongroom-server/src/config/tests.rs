@@ -154,7 +154,8 @@ fn a_wrong_value_is_refused_with_its_line_and_what_is_allowed() {
         ("[public]\nport = \"x\"", ["line 2: public.port: ", "allowed: a port from 1 to 65535"]),
         ("domain = \"a..b\"", ["line 1: domain: ", "allowed: a domain"]),
         ("[root]\nprovider = \"tpm\"", ["line 2: root.provider: ", "expected `file`"]),
-        ("[store]\n# which\nkind = \"etcd\"", ["line 3: store.kind: ", "expected `embedded`"]),
+        ("[store]\n# which\nkind = \"etc\"", ["line 3: store.kind: ", "expected `embedded` or `etcd`"]),
+        ("[store]\ntimeout_seconds = \"x\"", ["line 2: store.timeout_seconds: ", "allowed: seconds from 1 to 60"]),
         ("[audit]\non_full = \"x\"", ["line 2: audit.on_full: ", "allowed: \"stop\" or \"serve\""]),
         ("[log]\nlevel = \"loud\"", ["line 2: log.level: ", "expected one of `error`"]),
         ("domain = ", ["line 1: ", ""]),
@@ -234,6 +235,81 @@ fn a_collector_is_refused_by_a_program_that_has_no_use_for_one_and_if_it_would_b
         assert_eq!(endpoint("https://collector.example.com:4318").unwrap_err(), SettingsError::NoOtlp);
     }
     assert!(SAMPLE.contains("\n# otlp_endpoint = "), "documented, but not every program takes it");
+}
+
+#[test]
+fn a_store_in_etcd_is_refused_by_a_program_that_has_none() {
+    let store = settings("[store]\nkind = \"etcd\"\nendpoints = [\"http://127.0.0.1:2379\"]", Flags::default());
+    if cfg!(feature = "etcd") {
+        assert!(matches!(store.unwrap().store, StorePlace::Etcd(_)));
+    } else {
+        assert_eq!(store.unwrap_err(), SettingsError::NoEtcd);
+    }
+    assert_eq!(settings("", Flags::default()).unwrap().store, StorePlace::Embedded);
+    assert!(SAMPLE.contains("\n# kind = \"etcd\"\n"), "documented, but not every program takes it");
+}
+
+#[test]
+fn the_documented_sample_says_every_key_of_etcd() {
+    let section = SAMPLE.split("\n[store]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    let keys = section.lines().filter_map(|line| line.strip_prefix("# "));
+    let keys: Vec<&str> = keys.filter(|line| line.split(' ').nth(1) == Some("=")).collect();
+    let Store {
+        kind,
+        endpoints,
+        prefix,
+        ca_file,
+        certificate_file,
+        private_key_file,
+        user,
+        password_file,
+        timeout_seconds,
+        history_minutes,
+    } = Configuration::parse(&format!("[store]\n{}", keys.join("\n"))).unwrap().store;
+    assert!(kind == StoreKind::Etcd && endpoints.len() == 3 && prefix.is_some());
+    assert!(ca_file.is_some() && certificate_file.is_some() && private_key_file.is_some());
+    assert!(user.is_some() && password_file.is_some());
+    assert!(timeout_seconds.is_some() && history_minutes.is_some());
+}
+
+#[test]
+fn keys_of_etcd_beside_the_embedded_store_are_a_mistake() {
+    for text in ["endpoints = [\"http://127.0.0.1:2379\"]", "prefix = \"/a\"", "user = \"a\"", "history_minutes = 30"] {
+        let refused = settings(&format!("[store]\n{text}"), Flags::default());
+        assert_eq!(refused.unwrap_err(), SettingsError::StoreNotEtcd, "{text}");
+    }
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn how_to_reach_etcd_must_make_sense() {
+    let store = |text: &str| settings(&format!("[store]\nkind = \"etcd\"\n{text}"), Flags::default());
+    let good = "endpoints = [\"https://a:2379\", \"https://b:2379\"]";
+    let StorePlace::Etcd(place) = store(good).unwrap().store else { panic!("it is in etcd") };
+    assert_eq!((place.prefix.as_str(), place.timeout.as_secs()), ("/strongroom", 5));
+    assert_eq!(place.history.map(|history| history.as_secs()), Some(3600));
+    let StorePlace::Etcd(place) = store(&format!("{good}\nhistory_minutes = 0")).unwrap().store else { panic!() };
+    assert_eq!(place.history, None);
+    for (text, expected) in [
+        ("", SettingsError::EtcdEndpoints),
+        ("endpoints = []", SettingsError::EtcdEndpoints),
+        ("endpoints = [\"a:2379\"]", SettingsError::EtcdEndpoint("a:2379".to_owned())),
+        ("endpoints = [\"https://a:2379/x\"]", SettingsError::EtcdEndpoint("https://a:2379/x".to_owned())),
+        ("endpoints = [\"https://u:p@a:2379\"]", SettingsError::EtcdEndpoint("a:2379".to_owned())),
+        ("endpoints = [\"http://a:2379\"]", SettingsError::EtcdEndpoint("http://a:2379".to_owned())),
+        ("endpoints = [\"https://a:1\", \"http://[::1]:1\"]", SettingsError::EtcdMixed),
+        ("endpoints = [\"http://localhost:1\"]\nca_file = \"ca.pem\"", SettingsError::EtcdMixed),
+    ] {
+        assert_eq!(store(text).unwrap_err(), expected, "{text}");
+    }
+    for half in ["certificate_file = \"a\"", "private_key_file = \"a\"", "user = \"a\"", "password_file = \"a\""] {
+        let refused = store(&format!("{good}\n{half}")).unwrap_err();
+        assert!(matches!(refused, SettingsError::HalfOfStore { .. }), "{half}: {refused}");
+    }
+    for beyond in ["timeout_seconds = 0", "timeout_seconds = 61", "history_minutes = 14", "history_minutes = 10081"] {
+        let refused = store(&format!("{good}\n{beyond}")).unwrap_err();
+        assert!(matches!(refused, SettingsError::OutOfRange { .. }), "{beyond}: {refused}");
+    }
 }
 
 #[test]

@@ -333,6 +333,9 @@ fn refused_by_network(Refusal { by, origin }: &Refusal) -> String {
 fn store_shape(error: &StoreError) -> Shape {
     match error {
         StoreError::TooLarge { .. } => shape(StatusCode::BAD_REQUEST, "BadParameter", "The request is too large"),
+        StoreError::OutcomeUnknown(_) => {
+            unavailable("Whether the request was carried out is not known; look before you repeat it")
+        }
         _ => unavailable("The store is unavailable; try again later"),
     }
 }

@@ -9,7 +9,7 @@ use strongroom_core::witness::Witness;
 use strongroom_core::{Core, Foundations};
 use strongroom_crypto::providers::{QuorumRoot, RootProvider};
 use strongroom_crypto::{CryptoError, Entropy, SystemEntropy};
-use strongroom_store::{EmbeddedStore, Kv};
+use strongroom_store::Kv;
 use uuid::Uuid;
 
 use crate::audit_log::checkpoint::PublicJwk;
@@ -38,10 +38,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the deployment of a data folder, or founds it.
-    pub(super) async fn open(folder: &DataDir, settings: &Settings, roots: &TrustedRoots) -> Result<Self, StartError> {
+    /// Opens the deployment of a data folder and a store, or founds it.
+    pub(super) async fn open(
+        folder: &DataDir,
+        settings: &Settings,
+        roots: &TrustedRoots,
+        store: Arc<dyn Kv>,
+    ) -> Result<Self, StartError> {
         let (entropy, clock): (Arc<dyn Entropy>, Arc<dyn Clock>) = (Arc::new(SystemEntropy), Arc::new(SystemClock));
-        let store: Arc<dyn Kv> = Arc::new(EmbeddedStore::open(&folder.join(STORE))?);
         let (root, expectation) = node::open_root(folder, settings, store.as_ref(), entropy.as_ref()).await?;
         let root: Arc<dyn RootProvider> = match settings.root_provider {
             RootProviderKind::File => Arc::new(root),
@@ -124,7 +128,5 @@ async fn open_witness(
     Ok(witness)
 }
 
-/// The embedded store's file.
-const STORE: &str = "store.redb";
 /// The public key of its checkpoints, a JWK.
 const AUDIT_KEY: &str = "audit-key.json";

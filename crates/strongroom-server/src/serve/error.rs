@@ -70,6 +70,19 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store in etcd cannot be opened.
+    #[cfg(feature = "etcd")]
+    #[error(transparent)]
+    Etcd(#[from] strongroom_store::EtcdOpenError),
+    /// A file that it takes to reach etcd cannot be read.
+    #[cfg(feature = "etcd")]
+    #[error("{}: {source}", path.display())]
+    StoreFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The audit log cannot be opened.
     #[error("{}: {source}", folder.display())]
     AuditLog {
@@ -203,6 +216,10 @@ impl StartError {
             }
             Self::Root(error) => root(error),
             Self::Store(error) | Self::Core(CoreError::Store(error)) => store(error),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(error) => error.remedy().to_owned(),
+            #[cfg(feature = "etcd")]
+            Self::StoreFile { .. } => "correct the file, or [store] in the configuration".to_owned(),
             Self::AuditLog { folder, source } if source.kind() == io::ErrorKind::InvalidData => format!(
                 "somebody changed the log: keep a copy, see `strongroom audit verify`, then move {} away to begin a new log",
                 folder.display()
@@ -253,7 +270,7 @@ fn store(error: &StoreError) -> String {
         StoreError::Damaged { .. } => RESTORE.to_owned(),
         StoreError::NewerFormat { .. } => "use the release that wrote it, or a newer one".to_owned(),
         StoreError::Io { source, .. } => of_system(source.kind()),
-        _ => "start again; if it stays, check the disk and the kernel's log".to_owned(),
+        _ => "start again; if it stays, check the disk and the kernel's log, or etcd".to_owned(),
     }
 }
 

@@ -71,6 +71,17 @@ pub(super) async fn bootstrap_secret(
     Ok(issued.secret)
 }
 
+/// This node's name among all that may open a store.
+#[cfg(feature = "etcd")]
+pub(super) fn id(folder: &DataDir, entropy: &dyn Entropy) -> Result<String, StartError> {
+    if let Some(id) = folder.read(NODE)?.filter(|id| !id.is_empty()) {
+        return Ok(id);
+    }
+    let id = uuid::Builder::from_random_bytes(entropy.sixteen()?).into_uuid().to_string();
+    folder.write(NODE, format!("{id}\n").as_bytes())?;
+    Ok(id)
+}
+
 /// What `X-IDENTITY-HEADER` must be at this node's metadata service.
 pub(super) fn identity_header(folder: &DataDir, entropy: &dyn Entropy) -> Result<Secret<String>, StartError> {
     if let Some(header) = folder.read(IDENTITY_HEADER)?.filter(|header| header.len() >= IDENTITY_HEADER_BYTES) {
@@ -101,7 +112,7 @@ fn create_root(path: &Path, entropy: &dyn Entropy) -> Result<FileRoot, StartErro
 const DEPLOYMENT: &str = "deployment-id";
 /// There while a first start is under way.
 const FOUNDING: &str = "founding";
-/// This node's name among those that have a bootstrap secret.
+/// This node's name among those that have a bootstrap secret, and among those that open a store in etcd.
 const NODE: &str = "node-id";
 const BOOTSTRAP_SECRET: &str = "bootstrap-secret";
 const IDENTITY_HEADER: &str = "identity-header";

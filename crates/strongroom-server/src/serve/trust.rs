@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::serve::deployment::Opened;
 use crate::serve::error::StartError;
+use crate::serve::store;
 use crate::tls::certificates::{Certificates, Source};
 use crate::tls::operator::{OperatorCertificate, uncovered};
 use crate::tls::stored_ca;
@@ -67,6 +68,7 @@ impl Trust {
 /// [`StartError::Tls`] or [`StartError::StorageKey`] names the file and what is wrong with it.
 pub fn check_files(settings: &Settings) -> Result<Vec<String>, StartError> {
     TrustedRoots::load(&settings.tls.extra_ca_files)?;
+    store::check_files(settings)?;
     for key_file in settings.storage.accounts.iter().filter_map(|account| account.key_file.as_ref()) {
         shared_key_in(key_file)?;
     }

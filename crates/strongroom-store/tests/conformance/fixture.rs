@@ -2,25 +2,73 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+#[cfg(feature = "etcd")]
+use std::time::Duration;
 
 use strongroom_store::{Commit, EmbeddedStore, Entry, Kv, MemoryStore, Outcome, Page, Precondition, Revision, Write};
+#[cfg(feature = "etcd")]
+use strongroom_store::{EtcdNode, EtcdOptions, EtcdStore, EtcdTls};
 use tempfile::TempDir;
+
+#[cfg(feature = "etcd")]
+use crate::server::EtcdServer;
 
 /// An empty store; what it lies in is removed with it.
 pub(crate) struct Fixture {
     store: Arc<dyn Kv>,
     _folder: Option<TempDir>,
+    /// The store again, and the server below it.
+    #[cfg(feature = "etcd")]
+    etcd: Option<(Arc<EtcdStore>, EtcdServer)>,
 }
 
 impl Fixture {
     pub(crate) fn memory() -> Self {
-        Self { store: Arc::new(MemoryStore::new()), _folder: None }
+        Self::over(Arc::new(MemoryStore::new()), None)
     }
 
     pub(crate) fn embedded() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(&folder.path().join("store")).unwrap();
-        Self { store: Arc::new(store), _folder: Some(folder) }
+        Self::over(Arc::new(store), Some(folder))
+    }
+
+    /// A server of its own, so that nobody else raises the revision.
+    #[cfg(feature = "etcd")]
+    pub(crate) async fn etcd() -> Self {
+        let server = EtcdServer::start();
+        let options = EtcdOptions {
+            endpoints: server.endpoints(),
+            prefix: "/conformance".to_owned(),
+            tls: EtcdTls::default(),
+            user: None,
+            timeout: Duration::from_secs(20),
+            history: None,
+            node: EtcdNode { id: "one".to_owned(), place: "a test".to_owned() },
+            take_over: false,
+        };
+        let store = Arc::new(EtcdStore::open(options).await.unwrap());
+        Self { etcd: Some((Arc::clone(&store), server)), ..Self::over(store, None) }
+    }
+
+    fn over(store: Arc<dyn Kv>, folder: Option<TempDir>) -> Self {
+        Self {
+            store,
+            _folder: folder,
+            #[cfg(feature = "etcd")]
+            etcd: None,
+        }
+    }
+
+    /// Lets an engine forget what it need not keep; those that forget by themselves have done so.
+    pub(crate) async fn forget(&self) {
+        #[cfg(feature = "etcd")]
+        if let Some((store, _)) = &self.etcd {
+            // A tenth of the promised age each time.
+            for _ in 0..=10 {
+                store.forget().await.unwrap();
+            }
+        }
     }
 
     pub(crate) fn share(&self) -> Arc<dyn Kv> {

@@ -92,9 +92,11 @@ async fn history_is_kept_as_deep_as_promised_and_no_deeper(store: Fixture) {
     let first = store.put("k", "first").await;
     store.delete("k").await;
     commit_many(&store.share(), HISTORY_REVISIONS - 1).await;
+    store.forget().await;
     assert_eq!(store.listed("k", Some(first)).await, ["k=first"], "the oldest kept revision");
     assert!(store.watch("", first).await.is_ok());
     commit_many(&store.share(), 1).await;
+    store.forget().await;
     let refused = store.range("k", None, 10, Some(first)).await;
     assert!(matches!(refused, Err(StoreError::Compacted(revision)) if revision == first));
     assert!(matches!(store.watch("", first).await, Err(StoreError::Compacted(revision)) if revision == first));

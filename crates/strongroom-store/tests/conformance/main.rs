@@ -15,6 +15,11 @@ mod history;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+#[cfg(feature = "etcd")]
+#[path = "../etcd/server.rs"]
+#[expect(dead_code, reason = "here no member is ended before its test")]
+mod server;
+#[cfg(test)]
 mod watching;
 
 /// Runs each named test on each engine. One that is not named is unused code, and so refused by the compiler.
@@ -32,6 +37,14 @@ macro_rules! conformance {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name($crate::fixture::Fixture::embedded()).await;
+            })*
+        }
+
+        #[cfg(feature = "etcd")]
+        mod etcd {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::fixture::Fixture::etcd().await).await;
             })*
         }
     };

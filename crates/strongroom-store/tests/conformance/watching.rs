@@ -186,6 +186,7 @@ async fn a_watch_that_falls_behind_is_told_so_and_ends(store: Fixture) {
         });
     }
     writers.join_all().await;
+    store.forget().await;
     assert!(matches!(watch.next().await, Some(Err(StoreError::Compacted(behind))) if behind == start));
     assert!(watch.next().await.is_none());
 }

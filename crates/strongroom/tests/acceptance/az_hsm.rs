@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::az::Az;
 use crate::deployment::Deployment;
+use crate::environment::{self, Engine};
 use crate::hsm::Hsm;
 use crate::wrapping_keys::WrappingKeys;
 
@@ -12,7 +13,16 @@ const HSM: &str = "ContosoMHSM";
 
 #[test]
 fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
-    let mut deployment = Deployment::start_recorded();
+    create_activate_show_and_list(environment::engine());
+}
+
+#[test]
+fn a_mixed_case_hsm_is_created_activated_shown_and_listed_on_etcd() {
+    create_activate_show_and_list(Engine::Etcd);
+}
+
+fn create_activate_show_and_list(engine: Engine) {
+    let mut deployment = Deployment::start_recorded_on(engine);
     let az = Az::signed_in(&deployment);
     let created = create(&az, &deployment);
     assert_eq!(created["name"], HSM);
@@ -45,7 +55,16 @@ fn a_mixed_case_hsm_is_created_activated_shown_and_listed() {
 
 #[test]
 fn a_deleted_hsm_is_listed_recovered_with_its_keys_and_purged() {
-    let mut deployment = Deployment::start_recorded();
+    delete_recover_and_purge(environment::engine());
+}
+
+#[test]
+fn a_deleted_hsm_is_listed_recovered_with_its_keys_and_purged_on_etcd() {
+    delete_recover_and_purge(Engine::Etcd);
+}
+
+fn delete_recover_and_purge(engine: Engine) {
+    let mut deployment = Deployment::start_recorded_on(engine);
     let az = Az::signed_in(&deployment);
     create(&az, &deployment);
     let keys = WrappingKeys::make(3);

@@ -12,7 +12,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::environment::{now, path};
+use crate::environment::{Engine, engine, now, path};
+use crate::etcd_server::EtcdServer;
 use crate::relay::{Certificate, Relay};
 use crate::rest::Rest;
 
@@ -23,6 +24,8 @@ pub(crate) struct Deployment {
     folder: TempDir,
     ports: Ports,
     server: Option<Child>,
+    /// Where the records lie, if not in the folder; it ends last.
+    etcd: Option<EtcdServer>,
 }
 
 impl Deployment {
@@ -36,28 +39,37 @@ impl Deployment {
         Self::start_recorded_with(&[], "")
     }
 
+    /// The same, with the records in that engine.
+    pub(crate) fn start_recorded_on(engine: Engine) -> Self {
+        Self::start_recorded_on_with(engine, &[], "")
+    }
+
     /// The same, where the server's outgoing TLS trusts more CA files, and with more of a configuration file, which has
     /// neither `[public]` nor `[tls]`.
     pub(crate) fn start_recorded_with(ca_files: &[PathBuf], configuration: &str) -> Self {
+        Self::start_recorded_on_with(engine(), ca_files, configuration)
+    }
+
+    /// Both.
+    pub(crate) fn start_recorded_on_with(engine: Engine, ca_files: &[PathBuf], configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = Ports { behind: free_port(), ..Ports::free() };
         let certificate = Certificate::make(folder.path());
         let relay = Relay::start(ports.https, ports.behind, &certificate);
         let text = format!("{}\n{configuration}", certificate.configuration(ports.https, ca_files));
-        Self::begin(folder, ports, Some(relay), &text)
+        Self::begin(engine, folder, ports, Some(relay), &text)
     }
 
     /// First start with a configuration file; `configuration` gets the port of the listener.
     pub(crate) fn start_with(configuration: impl FnOnce(&Ports) -> String) -> Self {
         let ports = Ports::free();
-        Self::begin(tempfile::tempdir().expect("a temporary folder"), ports, None, &configuration(&ports))
+        Self::begin(engine(), tempfile::tempdir().expect("a temporary folder"), ports, None, &configuration(&ports))
     }
 
-    fn begin(folder: TempDir, ports: Ports, relay: Option<Relay>, text: &str) -> Self {
-        if !text.is_empty() {
-            fs::write(folder.path().join("strongroom.toml"), text).expect("the configuration is written");
-        }
-        let mut deployment = Self { relay, folder, ports, server: None };
+    fn begin(engine: Engine, folder: TempDir, ports: Ports, relay: Option<Relay>, text: &str) -> Self {
+        let etcd = (engine == Engine::Etcd).then(EtcdServer::start);
+        let mut deployment = Self { relay, folder, ports, server: None, etcd };
+        deployment.configure(text);
         let started = now();
         deployment.run();
         println!("first start to first answer: {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
@@ -67,7 +79,13 @@ impl Deployment {
     /// Gives a stopped server another configuration file.
     pub(crate) fn configure(&self, text: &str) {
         assert!(self.server.is_none(), "it would not read it");
-        fs::write(self.folder.path().join("strongroom.toml"), text).expect("the configuration is written");
+        let store = self.etcd.as_ref().map_or_else(String::new, |etcd| {
+            format!("\n[store]\nkind = \"etcd\"\nendpoints = {:?}\n", etcd.endpoints())
+        });
+        if !text.is_empty() || !store.is_empty() {
+            let text = format!("{text}{store}");
+            fs::write(self.folder.path().join("strongroom.toml"), text).expect("the configuration is written");
+        }
     }
 
     /// Starts the server on what is there and waits until it answers.

@@ -5,11 +5,21 @@ use std::path::Path;
 use crate::az::Az;
 use crate::azurite::{ACCOUNT, Azurite};
 use crate::deployment::Deployment;
+use crate::environment::{self, Engine};
 
 #[test]
 fn the_published_runbook_brings_a_lost_hsm_back() {
+    run_the_runbook(environment::engine());
+}
+
+#[test]
+fn the_published_runbook_brings_a_lost_hsm_back_on_etcd() {
+    run_the_runbook(Engine::Etcd);
+}
+
+fn run_the_runbook(engine: Engine) {
     let store = Azurite::start();
-    let mut deployment = Deployment::start_recorded_with(&[store.ca_file()], &store.configuration());
+    let mut deployment = Deployment::start_recorded_on_with(engine, &[store.ca_file()], &store.configuration());
     let (rest, az) = (deployment.rest(), Az::signed_in(&deployment));
     // The blob store is no part of the deployment: its addresses have a port of their own.
     az.script(&format!(

@@ -3,6 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Where deployments keep their records unless a test says so itself: `STRONGROOM_TEST_STORE`.
+#[expect(clippy::disallowed_methods, reason = "a test is told by its environment what to test")]
+pub(crate) fn engine() -> Engine {
+    match std::env::var("STRONGROOM_TEST_STORE").as_deref() {
+        Err(_) | Ok("embedded") => Engine::Embedded,
+        Ok("etcd") => Engine::Etcd,
+        Ok(other) => panic!("STRONGROOM_TEST_STORE is `{other}`, neither `embedded` nor `etcd`"),
+    }
+}
+
+/// What keeps the records of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Embedded,
+    Etcd,
+}
+
 /// The `az` program of the installed test environment.
 pub(crate) fn az() -> PathBuf {
     client("az/bin/az")

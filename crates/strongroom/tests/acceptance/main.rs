@@ -77,6 +77,10 @@ mod drill;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+#[path = "../../../strongroom-store/tests/etcd/server.rs"]
+#[expect(dead_code, reason = "here no member is ended before its test")]
+mod etcd_server;
+#[cfg(test)]
 mod exchanges;
 #[cfg(test)]
 mod faulty_blobs;

@@ -4,6 +4,13 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(test)]
+#[cfg(feature = "etcd")]
+#[path = "../../../strongroom-store/tests/etcd/server.rs"]
+mod etcd_server;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod server;

@@ -9,7 +9,7 @@ use crate::server::{Folder, Server, output, set_mode, strongroom};
 
 /// Runs a command that must give up; checks the form of what it says, and what it says: two lines. Lines of the server's
 /// own log may stand around them, one of a store that is still closing even behind them.
-fn refused(command: &mut Command, cause: &[&str], remedy: &str) {
+pub(crate) fn refused(command: &mut Command, cause: &[&str], remedy: &str) {
     let output = output(command);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -1,0 +1,154 @@
+//! `[store]`: where records lie.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::config::SettingsError;
+use crate::config::settings::in_range;
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Which engine.
+    pub kind: StoreKind,
+    /// The members of etcd, each as `http://HOST:PORT` or `https://HOST:PORT`.
+    pub endpoints: Vec<String>,
+    /// Below which key of etcd the store lies.
+    pub prefix: Option<String>,
+    /// The CAs that etcd's certificate may come from, PEM; without it, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// This node's certificate for etcd, PEM.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub private_key_file: Option<PathBuf>,
+    /// A user of etcd.
+    pub user: Option<String>,
+    /// A file with its password.
+    pub password_file: Option<PathBuf>,
+    /// How long an answer of etcd is waited for.
+    pub timeout_seconds: Option<u64>,
+    /// How long every revision can be read before this node compacts it; 0: it compacts nothing.
+    pub history_minutes: Option<u64>,
+}
+
+/// `[store] kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// One file in the data folder.
+    #[default]
+    Embedded,
+    /// etcd.
+    Etcd,
+}
+
+/// Where the store lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// In the data folder.
+    Embedded,
+    /// In etcd.
+    Etcd(EtcdSettings),
+}
+
+/// How etcd is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdSettings {
+    /// At least one.
+    pub endpoints: Vec<String>,
+    /// Below which key.
+    pub prefix: String,
+    /// The CAs that are trusted, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// This node's certificate and its private key, both PEM.
+    pub identity_files: Option<(PathBuf, PathBuf)>,
+    /// A user, and the file with its password.
+    pub user: Option<(String, PathBuf)>,
+    /// The longest time until a call is answered.
+    pub timeout: Duration,
+    /// How long every revision can be read; without it this node compacts nothing.
+    pub history: Option<Duration>,
+}
+
+impl Store {
+    pub(super) fn place(self) -> Result<StorePlace, SettingsError> {
+        match self.kind {
+            StoreKind::Embedded if self == Self::default() => Ok(StorePlace::Embedded),
+            StoreKind::Embedded => Err(SettingsError::StoreNotEtcd),
+            StoreKind::Etcd if !cfg!(feature = "etcd") => Err(SettingsError::NoEtcd),
+            StoreKind::Etcd => self.in_etcd().map(StorePlace::Etcd),
+        }
+    }
+
+    fn in_etcd(self) -> Result<EtcdSettings, SettingsError> {
+        if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_MAX {
+            return Err(SettingsError::EtcdEndpoints);
+        }
+        if let Some(endpoint) = self.endpoints.iter().find(|endpoint| !is_endpoint(endpoint)) {
+            return Err(SettingsError::EtcdEndpoint(shown(endpoint)));
+        }
+        // A client that would fall back to plain HTTP at one member has no secret left.
+        let https = self.endpoints.iter().filter(|endpoint| endpoint.starts_with(HTTPS)).count();
+        let has_tls_keys = self.ca_file.is_some() || self.certificate_file.is_some() || self.private_key_file.is_some();
+        if https != self.endpoints.len() && (https > 0 || has_tls_keys) {
+            return Err(SettingsError::EtcdMixed);
+        }
+        let timeout = in_range("store.timeout_seconds", self.timeout_seconds.unwrap_or(TIMEOUT_SECONDS), 1..=60)?;
+        let history = match self.history_minutes.unwrap_or(HISTORY_MINUTES) {
+            0 => None,
+            minutes => Some(in_range("store.history_minutes", minutes, HISTORY_MINUTES_MIN..=10_080)?),
+        };
+        Ok(EtcdSettings {
+            identity_files: both(self.certificate_file, self.private_key_file, "certificate_file", "private_key_file")?,
+            user: both(self.user, self.password_file, "user", "password_file")?,
+            endpoints: self.endpoints,
+            prefix: self.prefix.unwrap_or_else(|| PREFIX.to_owned()),
+            ca_file: self.ca_file,
+            timeout: Duration::from_secs(timeout),
+            history: history.map(|minutes| Duration::from_secs(minutes * 60)),
+        })
+    }
+}
+
+/// A scheme, a host and a port, and nothing else. Plain HTTP stays on this machine: what travels is sealed, but a password
+/// of etcd is not, and nobody there has shown who they are.
+fn is_endpoint(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let bare = url.username().is_empty() && url.query().is_none() && url.fragment().is_none() && url.path() == "/";
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback());
+    scheme && bare && !host.is_empty() && !text.ends_with('/')
+}
+
+/// Without a user and a password, which do not belong there and must not be repeated.
+fn shown(endpoint: &str) -> String {
+    endpoint.rsplit('@').next().unwrap_or_default().to_owned()
+}
+
+fn both<A, B>(
+    first: Option<A>,
+    second: Option<B>,
+    first_name: &'static str,
+    second_name: &'static str,
+) -> Result<Option<(A, B)>, SettingsError> {
+    match (first, second) {
+        (Some(first), Some(second)) => Ok(Some((first, second))),
+        (None, None) => Ok(None),
+        _ => Err(SettingsError::HalfOfStore { first: first_name, second: second_name }),
+    }
+}
+
+const HTTPS: &str = "https://";
+/// More members than any etcd has.
+const ENDPOINTS_MAX: usize = 16;
+const PREFIX: &str = "/strongroom";
+const TIMEOUT_SECONDS: u64 = 5;
+const HISTORY_MINUTES: u64 = 60;
+/// Longer than the ten minutes after which etcd gives a quiet watch a sign of life.
+const HISTORY_MINUTES_MIN: u64 = 15;

@@ -1,0 +1,125 @@
+//! Opening the store, wherever it lies.
+
+use std::sync::Arc;
+
+use strongroom_crypto::Entropy;
+use strongroom_store::{EmbeddedStore, Kv};
+
+use crate::config::{Settings, StorePlace};
+use crate::data_dir::DataDir;
+use crate::serve::error::StartError;
+use crate::tasks::Tasks;
+
+/// Opens the store for this process alone; `tasks` gets what an engine has to do now and then.
+#[cfg_attr(not(feature = "etcd"), expect(unused_variables, reason = "only etcd needs them"))]
+pub(super) async fn open(
+    folder: &DataDir,
+    settings: &Settings,
+    entropy: &dyn Entropy,
+    tasks: &Tasks,
+) -> Result<Arc<dyn Kv>, StartError> {
+    match &settings.store {
+        StorePlace::Embedded => Ok(Arc::new(EmbeddedStore::open(&folder.join(FILE))?)),
+        #[cfg(feature = "etcd")]
+        StorePlace::Etcd(place) => in_etcd::open(folder, place, settings.take_over, entropy, tasks).await,
+        #[cfg(not(feature = "etcd"))]
+        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+    }
+}
+
+/// Lets go of the store after a start that failed: in etcd, no other node could have it otherwise.
+pub(super) async fn give_up(store: &dyn Kv) {
+    if let Err(error) = store.close().await {
+        tracing::warn!(%error, "the store was not closed cleanly");
+    }
+}
+
+/// Reads the files that reaching the store takes.
+pub(super) fn check_files(settings: &Settings) -> Result<(), StartError> {
+    match &settings.store {
+        StorePlace::Embedded => Ok(()),
+        #[cfg(feature = "etcd")]
+        StorePlace::Etcd(place) => in_etcd::access(place).map(drop),
+        #[cfg(not(feature = "etcd"))]
+        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+    }
+}
+
+#[cfg(feature = "etcd")]
+mod in_etcd {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use strongroom_crypto::Entropy;
+    use strongroom_store::{EtcdNode, EtcdOptions, EtcdStore, EtcdTls, EtcdUser, Kv};
+
+    use crate::config::EtcdSettings;
+    use crate::data_dir::DataDir;
+    use crate::serve::error::StartError;
+    use crate::serve::node;
+    use crate::tasks::Tasks;
+
+    pub(super) async fn open(
+        folder: &DataDir,
+        place: &EtcdSettings,
+        take_over: bool,
+        entropy: &dyn Entropy,
+        tasks: &Tasks,
+    ) -> Result<Arc<dyn Kv>, StartError> {
+        let (tls, user) = access(place)?;
+        let options = EtcdOptions {
+            endpoints: place.endpoints.clone(),
+            prefix: place.prefix.clone(),
+            tls,
+            user,
+            timeout: place.timeout,
+            history: place.history,
+            node: EtcdNode { id: node::id(folder, entropy)?, place: whereabouts(folder.path()) },
+            take_over,
+        };
+        let store = Arc::new(EtcdStore::open(options).await?);
+        let (tended, stop) = (Arc::clone(&store), tasks.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.stopping() => {}
+                () = tended.tend() => {}
+            }
+        });
+        Ok(store)
+    }
+
+    /// What is trusted, and what this node shows.
+    pub(super) fn access(place: &EtcdSettings) -> Result<(EtcdTls, Option<EtcdUser>), StartError> {
+        let read =
+            |path: &Path| fs::read(path).map_err(|source| StartError::StoreFile { path: path.to_owned(), source });
+        let ca = place.ca_file.as_deref().map(read).transpose()?;
+        let identity = match &place.identity_files {
+            Some((certificate, private_key)) => Some((read(certificate)?, read(private_key)?)),
+            None => None,
+        };
+        let user = match &place.user {
+            Some((name, file)) => {
+                let password = String::from_utf8(read(file)?).map_err(|_| StartError::StoreFile {
+                    path: file.clone(),
+                    source: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not text"),
+                })?;
+                // Editors end a file with a line break.
+                Some(EtcdUser { name: name.clone(), password: password.trim_end_matches(['\r', '\n']).to_owned() })
+            }
+            None => None,
+        };
+        Ok((EtcdTls { ca, identity }, user))
+    }
+
+    /// Where people find this node.
+    fn whereabouts(folder: &Path) -> String {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = host.trim();
+        let place = format!("{}:{}", if host.is_empty() { "a host without a name" } else { host }, folder.display());
+        place.replace(['\r', '\n'], " ")
+    }
+}
+
+/// The embedded store's file.
+const FILE: &str = "store.redb";

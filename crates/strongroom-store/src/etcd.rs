@@ -1,0 +1,272 @@
+//! The contract over etcd: for those who run one already, and trust it with the loss of a machine.
+//!
+//! A revision of the contract is etcd's own: it rises with every change of the whole cluster, so others who write to the same
+//! cluster make gaps in it. Every call is one transaction of etcd that also compares the owner's record ([`open`]), so that
+//! only one node at a time reads and writes. Every call ends within a time limit.
+//!
+//! Read first: [`open`] for who may use the store, [`commit`] for what is known when no answer comes, [`watch`] for how no
+//! change is lost, [`history`] for what is compacted away.
+//!
+//! It fails with [`StoreError::Unavailable`] as long as etcd does not answer, has no quorum, refuses this user, or another
+//! node has taken the store; with [`StoreError::Full`] while etcd is out of space; with [`StoreError::OutcomeUnknown`]
+//! when the answer to a commit is lost.
+
+mod commit;
+mod history;
+mod keyspace;
+mod members;
+mod open;
+mod options;
+mod paging;
+mod trouble;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use etcd_client::{GetOptions, Txn, TxnOp, TxnResponse};
+use tokio::sync::watch as latest;
+
+use self::history::{History, TICKS};
+use self::keyspace::{Keyspace, number};
+use self::members::Members;
+use self::open::{fence, header_revision, keys_only, ranges};
+use self::trouble::Trouble;
+use self::watch::EtcdWatch;
+use crate::limits::check_key;
+use crate::{Commit, Entry, Kv, Outcome, Page, Revision, StoreError, Watch};
+
+pub use open::EtcdOpenError;
+pub use options::{EtcdNode, EtcdOptions, EtcdTls, EtcdUser};
+
+/// A store in etcd, held by one node.
+///
+/// [`Kv::close`] gives it up. A node that ends otherwise keeps it: the same node may open it again, another one only by
+/// [`EtcdOptions::take_over`].
+pub struct EtcdStore {
+    inner: Arc<Inner>,
+}
+
+/// What the store and its watches share.
+struct Inner {
+    members: Members,
+    keyspace: Keyspace,
+    /// This node's number: the revision of its owner's record.
+    number: u64,
+    /// Whether another node has taken the store.
+    lost: AtomicBool,
+    /// The newest revision that was seen.
+    newest: AtomicU64,
+    history: History,
+    closed: latest::Sender<bool>,
+}
+
+impl EtcdStore {
+    /// Takes the store, or makes it.
+    ///
+    /// # Errors
+    /// [`EtcdOpenError`] says in one line what is wrong and in another what helps.
+    pub async fn open(options: EtcdOptions) -> Result<Self, EtcdOpenError> {
+        let keyspace = Keyspace::new(&options.prefix).ok_or_else(|| EtcdOpenError::Prefix(options.prefix.clone()))?;
+        let members = Members::new(options);
+        let number = open::take(&members, &keyspace).await?;
+        let inner = Inner {
+            members,
+            keyspace,
+            number,
+            lost: AtomicBool::new(false),
+            newest: AtomicU64::new(number),
+            history: History::default(),
+            closed: latest::Sender::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Compacts etcd from time to time, as far as its history is promised to nobody. Ends when the store is closed.
+    pub async fn tend(&self) {
+        let Some(history) = self.inner.members.options().history else { return };
+        let tick = history / u32::try_from(TICKS).unwrap_or(1);
+        let mut closed = self.inner.closed.subscribe();
+        loop {
+            tokio::select! {
+                () = until_closed(&mut closed) => return,
+                () = tokio::time::sleep(tick) => {}
+            }
+            let forgotten = self.forget().await;
+            if self.inner.lost.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "etcd could not be compacted; it is tried again in {tick:?}");
+            }
+        }
+    }
+
+    /// One step of [`Self::tend`]: counts as a tenth of the promised history, and compacts what has become older than that.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if etcd does not answer or does not let this user compact.
+    pub async fn forget(&self) -> Result<(), StoreError> {
+        let newest = self.revision().await?;
+        let Some(target) = self.inner.history.tick(newest.0) else { return Ok(()) };
+        match self.inner.members.compact(number(target)).await {
+            // Compacted already is as good.
+            Ok(()) | Err(Trouble::Compacted) => self.inner.history.set_compacted(target),
+            Err(trouble) => return Err(self.inner.explain(trouble)),
+        }
+        tracing::debug!(revision = target, "etcd was compacted");
+        Ok(())
+    }
+
+    /// Does something unless the store is closed or lost, and until it is closed.
+    async fn run<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if self.inner.lost.load(Ordering::Acquire) {
+            return Err(lost());
+        }
+        let mut closed = self.inner.closed.subscribe();
+        tokio::select! {
+            biased;
+            () = until_closed(&mut closed) => Err(StoreError::Unavailable("it is closed".to_owned())),
+            answer = call => answer,
+        }
+    }
+}
+
+#[async_trait]
+impl Kv for EtcdStore {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        check_key(key)?;
+        let question = self.inner.fenced([TxnOp::get(self.inner.keyspace.data(key), None)]);
+        let answer = self.run(self.inner.ask(&question)).await?;
+        let record = ranges(answer).next().and_then(|records| records.into_iter().next());
+        record.map(|record| self.inner.keyspace.entry(record)).transpose()
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        self.run(paging::page(&self.inner, prefix, after, limit, at)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        commit.check_limits()?;
+        self.run(commit::commit(&self.inner, &commit)).await
+    }
+
+    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        let watch = self.run(async {
+            self.inner.check_kept(behind).await?;
+            EtcdWatch::begin(Arc::clone(&self.inner), prefix, behind).await
+        });
+        Ok(Box::new(watch.await?))
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        let question = self.inner.fenced([keys_only(self.inner.keyspace.owner())]);
+        let answer = self.run(self.inner.ask(&question)).await?;
+        Ok(Revision(header_revision(&answer)))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.inner.closed.send_replace(true) {
+            return Err(StoreError::Unavailable("it is closed".to_owned()));
+        }
+        let released = open::release(&self.inner.members, &self.inner.keyspace, self.inner.number).await;
+        released.map_err(|trouble| {
+            let cause = trouble.text();
+            StoreError::Unavailable(format!("this node could not give it up, and still counts as its owner: {cause}"))
+        })
+    }
+}
+
+impl Inner {
+    /// Questions that are answered only while the store is this node's.
+    fn fenced(&self, questions: impl Into<Vec<TxnOp>>) -> Txn {
+        let fence = fence(&self.keyspace, self.number);
+        Txn::new().when([fence]).and_then(questions).or_else([keys_only(self.keyspace.owner())])
+    }
+
+    async fn ask(&self, question: &Txn) -> Result<TxnResponse, StoreError> {
+        let answer = self.members.ask(question).await.and_then(|answer| self.own(answer));
+        answer.map_err(|trouble| self.explain(trouble))
+    }
+
+    /// The answer to fenced questions, if the store is still this node's.
+    fn own(&self, answer: TxnResponse) -> Result<TxnResponse, Trouble> {
+        self.note(&answer);
+        if answer.succeeded() { Ok(answer) } else { Err(self.lose()) }
+    }
+
+    /// The owner's record in the answer of a transaction that was not done is still this node's.
+    fn check_owner(&self, answer: TxnResponse) -> Result<(), StoreError> {
+        let owner = ranges(answer).next().and_then(|records| records.into_iter().next());
+        match owner {
+            Some(record) if record.mod_revision == number(self.number) => Ok(()),
+            _ => Err(self.explain(self.lose())),
+        }
+    }
+
+    /// Says once in the log that the store is another node's, and remembers it.
+    fn lose(&self) -> Trouble {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                prefix = self.keyspace.prefix(),
+                "another node has taken the store; this one can only be stopped"
+            );
+        }
+        Trouble::Refused(LOST.to_owned())
+    }
+
+    /// Whether everything behind a revision can still be told. One that lies ahead can be waited for.
+    async fn check_kept(&self, behind: Revision) -> Result<(), StoreError> {
+        let then = GetOptions::new().with_keys_only().with_revision(number(behind.0.max(1)));
+        let question = self.fenced([TxnOp::get(self.keyspace.owner(), Some(then))]);
+        match self.members.ask(&question).await.and_then(|answer| self.own(answer)) {
+            Ok(_) | Err(Trouble::Ahead) => Ok(()),
+            Err(trouble) => Err(self.explain_at(trouble, behind)),
+        }
+    }
+
+    /// Remembers how far the cluster has come.
+    fn note(&self, answer: &TxnResponse) {
+        self.newest.fetch_max(header_revision(answer), Ordering::AcqRel);
+    }
+
+    fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Acquire)
+    }
+
+    /// Says in the contract's words what went wrong.
+    fn explain(&self, trouble: Trouble) -> StoreError {
+        match trouble {
+            Trouble::Full => StoreError::Full,
+            Trouble::Corrupt(detail) => StoreError::Damaged { path: self.keyspace.prefix().to_owned(), detail },
+            trouble => StoreError::Unavailable(trouble.text().to_owned()),
+        }
+    }
+
+    /// The same for a question about a revision.
+    fn explain_at(&self, trouble: Trouble, at: Revision) -> StoreError {
+        match trouble {
+            Trouble::Compacted => StoreError::Compacted(at),
+            Trouble::Ahead => StoreError::NotYetCommitted(at),
+            trouble => self.explain(trouble),
+        }
+    }
+}
+
+async fn until_closed(closed: &mut latest::Receiver<bool>) {
+    // The sender outlives every call.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable(LOST.to_owned())
+}
+
+const LOST: &str = "another node has taken it";

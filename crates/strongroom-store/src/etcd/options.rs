@@ -1,0 +1,126 @@
+//! How to reach etcd, and as who.
+
+use std::fmt;
+use std::time::Duration;
+
+use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+
+/// How to reach etcd, which store there, and as who.
+#[derive(Clone)]
+pub struct EtcdOptions {
+    /// `http://HOST:PORT` or `https://HOST:PORT` of each member; one that answers is enough.
+    pub endpoints: Vec<String>,
+    /// Below which key the store lies, such as `/strongroom`.
+    pub prefix: String,
+    /// Trust and identity for `https` endpoints.
+    pub tls: EtcdTls,
+    /// A user of etcd.
+    pub user: Option<EtcdUser>,
+    /// Longest time until a request is answered, one way or the other.
+    pub timeout: Duration,
+    /// How long every revision can be read; `None` leaves compaction to others.
+    pub history: Option<Duration>,
+    /// Who opens the store.
+    pub node: EtcdNode,
+    /// Take the store from another node that has it.
+    pub take_over: bool,
+}
+
+/// What `https` endpoints are verified with, and what they verify.
+#[derive(Clone, Default)]
+pub struct EtcdTls {
+    /// The CAs that are trusted, PEM; without it, the system's.
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificate and its private key, both PEM.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A user of etcd.
+#[derive(Clone)]
+pub struct EtcdUser {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// A node among those that could open a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdNode {
+    /// The same at each start of one node, and no other's.
+    pub id: String,
+    /// Where people find it; one line.
+    pub place: String,
+}
+
+impl EtcdOptions {
+    /// For one member. The share of the time limit that it may take to connect is up to the caller.
+    pub(super) fn connect(&self, endpoint: &str, connect: Duration) -> ConnectOptions {
+        let mut options = ConnectOptions::new()
+            .with_connect_timeout(connect)
+            // etcd hangs up on who asks more often than every 5 s, or without a request under way.
+            .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE_ANSWER)
+            .with_keep_alive_while_idle(false)
+            .with_require_leader(true)
+            .with_auto_token_refresh(true);
+        if endpoint.starts_with("https://") {
+            options = options.with_tls(self.tls.options());
+        }
+        if let Some(user) = &self.user {
+            options = options.with_user(&user.name, &user.password);
+        }
+        options
+    }
+}
+
+impl EtcdTls {
+    fn options(&self) -> TlsOptions {
+        let options = match &self.ca {
+            Some(ca) => TlsOptions::new().ca_certificate(Certificate::from_pem(ca)),
+            None => TlsOptions::new().with_native_roots(),
+        };
+        match &self.identity {
+            Some((certificate, key)) => options.identity(Identity::from_pem(certificate, key)),
+            None => options,
+        }
+    }
+}
+
+impl fmt::Debug for EtcdOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoints, prefix, tls: _, user: _, timeout, history, node, take_over } = self;
+        f.debug_struct("EtcdOptions")
+            .field("endpoints", endpoints)
+            .field("prefix", prefix)
+            .field("timeout", timeout)
+            .field("history", history)
+            .field("node", node)
+            .field("take_over", take_over)
+            .finish_non_exhaustive()
+    }
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_password_nor_a_private_key_is_shown() {
+        let options = EtcdOptions {
+            endpoints: vec!["https://127.0.0.1:2379".to_owned()],
+            prefix: "/strongroom".to_owned(),
+            tls: EtcdTls { ca: None, identity: Some((b"certificate".to_vec(), b"private".to_vec())) },
+            user: Some(EtcdUser { name: "somebody".to_owned(), password: "hunter2".to_owned() }),
+            timeout: Duration::from_secs(5),
+            history: None,
+            node: EtcdNode { id: "n".to_owned(), place: "here".to_owned() },
+            take_over: false,
+        };
+        let shown = format!("{options:?}");
+        assert!(shown.contains("/strongroom"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains(&format!("{:?}", b"private")), "{shown}");
+    }
+}
