@@ -1,14 +1,15 @@
 //! The members of an etcd cluster, and whom to ask next.
 //!
 //! One member is asked until it fails. A question is then put to the next one; a write only if the first has certainly
-//! not begun it, because nobody else repeats a write (see [`super::commit`]).
+//! not begun it, because nobody else repeats a write (see [`super::commit`]). While members say that they have no leader,
+//! they are asked again until the time limit is near: choosing one takes a second or two.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, KvClient, Txn, TxnResponse, WatchOptions, WatchStream};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::options::EtcdOptions;
 use super::trouble::Trouble;
@@ -45,42 +46,52 @@ impl Members {
 
     /// Puts a question, to one member after another.
     pub(super) async fn ask(&self, question: &Txn) -> Result<TxnResponse, Trouble> {
-        let mut last = Trouble::silence();
-        for _ in 0..self.attempts() {
-            let index = self.current();
-            match timeout(self.share, self.send(index, question)).await.unwrap_or_else(|_| Err(Trouble::silence())) {
-                Err(trouble) if trouble.may_differ_elsewhere() => {
-                    self.leave(index, &trouble);
-                    last = trouble;
+        let rounds = async {
+            let mut rounds = self.rounds();
+            loop {
+                let mut last = Trouble::silence();
+                for _ in 0..self.attempts() {
+                    let index = self.current();
+                    let answer = timeout(self.share, self.send(index, question)).await;
+                    match answer.unwrap_or_else(|_| Err(Trouble::silence())) {
+                        Err(trouble) if trouble.may_differ_elsewhere() => {
+                            self.leave(index, &trouble);
+                            last = trouble.or_later(last);
+                        }
+                        answer => return answer,
+                    }
                 }
-                answer => return answer,
+                rounds.next(last).await?;
             }
-        }
-        Err(last)
+        };
+        timeout(self.options.timeout, rounds).await.unwrap_or_else(|_| Err(Trouble::silence()))
     }
 
     /// Writes, once.
     pub(super) async fn tell(&self, write: &Txn) -> Result<TxnResponse, Trouble> {
         let asked = AtomicUsize::new(self.current());
-        let attempts = async {
-            let mut last = Trouble::silence();
-            for _ in 0..self.attempts() {
-                let index = self.current();
-                asked.store(index, Ordering::Relaxed);
-                match self.send(index, write).await {
-                    Err(trouble) if trouble.may_differ_elsewhere() => {
-                        self.leave(index, &trouble);
-                        if !trouble.is_untouched() {
-                            return Err(trouble);
+        let rounds = async {
+            let mut rounds = self.rounds();
+            loop {
+                let mut last = Trouble::silence();
+                for _ in 0..self.attempts() {
+                    let index = self.current();
+                    asked.store(index, Ordering::Relaxed);
+                    match self.send(index, write).await {
+                        Err(trouble) if trouble.may_differ_elsewhere() => {
+                            self.leave(index, &trouble);
+                            if !trouble.is_untouched() {
+                                return Err(trouble);
+                            }
+                            last = trouble.or_later(last);
                         }
-                        last = trouble;
+                        answer => return answer,
                     }
-                    answer => return answer,
                 }
+                rounds.next(last).await?;
             }
-            Err(last)
         };
-        timeout(self.options.timeout, attempts).await.unwrap_or_else(|_| {
+        timeout(self.options.timeout, rounds).await.unwrap_or_else(|_| {
             let trouble = Trouble::silence();
             self.leave(asked.load(Ordering::Relaxed), &trouble);
             Err(trouble)
@@ -143,6 +154,11 @@ impl Members {
         client.cloned().map_err(|error| Trouble::of(error).before_sending())
     }
 
+    /// So many that they end before the time limit, if members answer at once.
+    fn rounds(&self) -> Rounds {
+        Rounds { left: self.options.timeout.as_millis() * 4 / 5 / ROUND_PAUSE.as_millis() }
+    }
+
     fn attempts(&self) -> usize {
         self.members.len().max(2)
     }
@@ -161,6 +177,25 @@ impl Members {
         }
     }
 }
+
+/// Further attempts at a cluster that says that it is choosing a leader, or is too busy: in a second it may do.
+struct Rounds {
+    left: u128,
+}
+
+impl Rounds {
+    /// Waits before the next round, if there is any sense in one.
+    async fn next(&mut self, last: Trouble) -> Result<(), Trouble> {
+        if self.left == 0 || !matches!(last, Trouble::NotDone(_)) {
+            return Err(last);
+        }
+        self.left -= 1;
+        sleep(ROUND_PAUSE).await;
+        Ok(())
+    }
+}
+
+const ROUND_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest answer that is taken: a batch of [`super::paging::BATCH_ENTRIES`] of the largest values there can be.
 const ANSWER_BYTES_MAX: usize = 40 * 1024 * 1024;

@@ -14,7 +14,7 @@ pub(super) enum Trouble {
     NotDone(String),
     /// It was sent, and nobody can say whether it was done.
     Lost(String),
-    /// This user may not.
+    /// Not this: the user may not, or it is beyond limits that were set lower than etcd's own.
     Refused(String),
     /// There is no space, or was none when the request came. See [`super::commit`] for what that leaves open.
     Full,
@@ -64,6 +64,11 @@ impl Trouble {
         matches!(self, Self::NotSent(_) | Self::NotDone(_))
     }
 
+    /// Of two, the one that says that another attempt may do.
+    pub(super) fn or_later(self, earlier: Self) -> Self {
+        if matches!(earlier, Self::NotDone(_)) { earlier } else { self }
+    }
+
     /// In words.
     pub(super) fn text(&self) -> &str {
         match self {
@@ -102,8 +107,6 @@ impl Trouble {
             Code::InvalidArgument if says("user name is empty") || says("authentication failed") => {
                 Self::Refused(text())
             }
-            // A batch beyond limits that were set lower than etcd's defaults, or another mistake of ours.
-            Code::InvalidArgument | Code::Unimplemented => Self::NotDone(text()),
             // Broken connections have nothing in their own message that helps.
             Code::Unknown | Code::Internal | Code::Cancelled | Code::Unavailable if !says("etcdserver") => {
                 Self::Lost(deepest(status))
@@ -146,11 +149,9 @@ mod tests {
 
     #[test]
     fn what_etcd_certainly_did_not_do_is_told_from_what_it_may_have_done() {
-        for (code, message) in [
-            (Code::Unavailable, "etcdserver: no leader"),
-            (Code::ResourceExhausted, "etcdserver: too many requests"),
-            (Code::InvalidArgument, "etcdserver: request is too large"),
-        ] {
+        for (code, message) in
+            [(Code::Unavailable, "etcdserver: no leader"), (Code::ResourceExhausted, "etcdserver: too many requests")]
+        {
             assert!(of(code, message).is_untouched(), "{message}");
         }
         for (code, message) in [

@@ -8,7 +8,7 @@ use crate::fixture::{next, open, options, put, put_at_last, put_of, signal, unti
 use crate::server::EtcdServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whichever_member_is_killed_a_client_that_repeats_once_is_served() {
+async fn whichever_member_is_killed_a_client_that_repeats_is_served() {
     let mut server = EtcdServer::start_with(3, "http", &[]);
     let store = open(&server).await;
     let start = store.revision().await.unwrap();
@@ -17,7 +17,7 @@ async fn whichever_member_is_killed_a_client_that_repeats_once_is_served() {
     for member in 0..3 {
         put(&store, "k", &format!("before {member}")).await;
         server.kill(member);
-        // The first write may meet the broken connection, or members that have yet to choose a new leader.
+        // The first write may meet the broken connection, the second a member that has yet to notice that its leader is gone.
         let failures = put_at_last(&store, "k", &format!("without {member}")).await;
         println!("member {member} killed: {failures} failed writes");
         assert_eq!(value(&store, "k").await.unwrap(), format!("without {member}"));
