@@ -2,7 +2,7 @@
 //!
 //! The owner's record is the fence. Its modification revision is this node's number: every read and every commit compares
 //! it, in the same step of etcd, so that a node that has lost the store can neither read nor write from that moment on,
-//! whatever it still believes. No lease and no clock is part of that (`docs/decisions/0013-one-node-on-etcd.md`).
+//! whatever it still believes. No lease and no clock is part of that (`docs/decisions/0014-one-node-on-etcd.md`).
 
 use etcd_client::proto::{PbKeyValue, PbTxnOpResponse};
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnResponse};
