@@ -1,6 +1,6 @@
 //! The store's contract over an engine that other nodes use as well.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,13 +35,26 @@ pub struct Node {
     follower: Follower,
     registrar: Arc<Registrar>,
     settlement: Settlement,
+    run: watch::Sender<Run>,
+    closed: AtomicBool,
+}
+
+/// Whether [`Node::run`] is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    NotYet,
+    Runs,
+    Ended,
 }
 
 /// Which node this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Random, drawn at each start.
+    /// The same at each start of one node, and no other's: letters and digits. Two processes never have it at once (the data
+    /// folder it lies in is locked), so what is registered under it from an earlier start is nobody's.
     pub id: String,
+    /// Random, drawn at each start.
+    pub start: String,
     /// What people call it: the machine's name.
     pub name: String,
 }
@@ -124,23 +137,42 @@ impl Node {
             rules,
         };
         follower.load().await?;
-        Ok(Arc::new(Self { engine, replica, admission, clock, timing, follower, registrar, settlement }))
+        Ok(Arc::new(Self {
+            engine,
+            replica,
+            admission,
+            clock,
+            timing,
+            follower,
+            registrar,
+            settlement,
+            run: watch::Sender::new(Run::NotYet),
+            closed: AtomicBool::new(false),
+        }))
     }
 
     /// Follows the store, keeps the node registered and looks after the registrations of nodes that are gone, until
     /// [`Node::stop`]. Without it the node neither serves nor acknowledges.
     pub async fn run(&self) {
+        self.run.send_replace(Run::Runs);
         tokio::select! {
             biased;
             () = self.registrar.run() => {}
             () = Box::pin(self.follower.run()) => {}
             () = Box::pin(self.settlement.keep()) => {}
         }
+        self.run.send_replace(Run::Ended);
     }
 
     /// Ends [`Node::run`]: the node stops serving and gives up its registration.
     pub fn stop(&self) {
         self.registrar.stop();
+    }
+
+    /// Resolves when [`Node::run`] has ended, or was never begun.
+    pub async fn stopped(&self) {
+        // The sender is the node's own.
+        let _ = self.run.subscribe().wait_for(|run| *run != Run::Runs).await;
     }
 
     /// Takes leave to answer a request whose last byte has been read.
@@ -196,6 +228,13 @@ impl Node {
         let _ = within(self.clock.as_ref(), limit, waiting).await;
     }
 
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("it is closed".to_owned()));
+        }
+        Ok(())
+    }
+
     fn holds(&self, precondition: &Precondition) -> bool {
         match precondition {
             Precondition::Absent(key) => self.replica.modified(key).is_none(),
@@ -239,6 +278,7 @@ impl Shape {
 #[async_trait]
 impl Kv for Node {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.check_open()?;
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(StoreError::KeyLength { bytes: key.len() });
         }
@@ -256,6 +296,7 @@ impl Kv for Node {
         limit: usize,
         at: Option<Revision>,
     ) -> Result<Page, StoreError> {
+        self.check_open()?;
         if at.is_some() {
             return self.engine.range(prefix, after, limit, at).await;
         }
@@ -266,6 +307,7 @@ impl Kv for Node {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.check_open()?;
         let not_serving = |error: NotServing| StoreError::Unavailable(error.to_string());
         Ticket::current(&self.admission).map_or(Ok(()), |ticket| ticket.check()).map_err(not_serving)?;
         let deadline = self.clock.now() + self.timing.acknowledgement_max;
@@ -292,14 +334,134 @@ impl Kv for Node {
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
+        self.check_open()?;
         Ok(self.replica.applied())
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.check_open()?;
+        self.closed.store(true, Ordering::Release);
         self.stop();
+        // Others wait for this node if it cannot take its leave.
+        let _ = within(self.clock.as_ref(), self.timing.serving, self.stopped()).await;
         self.engine.close().await
     }
 }
 
 /// How often key material and its index are given the chance to agree.
 const ON_DEMAND_ATTEMPTS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use strongroom_store::MemoryStore;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::boot_clock::SystemBootClock;
+    use crate::registration::REGISTRATIONS;
+
+    const LAYOUT: Layout = Layout { on_demand: |key| key.starts_with("m/"), incidental: |_| false };
+
+    struct Cluster {
+        engine: Arc<dyn Kv>,
+        runs: JoinSet<()>,
+    }
+
+    impl Cluster {
+        fn new() -> Self {
+            Self { engine: Arc::new(MemoryStore::new()), runs: JoinSet::new() }
+        }
+
+        async fn open(&self, id: &str, start: &str) -> Arc<Node> {
+            let identity = Identity { id: id.to_owned(), start: start.to_owned(), name: id.to_owned() };
+            let (engine, clock) = (Arc::clone(&self.engine), Arc::new(SystemBootClock));
+            Node::open(engine, clock, identity, LAYOUT, Timing::default()).await.unwrap()
+        }
+
+        /// A node that serves.
+        async fn serving(&mut self, id: &str, start: &str) -> Arc<Node> {
+            let node = self.open(id, start).await;
+            let run = Arc::clone(&node);
+            self.runs.spawn(async move { run.run().await });
+            let mut progress = node.replica.progress();
+            while node.begin().is_err() {
+                // Serving begins with a commit of its own, so something will come by.
+                let _ = within(node.clock.as_ref(), Duration::from_millis(20), progress.changed()).await;
+            }
+            node
+        }
+
+        async fn registered(&self) -> Vec<String> {
+            let page = self.engine.range(REGISTRATIONS, None, 10, None).await.unwrap();
+            page.entries.into_iter().map(|entry| entry.key).collect()
+        }
+    }
+
+    async fn put(node: &Node, key: &str, value: &str) -> Revision {
+        let writes = vec![Write::Put(key.to_owned(), value.as_bytes().to_vec())];
+        match node.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap() {
+            Outcome::Committed(revision) => revision,
+            Outcome::Conflict => panic!("there is nothing to conflict with"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_node_has_acknowledged_all_nodes_show() {
+        let mut cluster = Cluster::new();
+        let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
+        for round in 0..20 {
+            let value = round.to_string();
+            let revision = put(&one, "k", &value).await;
+            assert_eq!(two.get("k").await.unwrap().unwrap().value, value.as_bytes());
+            assert!(two.begin().unwrap().snapshot() >= revision);
+            put(&two, "m/1", &value).await;
+            assert_eq!(one.get("m/1").await.unwrap().unwrap().value, value.as_bytes(), "key material as well");
+            assert_eq!(one.range("m/", None, 10, None).await.unwrap().entries[0].value, value.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_run_serves_nothing() {
+        let node = Cluster::new().open("a", "1").await;
+        assert_eq!(node.begin().unwrap_err(), NotServing);
+        assert!(!node.status().serving);
+    }
+
+    #[tokio::test]
+    async fn a_closed_node_is_not_registered_and_answers_nothing() {
+        let mut cluster = Cluster::new();
+        let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
+        let ticket = one.begin().unwrap();
+        one.stop();
+        one.stopped().await;
+        assert_eq!(ticket.check(), Err(NotServing));
+        assert_eq!(cluster.registered().await, ["node/b-1-1"]);
+        put(&two, "k", "1").await;
+        one.close().await.unwrap();
+        assert!(matches!(one.get("k").await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(one.revision().await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(one.close().await, Err(StoreError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_starts_again_waits_for_no_earlier_start_of_its_own() {
+        let mut cluster = Cluster::new();
+        cluster.serving("a", "1").await;
+        cluster.runs.abort_all();
+        let again = cluster.serving("a", "2").await;
+        assert_eq!(cluster.registered().await, ["node/a-2-1"]);
+        let before = again.clock.now();
+        put(&again, "k", "1").await;
+        assert!(again.clock.now() - before < Timing::default().silence);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_has_committed_holds_its_own_acknowledgement_not_back() {
+        let mut cluster = Cluster::new();
+        let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
+        let (mine, theirs) = (one.begin().unwrap(), two.begin().unwrap());
+        let (mine_at, theirs_at) = tokio::join!(mine.scope(put(&one, "k", "1")), theirs.scope(put(&two, "l", "1")));
+        assert_ne!(mine_at, theirs_at);
+        assert_eq!((mine.check(), theirs.check()), (Ok(()), Ok(())));
+    }
+}

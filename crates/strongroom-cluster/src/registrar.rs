@@ -61,7 +61,9 @@ impl Registrar {
         let mut number = 0_u64;
         while !self.is_stopping() {
             number += 1;
-            let key = format!("{REGISTRATIONS}{}-{number}", self.identity.id);
+            let Identity { id, start, name: _ } = &self.identity;
+            let key = format!("{REGISTRATIONS}{id}-{start}-{number}");
+            self.remove_predecessors().await;
             match self.register(key).await {
                 Some(held) => self.keep(held).await,
                 None => self.clock.sleep(RETRY).await,
@@ -96,23 +98,48 @@ impl Registrar {
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
+    /// Removes what an earlier start of this node has left registered: it cannot serve any more.
+    async fn remove_predecessors(&self) {
+        let Identity { id, start, name: _ } = &self.identity;
+        let (of_node, of_start) = (format!("{REGISTRATIONS}{id}-"), format!("{REGISTRATIONS}{id}-{start}-"));
+        let left = self.replica.with_peers(|peers| {
+            let left = peers.all.iter().filter(|(key, _)| key.starts_with(&of_node) && !key.starts_with(&of_start));
+            left.map(|(key, peer)| (key.clone(), peer.revision)).collect::<Vec<_>>()
+        });
+        for (key, revision) in left {
+            let preconditions = vec![Precondition::Unchanged(key.clone(), revision)];
+            let commit = Commit { preconditions, writes: vec![Write::Delete(key)] };
+            if let Err(error) = self.call(self.engine.commit(commit)).await {
+                tracing::warn!(%error, "an earlier registration of this node could not be removed");
+            }
+        }
+    }
+
     async fn register(&self, key: String) -> Option<Held> {
         let registration = Registration::new(&self.identity.name, self.admission.reportable());
         let preconditions = vec![Precondition::Absent(key.clone())];
         let writes = vec![Write::Put(key.clone(), registration.encode())];
         let sent = self.clock.now();
         let outcome = self.call(self.engine.commit(Commit { preconditions, writes })).await;
-        let (revision, until) = match outcome {
-            Ok(Outcome::Committed(revision)) => (revision, Some(self.counted_from(sent) + self.timing.may_serve())),
+        let mut held =
+            Held { key, registration, revision: Revision(0), registered: Revision(0), until: None, due: sent };
+        match outcome {
+            Ok(Outcome::Committed(revision)) => {
+                (held.revision, held.registered) = (revision, revision);
+                held.until = Some(self.counted_from(sent) + self.timing.may_serve());
+                held.due = sent + self.timing.renewal;
+            }
             Ok(Outcome::Conflict) => return None,
             Err(error) => {
                 tracing::warn!(%error, "the node could not be registered");
-                (self.find(&key).await?.modified, None)
+                // It may have been, and been expelled since.
+                let Looked::Held = self.look(&mut held).await else { return None };
+                held.registered = held.revision;
             }
-        };
-        tracing::info!(registration = %key, %revision, "registered in the cluster");
-        self.set_own(Some(key.clone()));
-        Some(Held { key, registration, revision, registered: revision, until, due: sent + self.timing.renewal })
+        }
+        tracing::info!(registration = %held.key, revision = %held.revision, "registered in the cluster");
+        self.set_own(Some(held.key.clone()));
+        Some(held)
     }
 
     async fn keep(&self, mut held: Held) {

@@ -77,6 +77,11 @@ impl Link {
         if self.faults().requests_lost {
             return self.unanswered().await;
         }
+        self.answered(call).await
+    }
+
+    /// The second half of a call: what has arrived is done, and its answer may be lost.
+    async fn answered<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let answer = call.await;
         self.way_back().await;
         if self.faults().answers_lost {
@@ -118,8 +123,12 @@ impl Kv for Link {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
-        if self.faults().requests_lost && self.chance(30) {
-            self.deliver_late(commit.clone());
+        self.delay(REQUEST_MILLIS).await;
+        if self.faults().requests_lost {
+            if self.chance(LATE_PERCENT) {
+                self.deliver_late(commit);
+            }
+            return self.unanswered().await;
         }
         let grows = commit.writes.iter().any(|write| matches!(write, Write::Put(..)));
         let committed = async {
@@ -128,7 +137,7 @@ impl Kv for Link {
             }
             self.0.engine.commit(commit).await
         };
-        self.call(committed).await
+        self.answered(committed).await
     }
 
     async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
@@ -180,6 +189,8 @@ const REQUEST_MILLIS: u64 = 3;
 const ANSWER_MILLIS: u64 = 3;
 /// How often a stalled watch looks whether it may go on.
 const STALL_MILLIS: u64 = 400;
+/// How often a commit that seems lost arrives when nobody waits for it any more.
+const LATE_PERCENT: u64 = 30;
 const BREAK_PERCENT: u64 = 5;
 /// How often changes come twice.
 const REPEAT_PERCENT: u64 = 5;

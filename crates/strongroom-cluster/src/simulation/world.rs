@@ -199,7 +199,7 @@ impl World {
             running.starts += 1;
             running.starts
         };
-        let identity = Identity { id: format!("{number}-{start}"), name: format!("node {number}") };
+        let identity = Identity { id: number.to_string(), start: start.to_string(), name: format!("node {number}") };
         let engine: Arc<dyn Kv> = Arc::<Link>::clone(&site.link);
         let clock = Arc::<Clock>::clone(&site.clock);
         let node = Node::open_with(engine, clock, identity, self.layout(), Timing::default(), self.rules);
@@ -211,6 +211,7 @@ impl World {
             Ok(subject) => subject,
             Err(error) => {
                 node.stop();
+                node.stopped().await;
                 return Err(error);
             }
         };
@@ -269,8 +270,9 @@ impl World {
                 8 => {
                     // A guest that its host does not run: its clock stands still, but not longer than the margin.
                     let time = random.millis(10, 490);
-                    self.executor.pause(site, time);
-                    self.sites[site].clock.stand_still(time);
+                    if self.sites[site].clock.stand_still(time) {
+                        self.executor.pause(site, time);
+                    }
                 }
                 9 => {
                     self.crash(site);
@@ -285,10 +287,14 @@ impl World {
 
     /// Stops a node as an operator does, and starts it again.
     fn restart(self: &Arc<Self>, site: usize, after: Duration) {
-        if let Some(node) = self.sites[site].running().node.take() {
-            node.stop();
-            self.start(site, after);
-        }
+        let Some(node) = self.sites[site].running().node.take() else { return };
+        node.stop();
+        let world = Arc::clone(self);
+        self.executor.spawn(Some(site), async move {
+            // One process at a time has a data folder.
+            node.stopped().await;
+            world.start(site, after);
+        });
     }
 
     fn cut(self: &Arc<Self>, site: usize, faults: Faults, time: Duration) {
