@@ -108,9 +108,10 @@ impl Hsm<'_> {
         };
         let (secrets, file) = self.core().run(Lane::Slow, build).await??;
         let operation = Uuid::from_bytes(self.core().barrier().entropy().sixteen()?);
-        let _only = self.core().open_domains().one_download().await;
+        let _only = self.core().open_domains().one_at_a_time().await;
         let domain = self.core().keep_domain(self.instance(), secrets, list)?;
-        let pending = PendingDownload { operation, domain, purpose };
+        let node = (!self.core().root_provider().wraps_hsm_roots()).then(|| self.core().barrier().node());
+        let pending = PendingDownload { operation, domain, purpose, node };
         let active = leave.active();
         retry_on_conflict!(self.try_keep_file(request, &pending, active, asked))?;
         self.core().open_domains().keep_only(self.instance(), active.into_iter().chain([&pending.domain]));
@@ -182,7 +183,7 @@ impl Hsm<'_> {
 
     /// What the audit log says of a new file.
     fn detail_of(&self, pending: &PendingDownload) -> String {
-        let PendingDownload { operation: _, domain, purpose } = pending;
+        let PendingDownload { operation: _, domain, purpose, node: _ } = pending;
         let policy = self.core().download_policy().as_str();
         match purpose {
             Purpose::Activation => domain.custodians.to_string(),
@@ -205,7 +206,9 @@ impl Hsm<'_> {
         }
         let pending = stored.value.pending.clone();
         let asked = pending.filter(|pending| operation.is_none_or(|operation| pending.operation == operation));
-        let Some(PendingDownload { operation, domain, purpose }) = asked else { return Ok(DownloadStatus::Failed) };
+        let Some(PendingDownload { operation, domain, purpose, node }) = asked else {
+            return Ok(DownloadStatus::Failed);
+        };
         let confirmed = match (guard.value.state, purpose) {
             (HsmState::NotActivated, Purpose::Activation) => {
                 let by = Activation::Download(operation);
@@ -226,6 +229,9 @@ impl Hsm<'_> {
             (HsmState::NotActivated | HsmState::Recovering | HsmState::Active, _) => Ok(DownloadStatus::Failed),
         };
         match confirmed {
+            Err(Error::Sealed) if node.is_some_and(|node| node != self.core().barrier().node()) => {
+                Err(Error::OnAnotherNode { what: "the root of this security-domain file" })
+            }
             // It was in memory only, and a restart has lost it.
             Err(Error::Sealed) => Ok(DownloadStatus::Failed),
             other => other,
@@ -242,7 +248,7 @@ impl Hsm<'_> {
     ) -> Result<()> {
         let barrier = self.core().barrier();
         let Activated { domain, by, detail } = activated;
-        let sealer = self.core().make_sealer(self.instance(), &domain, domain.epoch)?;
+        let sealer = Arc::new(self.core().make_sealer(self.instance(), &domain, domain.epoch)?);
         let assignments = self.initial_assignments(request)?;
         let active = Guard {
             state: HsmState::Active,
@@ -312,7 +318,10 @@ impl Hsm<'_> {
     async fn authorize_file(&self, request: &Request, asked: Purpose, custodians: &CustodianList) -> Result<Leave> {
         let guard = self.authorize_any_state(request, DataAction::SecurityDomainDownload).await?;
         let record = self.domain_record().await?;
-        let recovering = || self.core().exchange_keys().live(self.instance(), request.received).is_some();
+        let recovering = || {
+            let awaited = |stored: &Stored<_>| self.core().is_awaited(self.instance(), &stored.value, request.received);
+            record.as_ref().is_some_and(awaited)
+        };
         let purpose = match (guard.value.state, asked) {
             (HsmState::Active, Purpose::Activation | Purpose::Again) => Purpose::Again,
             (HsmState::Active, Purpose::Rotation) => Purpose::Rotation,
@@ -353,18 +362,23 @@ impl Hsm<'_> {
 impl DomainRecord {
     /// The same once the newest download, which came after activation, is confirmed.
     pub(crate) fn confirmed(&self) -> Self {
-        let Self { active, pending, activated_by, confirmed, quorum: _, resealing } = self.clone();
+        let Self { active, pending, activated_by, confirmed, quorum: _, resealing, transfer_keys, unsealed_by } =
+            self.clone();
         match pending {
             // Whoever proved itself has had its file.
-            Some(PendingDownload { operation, domain, purpose: _ }) => Self {
+            Some(PendingDownload { operation, domain, purpose: _, node: _ }) => Self {
                 active: Some(domain),
                 pending: None,
                 activated_by,
                 confirmed: Some(operation),
                 quorum: None,
                 resealing,
+                transfer_keys,
+                unsealed_by,
             },
-            None => Self { active, pending, activated_by, confirmed, quorum: None, resealing },
+            None => {
+                Self { active, pending, activated_by, confirmed, quorum: None, resealing, transfer_keys, unsealed_by }
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod format;
 mod history;
 mod job;
 mod manifest;
+mod owner;
 mod read;
 mod restore;
 mod restore_key;

@@ -4,24 +4,23 @@
 //! here and is not older than what was seen; writing goes through a [`Transaction`], which carries preconditions and
 //! the audit event in the same commit.
 
+mod outbox;
 mod outdated;
 mod snapshot;
 mod transaction;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_crypto::Entropy;
 use strongroom_crypto::seal::{Header, Sealer};
 use strongroom_store::{Entry, Kv, Page, Revision};
-use strongroom_types::Secret;
+use strongroom_types::{NodeId, Secret};
 
-use crate::audit::Event;
 use crate::ports::{AuditSink, Clock};
 use crate::witness::Witness;
-use crate::{Error, Result, layout};
+use crate::{Error, Result};
 
 pub(crate) use outdated::Outdated;
 pub use transaction::Transaction;
@@ -63,9 +62,8 @@ pub struct Barrier {
     clock: Arc<dyn Clock>,
     audit: Arc<dyn AuditSink>,
     witness: Arc<Witness>,
+    node: NodeId,
     deployment: Arc<Sealer>,
-    /// The highest revision of the store that anything read here was known to be of.
-    newest: AtomicU64,
 }
 
 impl std::fmt::Debug for Barrier {
@@ -75,16 +73,22 @@ impl std::fmt::Debug for Barrier {
 }
 
 impl Barrier {
-    /// A barrier over a store. `deployment` seals what belongs to the deployment.
+    /// The barrier of a node over a store. `deployment` seals what belongs to the deployment.
     pub fn new(
         store: Arc<dyn Kv>,
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
         audit: Arc<dyn AuditSink>,
         witness: Arc<Witness>,
+        node: NodeId,
         deployment: Arc<Sealer>,
     ) -> Self {
-        Self { store, entropy, clock, audit, witness, deployment, newest: AtomicU64::new(0) }
+        Self { store, entropy, clock, audit, witness, node, deployment }
+    }
+
+    /// The node that works with it.
+    pub fn node(&self) -> NodeId {
+        self.node
     }
 
     /// Seals what belongs to the deployment and to no HSM.
@@ -113,11 +117,7 @@ impl Barrier {
     /// [`Error::Tampered`] if it does not open here or is older than one that was seen.
     pub async fn read<T: Record>(&self, sealer: &Sealer, key: &str) -> Result<Option<Stored<T>>> {
         let seen = self.witness.highest(key);
-        let Some(entry) = self.store.get(key).await? else {
-            // Who makes a record here next must know how far the store was when there was none.
-            self.note(self.store.revision().await?);
-            return Ok(None);
-        };
+        let Some(entry) = self.store.get(key).await? else { return Ok(None) };
         let (change, plaintext) = self.open_entry(sealer, &entry, seen)?;
         stored(entry, change, &plaintext).map(Some)
     }
@@ -148,7 +148,6 @@ impl Barrier {
         let mut attempts_left = PAGE_ATTEMPTS_MAX;
         loop {
             let page = self.store.range(prefix, after, limit, None).await?;
-            self.note(page.revision);
             let opened = self.open_page(page, |entry| {
                 let (header, plaintext) = open_sealed(sealer, entry)?;
                 self.witness.look(&entry.key, header.change).map_err(|_| older(&entry.key))?;
@@ -196,38 +195,9 @@ impl Barrier {
         Ok(page.entries.into_iter().map(|entry| entry.key).collect())
     }
 
-    /// The events of committed changes that may not have reached the log yet, with their store keys.
-    pub async fn outbox(&self) -> Result<Vec<(String, Event)>> {
-        let (mut events, mut after, mut at) = (Vec::new(), None::<String>, None);
-        loop {
-            let page = self.store.range(layout::OUTBOX, after.as_deref(), PAGE, at).await?;
-            (after, at) = (page.entries.last().map(|entry| entry.key.clone()), Some(page.revision));
-            for entry in page.entries {
-                let (_, plaintext) = open_sealed(&self.deployment, &entry)?;
-                let event = serde_json::from_slice(plaintext.expose());
-                let malformed = Error::Tampered { key: entry.key.clone(), problem: "it is no event" };
-                events.push((entry.key, event.map_err(|_| malformed)?));
-            }
-            if !page.more {
-                return Ok(events);
-            }
-        }
-    }
-
     /// Begins a batch of writes.
     pub fn transaction(&self) -> Transaction<'_> {
         Transaction::new(self)
-    }
-
-    /// The change number that a record made now is above. Its name may have been another record's before, which a node of
-    /// the same deployment has seen and this one has not. No change number is higher than the revision of the commit it was
-    /// written by, and that record was gone at a revision that is noted here.
-    fn floor(&self) -> u64 {
-        self.newest.load(Ordering::Acquire)
-    }
-
-    fn note(&self, revision: Revision) {
-        self.newest.fetch_max(revision.0, Ordering::AcqRel);
     }
 
     /// Opens what a current read found; it must be at least as new as what was seen before the read began.
@@ -238,7 +208,6 @@ impl Barrier {
         }
         // Somebody else may have seen a newer one meanwhile.
         let _ = self.witness.look(&entry.key, header.change);
-        self.note(entry.modified);
         Ok((header.change, plaintext))
     }
 }

@@ -363,7 +363,7 @@ impl<'a> Permit<'a> {
     }
 
     /// Seals the records.
-    pub fn sealer(&self) -> &Sealer {
+    pub fn sealer(&self) -> &Arc<Sealer> {
         &self.sealer
     }
 

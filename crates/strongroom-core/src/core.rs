@@ -7,7 +7,7 @@ use strongroom_crypto::providers::RootProvider;
 use strongroom_crypto::seal::Sealer;
 use strongroom_crypto::{Entropy, KeyMaterial};
 use strongroom_store::Kv;
-use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion};
+use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion, NodeId};
 use tokio::sync::oneshot;
 
 use crate::backup::BackupRules;
@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::pools::CompiledRights;
 use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
 use crate::rbac::Rights;
-use crate::recovery::ExchangeKeys;
+use crate::transfer_keys::ExchangeKeys;
 use crate::vault::{AccessControl, VaultRights};
 use crate::witness::Witness;
 use crate::{Error, Result};
@@ -62,6 +62,8 @@ pub struct Foundations {
     pub audit: Arc<dyn AuditSink>,
     /// What this node has seen.
     pub witness: Arc<Witness>,
+    /// Which node this is.
+    pub node: NodeId,
     /// What wraps the roots of HSMs.
     pub root: Arc<dyn RootProvider>,
     /// Where slow cryptography runs.
@@ -85,8 +87,8 @@ pub(crate) struct Caches {
 impl Core {
     /// A core over an opened deployment, with the default limits.
     pub fn new(deployment: Deployment, foundations: Foundations) -> Self {
-        let Foundations { store, entropy, clock, audit, witness, root, pool } = foundations;
-        let barrier = Barrier::new(store, entropy, clock, audit, witness, Arc::clone(deployment.sealer()));
+        let Foundations { store, entropy, clock, audit, witness, node, root, pool } = foundations;
+        let barrier = Barrier::new(store, entropy, clock, audit, witness, node, Arc::clone(deployment.sealer()));
         let caches = Caches {
             rights: Cache::new(CACHED_RIGHTS_MAX),
             access: Cache::new(CACHED_RIGHTS_MAX),

@@ -15,13 +15,14 @@ use strongroom_crypto::digest::sha256;
 use strongroom_crypto::seal::Sealer;
 use strongroom_crypto::{Label, Root};
 use strongroom_security_domain::{Custodians, DomainSecrets, Manifest};
-use strongroom_types::{DomainId, Epoch, InstanceId, PrincipalId, Timestamp};
+use strongroom_types::{DomainId, Epoch, InstanceId, NodeId, PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use crate::barrier::Record;
 use crate::guard::Guard;
 use crate::layout;
 use crate::managed_hsm::ManagedHsm;
+use crate::transfer_keys::TransferMark;
 use crate::{Core, Error, Result};
 
 /// The security domain of an HSM, as it is kept.
@@ -42,6 +43,22 @@ pub(crate) struct DomainRecord {
     /// The last rotation, and how far the sealing of the records under its epoch is.
     #[serde(default)]
     pub(crate) resealing: Option<Resealing>,
+    /// The transfer keys that nodes hold.
+    #[serde(default)]
+    pub(crate) transfer_keys: Vec<TransferMark>,
+    /// The last uploads that opened the HSM on some node, under a provider that keeps it sealed after a start.
+    #[serde(default)]
+    pub(crate) unsealed_by: Vec<UploadMark>,
+}
+
+impl DomainRecord {
+    /// The same after an upload has opened the HSM on a node.
+    pub(crate) fn unsealed_by(mut self, mark: UploadMark) -> Self {
+        let superfluous = (self.unsealed_by.len() + 1).saturating_sub(UNSEALED_MAX);
+        self.unsealed_by.drain(..superfluous);
+        self.unsealed_by.push(mark);
+        self
+    }
 }
 
 impl Record for DomainRecord {
@@ -56,6 +73,9 @@ pub(crate) struct PendingDownload {
     /// What its first poll brings about.
     #[serde(default)]
     pub(crate) purpose: Purpose,
+    /// The node in whose memory the secrets are, if they are nowhere else.
+    #[serde(default)]
+    pub(crate) node: Option<NodeId>,
 }
 
 /// What a security-domain file is made for.
@@ -183,8 +203,8 @@ impl std::fmt::Display for CustodianList {
 #[derive(Debug, Default)]
 pub(crate) struct OpenDomains {
     held: Mutex<HashMap<InstanceId, Vec<OpenDomain>>>,
-    /// Held by a download from before its secrets are held until only the newest are: another one must not take them for
-    /// superseded before they are on record.
+    /// Held by a download or a recovery from before its secrets are held until only the newest are: another one must not
+    /// take them for superseded before they are on record.
     newest: tokio::sync::Mutex<()>,
 }
 
@@ -193,29 +213,21 @@ struct OpenDomain {
     secrets: Arc<DomainSecrets>,
     /// See [`KeptDomain::check`]: two rotations of one domain have the same id and epoch, and different roots.
     check: String,
-    opened_by: Option<UploadMark>,
 }
 
 impl OpenDomains {
-    /// Waits until no other download is between holding its secrets and dropping those it supersedes.
-    pub(crate) async fn one_download(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    /// Waits until nobody else is between holding secrets and dropping those they supersede.
+    pub(crate) async fn one_at_a_time(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.newest.lock().await
     }
 
-    /// Holds the secrets of a domain; answers their check value. The upload that opened the same secrets before is
-    /// remembered.
-    pub(crate) fn hold(
-        &self,
-        instance: InstanceId,
-        secrets: Arc<DomainSecrets>,
-        opened_by: Option<UploadMark>,
-    ) -> Result<String> {
+    /// Holds the secrets of a domain; answers their check value.
+    pub(crate) fn hold(&self, instance: InstanceId, secrets: Arc<DomainSecrets>) -> Result<String> {
         let check = check_value(&secrets)?;
         let mut open = self.lock();
         let domains = open.entry(instance).or_default();
-        let before = domains.extract_if(.., |open| open.check == check).find_map(|open| open.opened_by);
-        let opened_by = opened_by.or(before);
-        domains.push(OpenDomain { secrets, check: check.clone(), opened_by });
+        domains.retain(|open| open.check != check);
+        domains.push(OpenDomain { secrets, check: check.clone() });
         Ok(check)
     }
 
@@ -229,9 +241,9 @@ impl OpenDomains {
         open.retain(|_, domains| !domains.is_empty());
     }
 
-    /// The uploads that opened domains since the start.
-    pub(crate) fn opened_by(&self, instance: InstanceId) -> Option<UploadMark> {
-        self.lock().get(&instance)?.iter().find_map(|open| open.opened_by.clone())
+    /// The HSMs whose secrets are held.
+    fn instances(&self) -> Vec<InstanceId> {
+        self.lock().keys().copied().collect()
     }
 
     fn secrets(&self, instance: InstanceId, check: &str) -> Option<Arc<DomainSecrets>> {
@@ -315,7 +327,7 @@ impl Core {
             let wrapped = Some(URL_SAFE_NO_PAD.encode(wrapped));
             return Ok(KeptDomain { domain, epoch, wrapped, check: None, custodians });
         }
-        let check = Some(self.open_domains().hold(instance, secrets, None)?);
+        let check = Some(self.open_domains().hold(instance, secrets)?);
         Ok(KeptDomain { domain, epoch, wrapped: None, check, custodians })
     }
 
@@ -345,6 +357,23 @@ impl Core {
     pub(crate) fn is_sealed(&self, instance: InstanceId, guard: &Guard) -> bool {
         let open = |domain| self.open_domains().has(instance, domain, guard.epoch);
         !self.root_provider().wraps_hsm_roots() && guard.domain.is_some_and(|domain| !open(domain))
+    }
+
+    /// Drops secrets in memory that count no more, because another node has superseded them or has purged the HSM. A node
+    /// calls it now and then.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn drop_stale_domains(&self) -> Result<()> {
+        let barrier = self.barrier();
+        let _only = self.open_domains().one_at_a_time().await;
+        for instance in self.open_domains().instances() {
+            let stored = barrier.read::<DomainRecord>(barrier.deployment(), &layout::domain(instance)).await?;
+            let record = stored.map(|stored| stored.value).unwrap_or_default();
+            let pending = record.pending.map(|pending| pending.domain);
+            self.open_domains().keep_only(instance, record.active.iter().chain(&pending));
+        }
+        Ok(())
     }
 
     /// How many active HSMs of the deployment wait for their quorum.
@@ -390,3 +419,6 @@ pub(crate) fn sealer_of(
 fn purpose(instance: InstanceId) -> String {
     format!("security-domain/{instance}")
 }
+
+/// Uploads that are remembered: one for each node of a large cluster.
+const UNSEALED_MAX: usize = 16;

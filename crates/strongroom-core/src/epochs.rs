@@ -132,7 +132,7 @@ impl Hsm<'_> {
             transaction.replace(deployment, guard, &Guard { rights_version, ..guard.value.clone() })?;
         }
         for record in records {
-            transaction.seal_again(permit.sealer(), record)?;
+            transaction.seal_again(permit.sealer(), record);
         }
         transaction.commit_step().await?;
         Ok(())
@@ -186,7 +186,7 @@ impl Hsm<'_> {
     pub async fn security_domain(&self, request: &Request) -> Result<DomainState> {
         let guard = self.authorize_any_state(request, DataAction::SecurityDomainDownloadRead).await?.value;
         let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
-        let DomainRecord { active, pending, activated_by: _, confirmed: _, quorum, resealing } = record;
+        let DomainRecord { active, pending, quorum, resealing, .. } = record;
         let custodians = active.map(|active| active.custodians);
         let proved_until = quorum.map(|proof| proof.proved.plus_seconds(QUORUM_PROOF_SECONDS));
         Ok(DomainState {

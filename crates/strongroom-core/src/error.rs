@@ -84,6 +84,12 @@ pub enum Error {
     /// There is no transfer key: no recovery was begun, or the key has expired, failed too often, or ended with a restart.
     #[error("the managed HSM has no transfer key")]
     NoTransferKey,
+    /// What the request needs is in the memory of another node of the cluster, and never leaves it.
+    #[error("{what} is in the memory of another node")]
+    OnAnotherNode {
+        /// What is there.
+        what: &'static str,
+    },
     /// A sealed HSM takes its own security domain only.
     #[error("the upload holds security domain {uploaded}, the managed HSM has {own}")]
     OtherSecurityDomain {

@@ -8,6 +8,7 @@
 //! hsm/<instance>/guard                                sealed under the deployment key: state, generation, rights version
 //! hsm/<instance>/domain                               sealed under the deployment key: wrapped HSM roots
 //! d/job/<instance>                                    the backup or restore that is under way
+//! d/job-owner/<node>                                  when a node that works on those was last heard of
 //! hsm/<instance>/backups                              sealed under the deployment key: what was backed up and restored
 //! hsm/<instance>/job/<id>                             sealed under the deployment key: a backup or restore
 //! hsm/<instance>/job-credential/<id>                  sealed under the deployment key: what opens its blob container
@@ -19,11 +20,12 @@
 //! hsm/<instance>/<generation>/rotation/<due>/<id>     a key that rotates by itself, in the order of when it is due
 //! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC: who has which role where
 //! hsm/<instance>/<generation>/role-definition/<guid>  local RBAC: custom roles
-//! audit/outbox/<event id>                             events on their way to the log
+//! audit/outbox/<node>/<event id>                      events on their way to the log of a node
+//! audit/outbox/<event id>                             the same as earlier releases wrote them: of whichever node starts first
 //! node/<id>                                           in the clear: the registration of a node (`strongroom-cluster`)
 //! ```
 
-use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, Timestamp};
+use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, NodeId, Timestamp};
 use uuid::Uuid;
 
 use crate::backup::JobId;
@@ -33,12 +35,22 @@ use crate::pools::MANAGEMENT_GUARD;
 pub const DEPLOYMENT: &str = "deployment";
 /// Prefix of everything sealed under the deployment key that belongs to no HSM.
 pub const DEPLOYMENT_AREA: &str = "d/";
-/// Prefix of events on their way to the log.
+/// Prefix of events on their way to a log.
 pub const OUTBOX: &str = "audit/outbox/";
 
-/// An event on its way to the log.
-pub fn outbox(event: Uuid) -> String {
-    format!("{OUTBOX}{event}")
+/// Prefix of events on their way to the log of a node.
+pub fn outbox_of(node: NodeId) -> String {
+    format!("{OUTBOX}{node}/")
+}
+
+/// An event on its way to the log of a node.
+pub fn outbox(node: NodeId, event: Uuid) -> String {
+    format!("{}{event}", outbox_of(node))
+}
+
+/// Whose log an event is on its way to; none for one that a release before there were several nodes has written.
+pub fn outbox_owner(key: &str) -> Option<NodeId> {
+    key.strip_prefix(OUTBOX)?.split_once('/')?.0.parse().ok()
 }
 
 /// The record of a managed HSM, as both planes know it, under its folded name.
@@ -86,6 +98,11 @@ pub fn domain(instance: InstanceId) -> String {
 /// The backup or restore of an instance that is under way.
 pub fn running_job(instance: InstanceId) -> String {
     format!("{RUNNING_JOBS}{instance}")
+}
+
+/// When a node that works on backups and restores was last heard of.
+pub fn job_owner(node: NodeId) -> String {
+    format!("d/job-owner/{node}")
 }
 
 /// Prefix of the backups and restores that are under way.

@@ -5,17 +5,14 @@
 //! upload is opened, checked against its manifest and committed before it is answered. A recovery begins by a change of
 //! the guard's state, as a download and everything else that would race with it depends on the guard.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use strongroom_security_domain::{
-    EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, ExchangeKey, OpenedDomain, SecurityDomainError, open_upload,
-};
-use strongroom_types::{DataAction, DomainId, InstanceId, Scope, Timestamp};
+use strongroom_security_domain::{ExchangeKey, OpenedDomain, SecurityDomainError};
+use strongroom_types::{DataAction, DomainId, Scope};
 use uuid::Uuid;
 
 use crate::activation::Activated;
-use crate::barrier::Stored;
+use crate::barrier::{Stored, Transaction};
 use crate::domain::{Activation, CustodianList, DomainRecord, QuorumProof, UploadMark, sealer_of};
 use crate::download_policy::DownloadPolicy;
 use crate::guard::{Guard, HsmState};
@@ -23,7 +20,8 @@ use crate::hsm::Hsm;
 use crate::ports::Lane;
 use crate::request::Request;
 use crate::retry_on_conflict;
-use crate::{Error, Result};
+use crate::transfer_keys::HeldKey;
+use crate::{Error, Result, layout};
 
 /// How far an upload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +51,18 @@ enum Stage {
 
 impl Hsm<'_> {
     /// The transfer key: a JWK as text. The first question draws it and begins a recovery; until it ends the answer stays
-    /// the same. A download that nobody has confirmed is dropped.
+    /// the same, on this node. A download that nobody has confirmed is dropped.
     ///
     /// # Errors
     /// [`Error::AlreadyActivated`] once in use; [`Error::Forbidden`] for everybody but the initial administrators.
     pub async fn transfer_key(&self, request: &Request) -> Result<String> {
         self.authorize_transfer_key(request).await?;
-        let (key, fresh) = match self.core().exchange_keys().live(self.instance(), request.received) {
-            Some(key) => (key, false),
-            None => (self.make_exchange_key(request).await?, true),
+        let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
+        let key = match self.core().transfer_key(self.instance(), &record, request.received) {
+            Some(key) => key,
+            None => self.make_exchange_key(request).await?,
         };
-        retry_on_conflict!(self.try_begin_recovery(request, &key, fresh))?;
+        retry_on_conflict!(self.try_begin_recovery(request, &key))?;
         Ok(key.exchange.transfer_key()?)
     }
 
@@ -71,21 +70,30 @@ impl Hsm<'_> {
     /// the same upload again gets the same answer.
     ///
     /// # Errors
-    /// [`Error::NoTransferKey`]; [`Error::SecurityDomain`] if the upload is refused; [`Error::OtherSecurityDomain`] for a
-    /// sealed HSM; [`Error::AlreadyActivated`].
+    /// [`Error::NoTransferKey`]; [`Error::OnAnotherNode`]; [`Error::SecurityDomain`] if the upload is refused;
+    /// [`Error::OtherSecurityDomain`] for a sealed HSM; [`Error::AlreadyActivated`].
     pub async fn upload_security_domain(&self, request: &Request, upload: String) -> Result<Uuid> {
         let mark = UploadMark::new(Uuid::from_bytes(self.core().barrier().entropy().sixteen()?), &upload);
         let (_, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUpload).await?;
-        let key = self.core().exchange_keys().live(self.instance(), request.received);
+        let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
+        let key = self.core().transfer_key(self.instance(), &record, request.received);
+        let is_elsewhere = self.core().is_awaited_elsewhere(&record, request.received);
         let key = match (stage, key) {
             (Stage::Active, key) => match (self.repeated(&mark).await, key) {
                 (Err(Error::AlreadyActivated), Some(key)) => key,
+                (Err(Error::AlreadyActivated), None) if is_elsewhere => return Err(KEY_ELSEWHERE),
                 (repeated, _) => return repeated,
             },
             (Stage::Recovering | Stage::Sealed, Some(key)) => key,
+            (Stage::Recovering | Stage::Sealed, None) if is_elsewhere => return Err(KEY_ELSEWHERE),
             (Stage::Recovering | Stage::Sealed, None) | (Stage::New, _) => return Err(Error::NoTransferKey),
         };
-        let opened = self.open_upload(&key, upload).await?;
+        let opened = match self.open_upload(&key, upload).await {
+            Err(Error::SecurityDomain(SecurityDomainError::WrongExchangeKey)) if is_elsewhere => {
+                return Err(KEY_ELSEWHERE);
+            }
+            other => other?,
+        };
         let upload = Upload { key, begun: stage, opened, mark };
         let operation = retry_on_conflict!(self.try_finish_recovery(request, &upload))?;
         self.core().exchange_keys().destroy(self.instance());
@@ -95,7 +103,8 @@ impl Hsm<'_> {
     /// How far the recovery is, asked with a token.
     pub async fn upload_status(&self, request: &Request) -> Result<UploadStatus> {
         let (_, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUploadRead).await?;
-        let waits = self.core().exchange_keys().live(self.instance(), request.received).is_some();
+        let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
+        let waits = self.core().is_awaited(self.instance(), &record, request.received);
         Ok(match stage {
             Stage::Active => UploadStatus::Success,
             Stage::Recovering | Stage::Sealed if waits => UploadStatus::InProgress,
@@ -119,14 +128,15 @@ impl Hsm<'_> {
         let (entropy, received) = (Arc::clone(self.core().barrier().entropy()), request.received);
         let generate = move || ExchangeKey::generate(&name, received, entropy.as_ref());
         let exchange = self.core().run(Lane::Slow, generate).await??;
-        let expires = received.plus_seconds(EXCHANGE_KEY_SECONDS);
-        let held = HeldKey { exchange, expires, rejected: Mutex::new(0) };
-        self.core().exchange_keys().insert_if_none(self.instance(), held, received)
+        self.core().exchange_keys().hold(self.instance(), HeldKey::new(exchange, received), received)
     }
 
-    async fn try_begin_recovery(&self, request: &Request, key: &HeldKey, fresh: bool) -> Result<()> {
+    async fn try_begin_recovery(&self, request: &Request, key: &HeldKey) -> Result<()> {
         let (guard, stage) = self.authorize_transfer_key(request).await?;
-        if stage != Stage::New && !fresh {
+        let stored = self.domain_record().await?;
+        let record = stored.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
+        let is_known = self.core().transfer_key(self.instance(), &record, request.received).is_some();
+        if stage != Stage::New && is_known {
             return Ok(());
         }
         let changes_state = matches!(stage, Stage::New | Stage::Recovering);
@@ -138,16 +148,40 @@ impl Hsm<'_> {
             let recovering = Guard { state: HsmState::Recovering, ..guard.value.clone() };
             transaction.replace(barrier.deployment(), &guard, &recovering)?;
         }
-        if stage == Stage::New
-            && let Some(stored) = self.domain_record().await?
-        {
-            let record = DomainRecord { pending: None, ..stored.value.clone() };
-            transaction.replace(barrier.deployment(), &stored, &record)?;
+        let mut record = record.with_transfer_key(barrier.node(), key, request.received);
+        if stage == Stage::New {
+            record.pending = None;
         }
+        self.stage_record(&mut transaction, stored.as_ref(), &record)?;
         transaction.commit(request).await?;
+        key.marked();
         if changes_state {
             self.core().open_domains().keep_only(self.instance(), &None);
         }
+        Ok(())
+    }
+
+    fn stage_record(
+        &self,
+        transaction: &mut Transaction<'_>,
+        stored: Option<&Stored<DomainRecord>>,
+        record: &DomainRecord,
+    ) -> Result<()> {
+        let deployment = self.core().barrier().deployment();
+        match stored {
+            Some(stored) => transaction.replace(deployment, stored, record),
+            None => transaction.create(deployment, layout::domain(self.instance()), record),
+        }
+    }
+
+    /// Other nodes need not wait for a key that has failed too often.
+    async fn try_unmark(&self) -> Result<()> {
+        let barrier = self.core().barrier();
+        let Some(stored) = self.domain_record().await? else { return Ok(()) };
+        let record = stored.value.clone().without_transfer_key(barrier.node());
+        let mut transaction = barrier.transaction();
+        transaction.replace(barrier.deployment(), &stored, &record)?;
+        transaction.commit_step().await?;
         Ok(())
     }
 
@@ -156,6 +190,7 @@ impl Hsm<'_> {
         let opened = self.core().run(Lane::Slow, move || opening.open(&upload)).await?;
         if key.is_spent() {
             self.core().exchange_keys().destroy(self.instance());
+            retry_on_conflict!(self.try_unmark())?;
         }
         let opened = opened?;
         if opened.secrets.newest_epoch() != opened.manifest.epoch {
@@ -165,20 +200,24 @@ impl Hsm<'_> {
     }
 
     async fn try_finish_recovery(&self, request: &Request, upload: &Upload) -> Result<Uuid> {
-        let Upload { key, begun, opened, mark } = upload;
+        let Upload { key, begun, opened: _, mark } = upload;
         let (guard, stage) = self.authorize_recovery(request, DataAction::SecurityDomainUpload).await?;
         // Another upload has ended what this one was made for.
         if stage == Stage::Active && *begun != Stage::Active {
             return self.repeated(mark).await;
         }
-        let live = self.core().exchange_keys().live(self.instance(), request.received);
+        let record = self.domain_record().await?;
+        let known = record.as_ref().map(|stored| &stored.value);
+        let live = known.and_then(|known| self.core().transfer_key(self.instance(), known, request.received));
         if stage == Stage::New || !live.is_some_and(|live| Arc::ptr_eq(&live, key)) {
             return Err(Error::NoTransferKey);
         }
+        // Whoever has removed the mark of the key meanwhile has rewritten this record, on which each of them depends.
+        let record = record.ok_or(Error::NoTransferKey)?;
         match stage {
-            Stage::Active => self.prove_quorum(request, &guard, opened, mark).await?,
-            Stage::Sealed => self.unseal(request, &guard, opened, mark).await?,
-            Stage::New | Stage::Recovering => self.restore(request, &guard, opened, mark).await?,
+            Stage::Active => self.prove_quorum(request, &guard, record, upload).await?,
+            Stage::Sealed => self.unseal(request, &guard, record, upload).await?,
+            Stage::New | Stage::Recovering => self.restore(request, &guard, record, upload).await?,
         }
         Ok(mark.operation)
     }
@@ -188,14 +227,15 @@ impl Hsm<'_> {
         &self,
         request: &Request,
         guard: &Stored<Guard>,
-        opened: &OpenedDomain,
-        mark: &UploadMark,
+        stored: Stored<DomainRecord>,
+        Upload { opened, mark, .. }: &Upload,
     ) -> Result<()> {
         let custodians = CustodianList::from(&opened.manifest);
         let detail = format!("recovered security domain {}, {custodians}", opened.secrets.domain_id());
+        let _only = self.core().open_domains().one_at_a_time().await;
         let domain = self.core().keep_domain(self.instance(), Arc::clone(&opened.secrets), custodians)?;
         let activated = Activated { domain, by: Activation::Upload(mark.clone()), detail };
-        self.activate(request, guard, self.domain_record().await?, activated).await
+        self.activate(request, guard, Some(stored), activated).await
     }
 
     /// The HSM's own domain is back: its records open again, and nothing of them has changed.
@@ -203,15 +243,14 @@ impl Hsm<'_> {
         &self,
         request: &Request,
         guard: &Stored<Guard>,
-        opened: &OpenedDomain,
-        mark: &UploadMark,
+        stored: Stored<DomainRecord>,
+        Upload { opened, mark, .. }: &Upload,
     ) -> Result<()> {
         let own = self.check_own(&guard.value, opened)?;
         // A rotation that was never confirmed has left a file with one root more.
         let secrets = Arc::new(opened.secrets.up_to(guard.value.epoch)?);
         // Roots that are not the HSM's, or do not open its rights, are refused, whoever has signed for them.
-        let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
-        if !record.active.ok_or(Error::NotActivated)?.is_opened_by(&secrets)? {
+        if !stored.value.active.as_ref().ok_or(Error::NotActivated)?.is_opened_by(&secrets)? {
             return Err(SecurityDomainError::Altered("its root is not that of this managed HSM").into());
         }
         let sealer = sealer_of(self.instance(), &secrets, guard.value.oldest_epoch..=guard.value.epoch)?;
@@ -224,10 +263,14 @@ impl Hsm<'_> {
             Err(error) => return Err(error),
         }
         let detail = format!("the managed HSM is unsealed: security domain {own}");
-        let mut transaction = self.core().barrier().transaction().detail(detail);
+        let barrier = self.core().barrier();
+        let mut transaction = barrier.transaction().detail(detail);
         transaction.expect(guard);
+        // Other nodes are sealed still, each with a transfer key of its own.
+        let record = stored.value.clone().without_transfer_key(barrier.node()).unsealed_by(mark.clone());
+        transaction.replace(barrier.deployment(), &stored, &record)?;
         transaction.commit(request).await?;
-        self.core().open_domains().hold(self.instance(), secrets, Some(mark.clone()))?;
+        self.core().open_domains().hold(self.instance(), secrets)?;
         Ok(())
     }
 
@@ -237,15 +280,14 @@ impl Hsm<'_> {
         &self,
         request: &Request,
         guard: &Stored<Guard>,
-        opened: &OpenedDomain,
-        mark: &UploadMark,
+        stored: Stored<DomainRecord>,
+        Upload { opened, mark, .. }: &Upload,
     ) -> Result<()> {
         let own = self.check_own(&guard.value, opened)?;
         let newest = opened.secrets.newest_epoch();
         if newest != guard.value.epoch {
             return Err(Error::OtherEpoch { uploaded: newest, own: guard.value.epoch });
         }
-        let stored = self.domain_record().await?.ok_or(Error::Internal("an active HSM has no domain record"))?;
         let active = stored.value.active.as_ref().ok_or(Error::NotActivated)?;
         if !self.core().domain_secrets(self.instance(), active)?.has_same_newest_root(&opened.secrets) {
             return Err(SecurityDomainError::Altered("its root is not that of this managed HSM").into());
@@ -258,7 +300,7 @@ impl Hsm<'_> {
         let barrier = self.core().barrier();
         let mut transaction = barrier.transaction().detail(detail);
         transaction.expect(guard);
-        let record = DomainRecord { quorum: Some(proof), ..stored.value.clone() };
+        let record = DomainRecord { quorum: Some(proof), transfer_keys: Vec::new(), ..stored.value.clone() };
         transaction.replace(barrier.deployment(), &stored, &record)?;
         transaction.commit(request).await?;
         Ok(())
@@ -284,14 +326,13 @@ impl Hsm<'_> {
     }
 
     async fn accepted_uploads(&self) -> Result<Vec<UploadMark>> {
-        let DomainRecord { activated_by, quorum, .. } =
+        let DomainRecord { activated_by, quorum, unsealed_by, .. } =
             self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
         let restored = match activated_by {
             Some(Activation::Upload(mark)) => Some(mark),
             Some(Activation::Download(_)) | None => None,
         };
-        let since = self.core().open_domains().opened_by(self.instance());
-        Ok(restored.into_iter().chain(quorum.map(|proof| proof.mark)).chain(since).collect())
+        Ok(restored.into_iter().chain(quorum.map(|proof| proof.mark)).chain(unsealed_by).collect())
     }
 
     async fn authorize_transfer_key(&self, request: &Request) -> Result<(Stored<Guard>, Stage)> {
@@ -336,62 +377,5 @@ struct Upload {
     mark: UploadMark,
 }
 
-/// A transfer key in this process.
-#[derive(Debug)]
-pub(crate) struct HeldKey {
-    exchange: ExchangeKey,
-    expires: Timestamp,
-    /// Uploads that did not decrypt. Locked while one is opened, so that many at once are not more than the limit.
-    rejected: Mutex<u32>,
-}
-
-impl HeldKey {
-    fn open(&self, upload: &str) -> Result<OpenedDomain, SecurityDomainError> {
-        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        if *rejected >= EXCHANGE_TRIES_MAX {
-            return Err(SecurityDomainError::Rejected);
-        }
-        let opened = open_upload(upload, &self.exchange);
-        if matches!(opened, Err(SecurityDomainError::Rejected)) {
-            *rejected += 1;
-        }
-        opened
-    }
-
-    fn is_spent(&self) -> bool {
-        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) >= EXCHANGE_TRIES_MAX
-    }
-}
-
-/// The transfer keys of all HSMs in recovery: in memory only, so that a stolen disk together with an upload that was left
-/// in some folder opens nothing. A restart ends a recovery; it is begun again.
-#[derive(Debug, Default)]
-pub(crate) struct ExchangeKeys(Mutex<HashMap<InstanceId, Arc<HeldKey>>>);
-
-impl ExchangeKeys {
-    /// The key of an instance, unless it has expired.
-    pub(crate) fn live(&self, instance: InstanceId, now: Timestamp) -> Option<Arc<HeldKey>> {
-        self.lock().get(&instance).filter(|key| now < key.expires).map(Arc::clone)
-    }
-
-    /// Holds a key, or answers the one that another request has made meanwhile.
-    fn insert_if_none(&self, instance: InstanceId, key: HeldKey, now: Timestamp) -> Result<Arc<HeldKey>> {
-        let mut keys = self.lock();
-        keys.retain(|_, key| now < key.expires);
-        if keys.len() >= EXCHANGE_KEYS_MAX && !keys.contains_key(&instance) {
-            return Err(Error::LimitReached { what: "managed HSMs in recovery", limit: EXCHANGE_KEYS_MAX });
-        }
-        Ok(Arc::clone(keys.entry(instance).or_insert_with(|| Arc::new(key))))
-    }
-
-    fn destroy(&self, instance: InstanceId) {
-        self.lock().remove(&instance);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<HeldKey>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Most HSMs of a deployment in recovery at once.
-const EXCHANGE_KEYS_MAX: usize = 256;
+/// The transfer key is in the memory of another node.
+const KEY_ELSEWHERE: Error = Error::OnAnotherNode { what: "the transfer key of this managed HSM" };

@@ -15,7 +15,7 @@ use crate::report::{
     Backup, Custodian, Failure, Outcome, RecoveryPoint, RecoveryTime, Report, Restored, Seconds, SecurityDomain, Step,
     rfc3339,
 };
-use crate::scratch::{Scratch, SystemClock, draw};
+use crate::scratch::{Scratch, SystemClock};
 use crate::signed::{FORMAT, SignedReport, hexadecimal};
 
 /// What a drill works with.
@@ -145,7 +145,7 @@ async fn open_backup(
 async fn restore(scratch: &Scratch, address: &str, folder: &str) -> Result<(), DrillError> {
     let order = JobOrder::new(OrderedKind::Restore { folder: folder.to_owned() }, address, TargetCredential::None)?;
     let started = scratch.hsm().await?.start_job(&scratch.request()?, &order).await?;
-    let worker = Worker { id: draw()?, takeover_seconds: 0, credentials: None };
+    let worker = Worker { id: scratch.core().barrier().node(), takeover_seconds: 0, credentials: None };
     loop {
         for job in scratch.core().running_jobs().await? {
             if scratch.core().run_job(&worker, &job).await? == Ran::Later {

@@ -23,7 +23,7 @@ use strongroom_crypto::seal::Sealer;
 use strongroom_crypto::{CryptoError, Entropy, Root, SystemEntropy};
 use strongroom_security_domain::{Entries, restore_blob};
 use strongroom_store::MemoryStore;
-use strongroom_types::{DomainId, Epoch, HsmName, InstanceId, PrincipalId, Secret, TenantId, Timestamp};
+use strongroom_types::{DomainId, Epoch, HsmName, InstanceId, NodeId, PrincipalId, Secret, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::DrillError;
@@ -120,7 +120,7 @@ impl Scratch {
 }
 
 /// A random id.
-pub(crate) fn draw() -> Result<Uuid, DrillError> {
+fn draw() -> Result<Uuid, DrillError> {
     let bytes = SystemEntropy.sixteen().map_err(Error::from)?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
@@ -142,6 +142,7 @@ async fn core() -> Result<Core, DrillError> {
         clock: Arc::new(SystemClock),
         audit: Arc::new(NoAudit),
         witness: Arc::new(Witness::new(HashMap::new(), Box::new(NoLog))),
+        node: NodeId::from_random(SystemEntropy.sixteen().map_err(Error::from)?),
         root,
         pool: Arc::new(ThisThread),
     };

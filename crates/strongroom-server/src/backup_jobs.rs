@@ -2,22 +2,23 @@
 //! stop or a crash has left.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use strongroom_core::backup::{RunningJob, StorageCredentials, Worker};
 use strongroom_core::{Core, Error};
 use tokio::sync::{Notify, Semaphore};
-use uuid::Uuid;
 
 use crate::tasks::Tasks;
 
 /// The backups and restores of a deployment, as far as this node works on them.
 pub struct BackupJobs {
     core: Arc<Core>,
-    id: Uuid,
     credentials: Arc<dyn StorageCredentials>,
     at_work: Mutex<HashSet<RunningJob>>,
+    /// When this node last said that it lives, in milliseconds; the epoch before the first time.
+    kept: AtomicI64,
     places: Semaphore,
     wake: Notify,
 }
@@ -36,15 +37,15 @@ impl Drop for AtWork {
 
 impl std::fmt::Debug for BackupJobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackupJobs").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("BackupJobs").field("core", &self.core).finish_non_exhaustive()
     }
 }
 
 impl BackupJobs {
-    /// Jobs over a core. `id` is this process's own; `credentials` gives tokens for storage to managed identities.
-    pub fn new(core: Arc<Core>, id: Uuid, credentials: Arc<dyn StorageCredentials>) -> Self {
+    /// Jobs over a core. `credentials` gives tokens for storage to managed identities.
+    pub fn new(core: Arc<Core>, credentials: Arc<dyn StorageCredentials>) -> Self {
         let places = Semaphore::new(AT_ONCE_MAX);
-        Self { core, id, credentials, at_work: Mutex::default(), places, wake: Notify::new() }
+        Self { core, credentials, at_work: Mutex::default(), kept: AtomicI64::new(0), places, wake: Notify::new() }
     }
 
     /// Who gives out tokens for storage.
@@ -77,6 +78,10 @@ impl BackupJobs {
             Ok(jobs) => jobs,
             Err(error) => return tracing::warn!(%error, "backups and restores cannot be looked for"),
         };
+        if jobs.is_empty() {
+            return;
+        }
+        self.keep().await;
         for job in jobs {
             if !self.at_work().insert(job.clone()) {
                 continue;
@@ -92,12 +97,25 @@ impl BackupJobs {
         }
     }
 
+    /// Says that this node lives, now and then while there are jobs.
+    async fn keep(&self) {
+        let now = self.core.barrier().clock().now().millis();
+        // A clock that was set back does not let it be silent either.
+        if (0..KEEP_MILLIS).contains(&now.saturating_sub(self.kept.load(Ordering::Acquire))) {
+            return;
+        }
+        match self.core.keep_jobs().await {
+            Ok(()) => self.kept.store(now, Ordering::Release),
+            Err(error) => tracing::warn!(%error, "other nodes cannot be told that this one works on its jobs"),
+        }
+    }
+
     async fn run(&self, job: &RunningJob) {
         // Nobody closes it.
         let Ok(_place) = self.places.acquire().await else { return };
         let credentials = Some(Arc::clone(&self.credentials));
-        // The embedded store has one process at a time: whoever owned the job before is gone.
-        let worker = Worker { id: self.id, takeover_seconds: 0, credentials };
+        // What this node has left at an earlier stop it takes up at once: its folder is in use by one process at a time.
+        let worker = Worker { id: self.core.barrier().node(), takeover_seconds: TAKEOVER_SECONDS, credentials };
         match self.core.run_job(&worker, job).await {
             // A sealed HSM waits for its quorum, which may take long.
             Ok(_) | Err(Error::Sealed) => {}
@@ -112,6 +130,11 @@ impl BackupJobs {
 
 /// Jobs worked on at once: each holds a few parts of a backup in memory. The others wait for their turn.
 const AT_ONCE_MAX: usize = 8;
+/// How often a node with jobs says that it lives.
+const KEEP_MILLIS: i64 = 15_000;
+/// How long the owner of a job may be silent before another node takes the job over. Whoever is overtaken can change nothing
+/// any more: this is patience, not safety.
+const TAKEOVER_SECONDS: u32 = 90;
 /// How often jobs are looked for that nobody has told of: those of an earlier start, and those that wait.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 

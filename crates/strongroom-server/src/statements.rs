@@ -129,7 +129,7 @@ impl Statements {
             key: place.clone(),
         };
         let mut transaction = barrier.transaction().detail("a key for the statements of HSMs");
-        transaction.create_secret(barrier.deployment(), place, key.to_sealable()?.expose())?;
+        transaction.create_secret(barrier.deployment(), place, key.to_sealable()?.expose());
         match old {
             None => transaction.create(barrier.deployment(), CERTIFICATE.to_owned(), &record)?,
             Some(old) => {

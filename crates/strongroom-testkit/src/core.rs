@@ -12,7 +12,7 @@ use strongroom_core::witness::{NoLog, Witness};
 use strongroom_core::{Core, Foundations, Limits, Result};
 use strongroom_crypto::{Entropy, SystemEntropy};
 use strongroom_store::{Kv, MemoryStore};
-use strongroom_types::{PrincipalId, TenantId, Timestamp};
+use strongroom_types::{NodeId, PrincipalId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::{FakeClock, InlinePool, MemoryAudit, MemoryBlobs, MemoryRoot};
@@ -30,6 +30,31 @@ pub struct TestCore {
     /// Its blob store.
     pub blobs: Arc<MemoryBlobs>,
     root: Arc<MemoryRoot>,
+    /// Which node it is.
+    pub node: NodeId,
+    /// What it has seen.
+    pub witness: Arc<Witness>,
+}
+
+/// What of a node a restart leaves as it is.
+struct Kept {
+    clock: Arc<FakeClock>,
+    audit: Arc<MemoryAudit>,
+    blobs: Arc<MemoryBlobs>,
+    node: NodeId,
+}
+
+impl Kept {
+    fn of(test: &TestCore) -> Self {
+        let (clock, audit, blobs) = (Arc::clone(&test.clock), Arc::clone(&test.audit), Arc::clone(&test.blobs));
+        Self { clock, audit, blobs, node: test.node }
+    }
+
+    fn new() -> Result<Self> {
+        let (clock, audit) = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()));
+        let node = NodeId::from_random(SystemEntropy.sixteen()?);
+        Ok(Self { clock, audit, blobs: Arc::new(MemoryBlobs::default()), node })
+    }
 }
 
 impl fmt::Debug for TestCore {
@@ -54,18 +79,25 @@ impl TestCore {
     pub async fn restarted_with(&self, limits: Limits) -> Result<Self> {
         let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
         let configured = |core: Core| core.with_limits(limits);
-        let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
-        open(store, root, around, configured).await
+        open(store, root, Kept::of(self), configured).await
     }
 
-    /// Another node of the same deployment, with its own way to the store and nothing in memory. Clock, audit log and blobs are
-    /// shared.
+    /// Another node of the same deployment on the same store.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn another_node(&self) -> Result<Self> {
+        self.beside(Arc::clone(&self.store)).await
+    }
+
+    /// Another node of the same deployment, with its own way to the store, a witness and an audit log of its own, and nothing
+    /// in memory. Clock and blobs are shared.
     ///
     /// # Errors
     /// What the opening of a deployment says.
     pub async fn beside(&self, store: Arc<dyn Kv>) -> Result<Self> {
-        let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
-        open(store, Arc::clone(&self.root), around, |core| core).await
+        let kept = Kept { clock: Arc::clone(&self.clock), blobs: Arc::clone(&self.blobs), ..Kept::new()? };
+        open(store, Arc::clone(&self.root), kept, |core| core).await
     }
 
     /// The same under another policy on the security domains of active HSMs.
@@ -75,8 +107,7 @@ impl TestCore {
     pub async fn restarted_under(&self, policy: DownloadPolicy) -> Result<Self> {
         let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
         let configured = |core: Core| core.with_download_policy(policy);
-        let around = (Arc::clone(&self.clock), Arc::clone(&self.audit), Arc::clone(&self.blobs));
-        open(store, root, around, configured).await
+        open(store, root, Kept::of(self), configured).await
     }
 }
 
@@ -104,23 +135,24 @@ pub async fn core_on(store: Arc<dyn Kv>) -> Result<TestCore> {
 /// # Errors
 /// What the founding of a deployment says.
 pub async fn core_under(root: MemoryRoot, store: Arc<dyn Kv>) -> Result<TestCore> {
-    let around = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()), Arc::new(MemoryBlobs::default()));
-    open(store, Arc::new(root), around, |core| core).await
+    open(store, Arc::new(root), Kept::new()?, |core| core).await
 }
 
 async fn open(
     store: Arc<dyn Kv>,
     root: Arc<MemoryRoot>,
-    (clock, audit, blobs): (Arc<FakeClock>, Arc<MemoryAudit>, Arc<MemoryBlobs>),
+    Kept { clock, audit, blobs, node }: Kept,
     configured: impl FnOnce(Core) -> Core,
 ) -> Result<TestCore> {
     let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
+    let witness = Arc::new(Witness::new(HashMap::new(), Box::new(NoLog)));
     let foundations = Foundations {
         store: Arc::clone(&store),
         entropy: Arc::new(SystemEntropy),
         clock: Arc::<FakeClock>::clone(&clock),
         audit: Arc::<MemoryAudit>::clone(&audit),
-        witness: Arc::new(Witness::new(HashMap::new(), Box::new(NoLog))),
+        witness: Arc::clone(&witness),
+        node,
         root: Arc::<MemoryRoot>::clone(&root),
         pool: Arc::new(InlinePool),
     };
@@ -128,7 +160,7 @@ async fn open(
     let rules = BackupRules { part_bytes: 64 * 1024, ..BackupRules::default() };
     let core = configured(Core::new(deployment, foundations)).with_backup_rules(rules);
     let core = Arc::new(core.with_blob_stores(Arc::<MemoryBlobs>::clone(&blobs)));
-    Ok(TestCore { core, clock, audit, store, blobs, root })
+    Ok(TestCore { core, clock, audit, store, blobs, root, node, witness })
 }
 
 /// A program of a tenant, member of no group.

@@ -20,4 +20,4 @@ pub use faulty_store::{CommitFault, FaultyStore, StoreCounts};
 pub use hsm::{add_hsm, custodians, managed_hsm};
 pub use memory_blobs::{BlobFault, MemoryBlobs};
 pub use ports::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};
-pub use shared_hsm::{Ended, KeyChange, SharedHsm, event_key, read_on_demand};
+pub use shared_hsm::{Ended, KeyChange, SharedHsm, event_of, read_on_demand};

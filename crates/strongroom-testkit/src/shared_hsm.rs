@@ -73,9 +73,10 @@ pub fn read_on_demand(key: &str) -> bool {
     layout::is_material(key)
 }
 
-/// Where the event of a numbered request lies until it has reached the audit log: it was committed if its change was.
-pub fn event_key(number: u64) -> String {
-    layout::outbox(request_id(number))
+/// What the store key ends with under which the event of a numbered request lies until it has reached the log of its node: it
+/// was committed if its change was.
+pub fn event_of(number: u64) -> String {
+    request_id(number).to_string()
 }
 
 impl SharedHsm {

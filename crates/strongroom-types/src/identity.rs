@@ -85,6 +85,11 @@ guid!(
     "deployment id"
 );
 guid!(
+    /// One node of a deployment: drawn at its first start, kept in its data folder.
+    NodeId,
+    "node id"
+);
+guid!(
     /// A security domain: what several HSMs share after a recovery.
     DomainId,
     "domain id"

@@ -28,7 +28,7 @@ mod vocabulary;
 pub use action_pattern::matches_action;
 pub use algorithm::{Algorithm, AlgorithmFamily, Hash};
 pub use data_action::{DataAction, DataActionSet};
-pub use identity::{DeploymentId, DomainId, Epoch, InstanceId, KeyId, PrincipalId, TenantId};
+pub use identity::{DeploymentId, DomainId, Epoch, InstanceId, KeyId, NodeId, PrincipalId, TenantId};
 pub use key::{CurveName, KeyOperation, KeyOperations, KeyType, Protection, RsaSize, SymmetricSize};
 pub use key_encryption::KeyEncryptionAlgorithm;
 pub use key_permission::{KeyPermission, KeyPermissionSet};

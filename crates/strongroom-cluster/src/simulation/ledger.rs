@@ -39,9 +39,9 @@ impl Ledger {
         self.state().commits[from..].to_vec()
     }
 
-    /// Whether a key was ever written.
-    pub(super) fn has_seen(&self, key: &str) -> bool {
-        self.state().seen.contains(key)
+    /// Whether an event was ever written, into whichever node's part of the outbox.
+    pub(super) fn has_seen(&self, event: &str) -> bool {
+        self.state().seen.contains(event)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -58,7 +58,7 @@ impl State {
                 Change::Put(entry) => {
                     revision = entry.modified;
                     if entry.key.starts_with(OUTBOX) {
-                        self.seen.insert(entry.key.clone());
+                        self.seen.extend(entry.key.rsplit('/').next().map(str::to_owned));
                     }
                     self.no_write_slips_past_the_guard(entry, guard);
                     self.records.insert(entry.key.clone(), entry.clone());

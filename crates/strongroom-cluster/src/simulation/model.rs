@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strongroom_store::{Commit, Entry, Kv, Outcome, Precondition, StoreError, Write};
-use strongroom_testkit::event_key;
+use strongroom_testkit::event_of;
 
 /// The guard's store key.
 pub(super) const GUARD: &str = "hsm/guard";
@@ -204,7 +204,7 @@ pub(super) async fn change_key(
             commit.writes.extend(versions.take(MATERIALS_REMOVED_MAX).map(Write::Delete));
         }
     }
-    commit.writes.push(Write::Put(event_key(life), Vec::new()));
+    commit.writes.push(Write::Put(format!("{OUTBOX}{}", event_of(life)), Vec::new()));
     write(store, commit).await.map(|committed| committed.then_some(answer))
 }
 
@@ -231,7 +231,7 @@ pub(super) async fn change_role(
         Some(role) => Write::Put(place, encode(&role)),
         None => Write::Delete(place),
     });
-    commit.writes.push(Write::Put(event_key(number), Vec::new()));
+    commit.writes.push(Write::Put(format!("{OUTBOX}{}", event_of(number)), Vec::new()));
     let ended = before.map(|role| role.assignment);
     write(store, commit).await.map(|committed| committed.then_some(ended))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use strongroom_store::{Commit, Kv, Write};
-use strongroom_testkit::{SharedHsm, event_key, read_on_demand};
+use strongroom_testkit::{SharedHsm, event_of, read_on_demand};
 
 use super::clock::Clock;
 use super::executor::Executor;
@@ -103,7 +103,7 @@ fn live_through(seed: u64, world: &Arc<World>) -> Report {
     world.every_node_serves_again();
     world.look_at_everything();
     world.executor.run(TROUBLE_ENDS + RECOVERY_MAX + LAST_LOOK);
-    let mut violations = world.history.check(|number| world.ledger.has_seen(&event_key(number)));
+    let mut violations = world.history.check(|number| world.ledger.has_seen(&event_of(number)));
     violations.extend(world.ledger.violations());
     Report { violations, counts: world.history.counts(), commits: world.ledger.commits(0).len() }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use strongroom_types::{HsmName, InstanceId, KeyName, ParseError, PrincipalId, Timestamp};
+use strongroom_types::{HsmName, InstanceId, KeyName, NodeId, ParseError, PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use crate::backup::BackupRules;
@@ -110,7 +110,7 @@ pub(crate) struct JobRecord {
     /// Whether who started it was an administrator of the HSM then.
     pub(super) by_administrator: bool,
     /// Who works on it.
-    pub(super) owner: Option<Uuid>,
+    pub(super) owner: Option<NodeId>,
     /// When the owner last said so.
     pub(super) renewed: Timestamp,
     /// Counted from 1; 0 before the first.

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use strongroom_store::{HISTORY_REVISIONS, StoreError};
-use strongroom_types::{HsmName, InstanceId};
-use uuid::Uuid;
+use strongroom_types::{HsmName, InstanceId, NodeId};
 
 use crate::backup::StorageCredentials;
 use crate::backup::format::BackupProblem;
@@ -25,8 +24,8 @@ use crate::{Core, Error, Result};
 /// A node that works on jobs.
 #[derive(Clone)]
 pub struct Worker {
-    /// Drawn at its start.
-    pub id: Uuid,
+    /// Which one: a job that it has left at an earlier stop is its own still.
+    pub id: NodeId,
     /// A job whose owner has not been heard of for so many seconds is taken over; 0 where nobody else can be at work.
     pub takeover_seconds: u32,
     /// Who gives out tokens for storage; none where jobs use no managed identities.
@@ -122,9 +121,7 @@ impl Core {
         let stored = stored.ok_or(Error::Internal("a running job has no record"))?;
         let now = barrier.clock().now();
         let record = &stored.value;
-        let taken = record.owner.is_some_and(|owner| owner != worker.id)
-            && record.renewed.plus_seconds(i64::from(worker.takeover_seconds)) > now;
-        if taken || record.resume > now {
+        if record.resume > now || self.is_taken(record, worker).await? {
             return Ok(Claimed::NotNow);
         }
         let hsm = match self.hsm(hsm).await {

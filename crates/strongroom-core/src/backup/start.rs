@@ -158,7 +158,7 @@ impl Hsm<'_> {
         transaction.create(barrier.deployment(), layout::job(instance, job.id), &job)?;
         if let TargetCredential::SharedAccessSignature(signature) = &order.credential {
             let key = layout::job_credential(instance, job.id);
-            transaction.create_secret(barrier.deployment(), key, signature.expose().as_bytes())?;
+            transaction.create_secret(barrier.deployment(), key, signature.expose().as_bytes());
         }
         transaction.commit(request).await?;
         Ok(job.show(request.received, core.backup_rules()))

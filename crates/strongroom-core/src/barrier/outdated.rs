@@ -1,5 +1,7 @@
 //! Records that an earlier epoch has sealed, and their sealing under the present one.
 
+use std::sync::Arc;
+
 use strongroom_crypto::seal::{Header, Sealer};
 use strongroom_store::{Entry, Revision};
 use strongroom_types::Secret;
@@ -74,10 +76,9 @@ impl Barrier {
 
 impl Transaction<'_> {
     /// Seals a record under the sealer's own epoch, if it is as it was read.
-    pub(crate) fn seal_again(&mut self, sealer: &Sealer, record: Outdated) -> Result<()> {
+    pub(crate) fn seal_again(&mut self, sealer: &Arc<Sealer>, record: Outdated) {
         let Outdated { key, plaintext, revision, change } = record;
-        self.expect_revision(&key, revision);
-        self.put(sealer, key, change, plaintext.expose())
+        self.put_again(sealer, key, (revision, change), plaintext);
     }
 }
 

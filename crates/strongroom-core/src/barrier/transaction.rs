@@ -1,25 +1,64 @@
 //! Writing: a batch that happens whole or not at all, together with its audit event.
 
+use std::sync::Arc;
+
 use strongroom_crypto::seal::Sealer;
 use strongroom_store::{Commit, Outcome, Precondition, Revision, Write};
+use strongroom_types::Secret;
 
 use crate::audit::{Event, Result as EventResult};
 use crate::barrier::{Barrier, Record, Stored, encode};
 use crate::request::Request;
-use crate::{Error, Result, layout};
+use crate::{Error, Result};
 
 /// A batch of writes under preconditions. Nothing happens before [`Transaction::commit`].
 #[must_use = "nothing is written before commit"]
 pub struct Transaction<'a> {
     barrier: &'a Barrier,
     commit: Commit,
-    changes: Vec<(String, u64)>,
+    puts: Vec<Put>,
+    discards: Vec<Discard>,
     detail: Option<String>,
+}
+
+/// A record to be written. It is sealed when it is committed: only then is its change number known.
+struct Put {
+    sealer: Arc<Sealer>,
+    key: String,
+    replaced: Replaced,
+    plaintext: Secret<Vec<u8>>,
+}
+
+/// A store key to be removed.
+struct Discard {
+    key: String,
+    replaced: Replaced,
+}
+
+/// What a write takes the place of.
+#[derive(Clone, Copy)]
+enum Replaced {
+    /// The record with this change number.
+    Change(u64),
+    /// Nothing, or whatever lies there. Another node may have written and removed records there that this one has never
+    /// seen, with numbers of their own.
+    Unseen,
+}
+
+impl Replaced {
+    /// The number that is higher than that of every record that ever lay there. No number is higher than the revision that
+    /// its commit made, so none of those is higher than the store's present revision.
+    fn next(self, present: Revision) -> u64 {
+        match self {
+            Self::Change(change) => change.saturating_add(1),
+            Self::Unseen => present.0.saturating_add(1),
+        }
+    }
 }
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(barrier: &'a Barrier) -> Self {
-        Self { barrier, commit: Commit::default(), changes: Vec::new(), detail: None }
+        Self { barrier, commit: Commit::default(), puts: Vec::new(), discards: Vec::new(), detail: None }
     }
 
     /// Says in the audit event what the change was about: a key id, thumbprints. Never secrets.
@@ -42,27 +81,29 @@ impl<'a> Transaction<'a> {
     }
 
     /// Makes a record where there is none.
-    pub fn create<T: Record>(&mut self, sealer: &Sealer, key: String, record: &T) -> Result<()> {
+    pub fn create<T: Record>(&mut self, sealer: &Arc<Sealer>, key: String, record: &T) -> Result<()> {
         self.commit.preconditions.push(Precondition::Absent(key.clone()));
-        self.put(sealer, key, self.barrier.floor(), encode(record)?.expose())
+        self.put(sealer, key, Replaced::Unseen, encode(record)?);
+        Ok(())
     }
 
     /// Makes a sealed secret where there is none: key material.
-    pub fn create_secret(&mut self, sealer: &Sealer, key: String, secret: &[u8]) -> Result<()> {
+    pub fn create_secret(&mut self, sealer: &Arc<Sealer>, key: String, secret: &[u8]) {
         self.commit.preconditions.push(Precondition::Absent(key.clone()));
-        self.put(sealer, key, self.barrier.floor(), secret)
+        self.put(sealer, key, Replaced::Unseen, Secret::new(secret.to_vec()));
     }
 
     /// Replaces a record that is as it was read.
-    pub fn replace<T: Record>(&mut self, sealer: &Sealer, stored: &Stored<T>, record: &T) -> Result<()> {
+    pub fn replace<T: Record>(&mut self, sealer: &Arc<Sealer>, stored: &Stored<T>, record: &T) -> Result<()> {
         self.expect(stored);
-        self.put(sealer, stored.key.clone(), stored.change, encode(record)?.expose())
+        self.put(sealer, stored.key.clone(), Replaced::Change(stored.change), encode(record)?);
+        Ok(())
     }
 
     /// Removes a record that is as it was read.
     pub fn delete<T>(&mut self, stored: &Stored<T>) {
         self.expect(stored);
-        self.discard(stored.key.clone());
+        self.discards.push(Discard { key: stored.key.clone(), replaced: Replaced::Change(stored.change) });
     }
 
     /// Writes a record into a generation that nothing points to yet: whatever lies there is of no account, and nobody
@@ -85,14 +126,12 @@ impl<'a> Transaction<'a> {
 
     /// Writes so far.
     pub(crate) fn writes(&self) -> usize {
-        self.commit.writes.len()
+        self.commit.writes.len() + self.puts.len() + self.discards.len()
     }
 
     /// Removes whatever lies under a store key.
     pub fn discard(&mut self, key: String) {
-        // A copy of the removed record put back later must look old, so removal counts as a change.
-        self.changes.push((key.clone(), self.barrier.witness.next(&key)));
-        self.commit.writes.push(Write::Delete(key));
+        self.discards.push(Discard { key, replaced: Replaced::Unseen });
     }
 
     /// Does it: durable when this returns. The event of the change is part of the commit.
@@ -105,13 +144,7 @@ impl<'a> Transaction<'a> {
         let result =
             EventResult { status: request.context.success_status, code: "OK".to_owned(), message: String::new() };
         let event = Event::of(request, result, barrier.clock.now(), self.detail.take());
-        let outbox_key = layout::outbox(event.event_id);
-        let sealed = barrier.deployment.seal(
-            barrier.entropy.as_ref(),
-            &outbox_key,
-            1,
-            &serde_json::to_vec(&event).map_err(|_| Error::Internal("an event does not encode"))?,
-        )?;
+        let (outbox_key, sealed) = barrier.seal_event(&event)?;
         self.commit.writes.push(Write::Put(outbox_key.clone(), sealed));
         let revision = self.write().await?;
         request.mark_recorded();
@@ -129,7 +162,25 @@ impl<'a> Transaction<'a> {
     }
 
     async fn write(self) -> Result<Revision> {
-        let Self { barrier, commit, changes, detail: _ } = self;
+        let Self { barrier, mut commit, puts, discards, detail: _ } = self;
+        let mut replaced = puts.iter().map(|put| put.replaced).chain(discards.iter().map(|discard| discard.replaced));
+        let present = if replaced.any(|replaced| matches!(replaced, Replaced::Unseen)) {
+            barrier.store.revision().await?
+        } else {
+            Revision::default()
+        };
+        let mut changes = Vec::with_capacity(puts.len() + discards.len());
+        for Put { sealer, key, replaced, plaintext } in puts {
+            let change = replaced.next(present).max(barrier.witness.next(&key));
+            let sealed = sealer.seal(barrier.entropy.as_ref(), &key, change, plaintext.expose())?;
+            changes.push((key.clone(), change));
+            commit.writes.push(Write::Put(key, sealed));
+        }
+        for Discard { key, replaced } in discards {
+            // A copy of the removed record put back later must look old, so removal counts as a change.
+            changes.push((key.clone(), replaced.next(present).max(barrier.witness.next(&key))));
+            commit.writes.push(Write::Delete(key));
+        }
         match barrier.store.commit(commit).await? {
             Outcome::Conflict => Err(Error::Conflict),
             Outcome::Committed(revision) => {
@@ -142,13 +193,20 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    pub(super) fn put(&mut self, sealer: &Sealer, key: String, previous: u64, plaintext: &[u8]) -> Result<()> {
-        let barrier = self.barrier;
-        let change = previous.saturating_add(1).max(barrier.witness.next(&key));
-        let sealed = sealer.seal(barrier.entropy.as_ref(), &key, change, plaintext)?;
-        self.changes.push((key.clone(), change));
-        self.commit.writes.push(Write::Put(key, sealed));
-        Ok(())
+    fn put(&mut self, sealer: &Arc<Sealer>, key: String, replaced: Replaced, plaintext: Secret<Vec<u8>>) {
+        self.puts.push(Put { sealer: Arc::clone(sealer), key, replaced, plaintext });
+    }
+
+    /// Writes again what was read under another seal, if it is as it was read.
+    pub(super) fn put_again(
+        &mut self,
+        sealer: &Arc<Sealer>,
+        key: String,
+        (revision, change): (Revision, u64),
+        plaintext: Secret<Vec<u8>>,
+    ) {
+        self.expect_revision(&key, revision);
+        self.put(sealer, key, Replaced::Change(change), plaintext);
     }
 }
 

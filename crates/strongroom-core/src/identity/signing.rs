@@ -225,7 +225,7 @@ impl Directory {
         let (n, e) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
         let kid = thumbprint(&n, &e);
         let (sealer, place) = (self.barrier().deployment(), layout::signing_material(&kid));
-        transaction.create_secret(sealer, place, material.to_sealable()?.expose())?;
+        transaction.create_secret(sealer, place, material.to_sealable()?.expose());
         Ok(SigningKey { kid, n, e, created, signs_from })
     }
 }

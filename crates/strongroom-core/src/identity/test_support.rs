@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use strongroom_crypto::providers::FileRoot;
 use strongroom_crypto::{Entropy, SystemEntropy};
 use strongroom_store::MemoryStore;
-use strongroom_types::Timestamp;
+use strongroom_types::{NodeId, Timestamp};
 
 use crate::audit::Event;
 use crate::deployment::{Deployment, Expectation};
@@ -50,6 +50,7 @@ pub(super) async fn core() -> Arc<Core> {
         clock: Arc::new(StandingClock),
         audit: Arc::new(NoAudit),
         witness: Arc::new(Witness::new(HashMap::new(), Box::new(NoLog))),
+        node: NodeId::from_random([1; 16]),
         root: Arc::new(root),
         pool: Arc::new(InlinePool),
     };

@@ -192,7 +192,7 @@ impl<'a> Step<'a> {
         let generation = permit.generation();
         self.transaction.create(permit.sealer(), generation.version(id, version), &content.record)?;
         let material = content.material.expose();
-        self.transaction.create_secret(permit.sealer(), generation.material(id, version), material)?;
+        self.transaction.create_secret(permit.sealer(), generation.material(id, version), material);
         self.versions += 1;
         self.bytes += content.size()?;
         Ok(())

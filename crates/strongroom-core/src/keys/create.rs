@@ -153,7 +153,7 @@ impl KeyContainer<'_> {
         let generation = permit.generation();
         transaction.create(permit.sealer(), generation.version(id, version), &record)?;
         let secret = material.to_sealable()?;
-        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
+        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose());
         match existing {
             None => {
                 let pointer = NameRecord::new(name.clone(), id, version);

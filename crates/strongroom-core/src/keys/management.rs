@@ -58,7 +58,7 @@ impl<'a> Hsm<'a> {
         management.bind(&mut transaction);
         transaction.create(permit.sealer(), generation.version(id, version), &record)?;
         let secret = material.to_sealable()?;
-        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
+        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose());
         transaction.create(permit.sealer(), generation.name(name), &NameRecord::new(name.clone(), id, version))?;
         transaction.commit(request).await?;
         Ok(record.show(KeyContainer::record(self), name, version))

@@ -187,7 +187,7 @@ impl KeyContainer<'_> {
         let generation = permit.generation();
         transaction.create(permit.sealer(), generation.version(id, version), &record)?;
         let secret = material.to_sealable()?;
-        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose())?;
+        transaction.create_secret(permit.sealer(), generation.material(id, version), secret.expose());
         let mut pointer = found.value.clone();
         pointer.versions.push(version);
         schedule_rotation(&mut transaction, permit, &mut pointer, &record)?;

@@ -13,7 +13,7 @@ use strongroom_core::{Error, Limits, layout};
 use strongroom_crypto::KeySpecification;
 use strongroom_store::{Commit, Kv, MemoryStore, Write};
 use strongroom_testkit::{BlobFault, CommitFault, FaultyStore, MemoryRoot};
-use strongroom_types::{DataAction, RsaSize, Secret, SymmetricSize};
+use strongroom_types::{DataAction, NodeId, RsaSize, Secret, SymmetricSize};
 use uuid::Uuid;
 
 use crate::download_again::prove;
@@ -22,7 +22,7 @@ use crate::support::{CRYPTO_USER, World, ec, stranger};
 pub(crate) const CONTAINER: &str = "memory:backups";
 
 pub(crate) fn worker(number: u128) -> Worker {
-    Worker { id: Uuid::from_u128(number), takeover_seconds: 0, credentials: None }
+    Worker { id: NodeId::from_uuid(Uuid::from_u128(number)), takeover_seconds: 0, credentials: None }
 }
 
 pub(crate) async fn start(world: &World, request: &Request, kind: OrderedKind) -> Result<JobStatus, Error> {
@@ -96,6 +96,17 @@ pub(crate) async fn keys_of(world: &World, folder: &str) -> Vec<BackedUpKeyVersi
         all.push(key);
     }
     all
+}
+
+/// What is asked of a key of some 30 KB.
+pub(crate) fn large() -> CreateKey {
+    CreateKey { tags: many_tags(), ..ec() }
+}
+
+/// The job that is under way, as it is shown.
+pub(crate) async fn under_way(world: &World) -> JobStatus {
+    let job = world.test.core.running_jobs().await.unwrap().remove(0).job;
+    world.hsm().await.backup_status(&world.administration(), &job.to_string()).await.unwrap()
 }
 
 /// Tags of some 30 KB.

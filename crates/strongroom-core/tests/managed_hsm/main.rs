@@ -44,3 +44,9 @@ mod settings;
 mod slow_store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod two_nodes;
+#[cfg(test)]
+mod two_nodes_jobs;
+#[cfg(test)]
+mod two_nodes_quorum;

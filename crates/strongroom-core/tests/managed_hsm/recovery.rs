@@ -19,6 +19,16 @@ pub(crate) fn blob(file: &str, transfer_key: &str) -> String {
     restore_blob(&opened.entries, &certificate(transfer_key), &SystemEntropy).unwrap()
 }
 
+/// An upload that does not decrypt.
+pub(crate) fn spoiled(good: &str) -> String {
+    let mut broken: serde_json::Value = serde_json::from_str(good).unwrap();
+    let entry = broken["EncData"]["data"][0]["compact_jwe"].as_str().unwrap().to_owned();
+    let (rest, tag) = entry.rsplit_once('.').unwrap();
+    let other = if tag.starts_with('A') { "B" } else { "A" };
+    broken["EncData"]["data"][0]["compact_jwe"] = format!("{rest}.{other}{}", &tag[1..]).into();
+    broken.to_string()
+}
+
 /// Two of the three custodians.
 pub(crate) fn quorum() -> Vec<CustodianKey> {
     vec![custodian(1), custodian(3)]
@@ -170,13 +180,9 @@ async fn five_uploads_that_do_not_decrypt_destroy_the_transfer_key() {
     let (world, file) = second_hsm().await;
     let key = transfer_key(&world).await;
     let good = blob(&file, &key);
-    let mut broken: serde_json::Value = serde_json::from_str(&good).unwrap();
-    let entry = broken["EncData"]["data"][0]["compact_jwe"].as_str().unwrap().to_owned();
-    let (rest, tag) = entry.rsplit_once('.').unwrap();
-    let other = if tag.starts_with('A') { "B" } else { "A" };
-    broken["EncData"]["data"][0]["compact_jwe"] = format!("{rest}.{other}{}", &tag[1..]).into();
+    let broken = spoiled(&good);
     for _ in 0..5 {
-        assert_eq!(problem(upload(&world, &broken.to_string()).await), SecurityDomainError::Rejected);
+        assert_eq!(problem(upload(&world, &broken).await), SecurityDomainError::Rejected);
     }
     assert!(matches!(upload(&world, &good).await, Err(Error::NoTransferKey)));
     assert_ne!(transfer_key(&world).await, key);

@@ -22,11 +22,11 @@ fn rules(trigger: Option<RotationTrigger>, expiry: Option<&str>) -> RotationRule
 }
 
 /// Every 30 days.
-fn monthly() -> RotationRules {
+pub(crate) fn monthly() -> RotationRules {
     rules(Some(RotationTrigger::TimeAfterCreate("P30D".parse().unwrap())), None)
 }
 
-async fn set(world: &World, key: &KeyReference, rules: RotationRules) {
+pub(crate) async fn set(world: &World, key: &KeyReference, rules: RotationRules) {
     world.hsm().await.set_rotation_policy(&world.administration(), &key.name, rules).await.unwrap();
 }
 
@@ -35,7 +35,7 @@ async fn round(world: &World) -> RotationRound {
     world.hsm().await.rotate_due_keys(&job, world.test.clock.now()).await.unwrap()
 }
 
-async fn versions(world: &World, key: &KeyReference) -> Vec<Key> {
+pub(crate) async fn versions(world: &World, key: &KeyReference) -> Vec<Key> {
     let (hsm, request, mut page) =
         (world.hsm().await, world.administration(), PageRequest::new(None, None, &Limits::default()).unwrap());
     let mut all = Vec::new();

@@ -116,6 +116,14 @@ impl World {
         world
     }
 
+    /// The same on a store of the test's choice, with the security-domain file.
+    pub(crate) async fn usable_on(store: Arc<dyn Kv>) -> (Self, String) {
+        let world = Self::on(store, |_| {}).await;
+        let file = world.activate().await;
+        world.grant_keys().await;
+        (world, file)
+    }
+
     /// Such an HSM on a store of the test's choice.
     pub(crate) async fn active_on(store: Arc<dyn Kv>) -> Self {
         let world = Self::on(store, |_| {}).await;
@@ -138,6 +146,17 @@ impl World {
     /// The server is stopped and started again.
     pub(crate) async fn restart(&mut self) {
         self.test = self.test.restarted().await.unwrap();
+    }
+
+    /// Another node that has the same store and root.
+    pub(crate) async fn another_node(&self) -> Self {
+        Self {
+            test: self.test.another_node().await.unwrap(),
+            store: Arc::clone(&self.store),
+            tenant: self.tenant,
+            administrator: self.administrator,
+            name: self.name.clone(),
+        }
     }
 
     /// The request of a job.

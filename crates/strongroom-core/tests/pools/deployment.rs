@@ -31,7 +31,7 @@ impl Deployment {
         Self::over(core_on(store).await.unwrap()).await
     }
 
-    async fn over(test: TestCore) -> Self {
+    pub(crate) async fn over(test: TestCore) -> Self {
         let core = Arc::clone(&test.core);
         let directory = Arc::new(Directory::new(Arc::clone(&core), "https://login.localhost:8443".into()).unwrap());
         let request = Request::internal(draw_uuid().unwrap(), strongroom_testkit::START, "Found", String::new());

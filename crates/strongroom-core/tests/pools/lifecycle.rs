@@ -70,7 +70,7 @@ async fn a_purge_leaves_nothing_of_the_instance_and_no_role_on_the_name() {
     for number in 0..150 {
         let mut transaction = deployment.test.core.barrier().transaction();
         let key = format!("{}1/leftover/{number}", layout::instance(hsm.instance));
-        transaction.create_secret(deployment.test.core.barrier().deployment(), key, b"x").unwrap();
+        transaction.create_secret(deployment.test.core.barrier().deployment(), key, b"x");
         transaction.commit(&deployment.request(&deployment.administrator())).await.unwrap();
     }
     deployment.delete("purged").await;

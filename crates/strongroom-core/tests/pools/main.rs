@@ -15,6 +15,8 @@ mod roles;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
+mod two_nodes;
+#[cfg(test)]
 mod vault_keys;
 #[cfg(test)]
 mod vaults;

@@ -95,7 +95,7 @@ impl World {
         let order = JobOrder::new(OrderedKind::Backup, CONTAINER, TargetCredential::None).unwrap();
         let hsm = self.test.core.hsm(&self.name).await.unwrap();
         let started = hsm.start_job(&self.request(), &order).await.unwrap();
-        let worker = Worker { id: draw_uuid().unwrap(), takeover_seconds: 0, credentials: None };
+        let worker = Worker { id: self.test.node, takeover_seconds: 0, credentials: None };
         for job in self.test.core.running_jobs().await.unwrap() {
             assert_eq!(self.test.core.run_job(&worker, &job).await.unwrap(), Ran::Ended);
         }
@@ -177,7 +177,7 @@ async fn a_key_that_did_not_come_back_is_a_failure_by_name_and_the_others_are_pr
 
     let (hsm, request) = (scratch.hsm().await.unwrap(), scratch.request().unwrap());
     let principal = request.caller.principal;
-    hsm.create_role_assignment(&request, &Scope::Root, draw().unwrap(), CRYPTO_USER, principal).await.unwrap();
+    hsm.create_role_assignment(&request, &Scope::Root, draw_uuid().unwrap(), CRYPTO_USER, principal).await.unwrap();
     hsm.delete_key(&request, &"rsa".parse().unwrap()).await.unwrap();
     let proofs = challenge(&scratch, &backup, &Notes::default()).await.unwrap();
     assert_eq!((proofs.challenged, proofs.proved, proofs.failures.len()), (5, 4, 1));

@@ -312,6 +312,7 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         | E::HsmNotFound
         | E::AlreadyActivated
         | E::NoTransferKey
+        | E::OnAnotherNode { .. }
         | E::OtherSecurityDomain { .. }
         | E::OtherEpoch { .. }
         | E::DownloadDisabled

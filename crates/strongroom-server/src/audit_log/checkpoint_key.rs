@@ -35,7 +35,7 @@ async fn create(core: &Core, request: &Request) -> Result<()> {
     let key = KeyMaterial::generate(SPECIFICATION, barrier.entropy().as_ref())?;
     let thumbprint = key.public_key().thumbprint().unwrap_or_default();
     let mut transaction = barrier.transaction().detail(format!("key of audit checkpoints {thumbprint}"));
-    transaction.create_secret(barrier.deployment(), KEY.to_owned(), key.to_sealable()?.expose())?;
+    transaction.create_secret(barrier.deployment(), KEY.to_owned(), key.to_sealable()?.expose());
     transaction.commit(request).await?;
     Ok(())
 }

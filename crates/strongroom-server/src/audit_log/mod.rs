@@ -33,6 +33,7 @@ use strongroom_core::audit::Event;
 use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock};
 use strongroom_core::witness::Witness;
 use strongroom_store::{Commit, Kv, Write};
+use strongroom_types::NodeId;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -115,6 +116,15 @@ pub struct Starting {
     pub new_log: Uuid,
 }
 
+/// Whose events a log takes over from the outbox at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxOf {
+    /// Those of its own node, and those that bear no node's name.
+    ThisNode,
+    /// All: where nobody else can be at work.
+    Everybody,
+}
+
 /// Why the outbox could not be taken over.
 #[derive(Debug, thiserror::Error)]
 #[error("the outbox of audit events cannot be read")]
@@ -174,9 +184,16 @@ impl AuditLog {
     ///
     /// # Errors
     /// If the outbox cannot be read.
-    pub async fn recover(&self, core: &Core) -> Result<(), RecoverError> {
-        let recorded = self.recorded();
-        for (key, event) in core.barrier().outbox().await.map_err(RecoverError)? {
+    pub async fn recover(&self, core: &Core, whose: OutboxOf) -> Result<(), RecoverError> {
+        let (barrier, recorded) = (core.barrier(), self.recorded());
+        // What is moved here is then found with what is this node's own.
+        barrier.adopt_ownerless_outbox().await.map_err(RecoverError)?;
+        if whose == OutboxOf::Everybody {
+            for gone in barrier.outbox_owners().await.map_err(RecoverError)? {
+                barrier.adopt_outbox(gone).await.map_err(RecoverError)?;
+            }
+        }
+        for (key, event) in barrier.outbox().await.map_err(RecoverError)? {
             if recorded.contains(&event.event_id) {
                 let _ = self.queue.send(Message::Recorded { outbox_key: key });
             } else {
@@ -184,6 +201,20 @@ impl AuditLog {
             }
         }
         Ok(())
+    }
+
+    /// Writes what another node, which is gone for good, has left in the outbox; answers how many events that were. Some
+    /// may stand in that node's log as well, under the same event id.
+    ///
+    /// # Errors
+    /// If the outbox cannot be read or changed. What was taken over before is written at the next start.
+    pub async fn adopt(&self, core: &Core, gone: NodeId) -> Result<usize, RecoverError> {
+        let adopted = core.barrier().adopt_outbox(gone).await.map_err(RecoverError)?;
+        let count = adopted.len();
+        for (key, event) in adopted {
+            self.submit_committed(event, key);
+        }
+        Ok(count)
     }
 
     /// Repairs what a crash left, says so in the log, and begins to write.

@@ -138,3 +138,52 @@ async fn checkpoints_are_made_at_intervals_while_there_are_events() {
     assert!(quiet.is_err(), "nothing happened, nothing is signed");
     log.close();
 }
+
+fn text_of(folder: &Path) -> String {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let lines = files.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    lines.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_node_logs_its_own_changes_and_one_logs_those_of_a_node_that_is_gone() {
+    let test = strongroom_testkit::core_in_memory().await.unwrap();
+    let other = test.another_node().await.unwrap();
+    let changed = async |node: &strongroom_testkit::TestCore| {
+        let id = strongroom_testkit::draw_uuid().unwrap();
+        let request = strongroom_core::request::Request::internal(id, START, "Change", String::new());
+        let barrier = node.core.barrier();
+        let mut transaction = barrier.transaction();
+        transaction.create_secret(barrier.deployment(), format!("d/test/{id}"), b"x");
+        transaction.commit(&request).await.unwrap();
+        id
+    };
+    let (of_one, of_other) = (changed(&test).await, changed(&other).await);
+    let logs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let log = AuditLog::open(logs[0].path(), Arc::clone(&test.store), AuditTerms::default()).unwrap();
+    log.recover(&test.core, OutboxOf::ThisNode).await.unwrap();
+    log.start(starting()).unwrap();
+    log.flush().await.unwrap();
+    let text = || text_of(logs[0].path());
+    assert!(text().contains(&of_one.to_string()) && !text().contains(&of_other.to_string()));
+    assert!(test.core.barrier().outbox().await.unwrap().is_empty());
+    assert_eq!(other.core.barrier().outbox().await.unwrap().len(), 1, "it is the other node's to log");
+
+    // It never came to that, and its machine is gone.
+    assert_eq!(log.adopt(&test.core, other.node).await.unwrap(), 1);
+    assert_eq!(log.adopt(&test.core, other.node).await.unwrap(), 0);
+    log.flush().await.unwrap();
+    assert!(text().contains(&of_other.to_string()));
+    assert!(test.core.barrier().outbox_owners().await.unwrap().is_empty());
+    log.close();
+
+    // On a store that one process has to itself, whatever is left goes to the one that starts.
+    let later = changed(&other).await;
+    let log = AuditLog::open(logs[1].path(), Arc::clone(&test.store), AuditTerms::default()).unwrap();
+    log.recover(&test.core, OutboxOf::Everybody).await.unwrap();
+    log.start(starting()).unwrap();
+    log.flush().await.unwrap();
+    assert!(text_of(logs[1].path()).contains(&later.to_string()));
+    assert!(test.core.barrier().outbox_owners().await.unwrap().is_empty());
+    log.close();
+}

@@ -33,7 +33,7 @@ async fn core_with_jobs(number: usize) -> TestCore {
 }
 
 fn jobs(test: &TestCore, credentials: Arc<dyn StorageCredentials>) -> Arc<BackupJobs> {
-    Arc::new(BackupJobs::new(Arc::clone(&test.core), draw_uuid().unwrap(), credentials))
+    Arc::new(BackupJobs::new(Arc::clone(&test.core), credentials))
 }
 
 /// Lets the tasks go on until something is so.

@@ -179,6 +179,8 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::RoleAssignmentExists { .. } => (StatusCode::CONFLICT, "RoleAssignmentExists", None),
         Error::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Throttled", None),
         Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Sealed", None),
+        // A load balancer may send the next attempt to that node.
+        Error::OnAnotherNode { .. } => (StatusCode::SERVICE_UNAVAILABLE, "OnAnotherNode", None),
         Error::AuditUnavailable | Error::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", None),
         Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "InternalError", None)
@@ -205,6 +207,7 @@ fn core_message(error: &Error) -> String {
         Error::DownloadDisabled => DOWNLOAD_DISABLED.to_owned(),
         Error::QuorumNotProved => QUORUM_NOT_PROVED.to_owned(),
         Error::Sealed => SEALED.to_owned(),
+        Error::OnAnotherNode { what } => on_another_node(what),
         Error::KeyNotFound { name, version } => {
             let version = version.map(|version| format!("/{version}")).unwrap_or_default();
             format!("Key not found: {name}{version}")
@@ -280,6 +283,14 @@ fn last_administrator(principal: PrincipalId) -> String {
 
 fn other_domain(uploaded: DomainId, own: DomainId) -> String {
     format!("value: this is security domain {uploaded}; the managed HSM has its own, {own}, and takes no other")
+}
+
+fn on_another_node(what: &str) -> String {
+    format!(
+        "This needs {what}, which is in the memory of another node of the cluster and never leaves it. Send both calls of a \
+         download or of a recovery to the same node; if that node was restarted since, begin again (az keyvault \
+         security-domain download, or init-recovery)"
+    )
 }
 
 fn other_epoch(uploaded: Epoch, own: Epoch) -> String {
@@ -381,8 +392,9 @@ const QUORUM_NOT_PROVED: &str = "The managed HSM has been activated already, and
                                  \"quorum\", wants a quorum of its custodians first: az keyvault security-domain \
                                  init-recovery, then upload with their file; within an hour one download or rotation may \
                                  follow";
-const SEALED: &str = "The managed HSM is sealed since the start of the server: a quorum of its custodians must upload its \
-                      security domain (az keyvault security-domain init-recovery, then upload)";
+const SEALED: &str = "The managed HSM is sealed since the start of this server, or since a rotation that another node has \
+                      confirmed: a quorum of its custodians must upload its security domain to this node (az keyvault \
+                      security-domain init-recovery, then upload)";
 const NOT_ACTIVATED: &str = "The managed HSM is not activated. Activate it by downloading its security domain (az keyvault \
                              security-domain download), or recover another one's (az keyvault security-domain init-recovery)";
 

@@ -13,7 +13,7 @@ use strongroom_store::Kv;
 use uuid::Uuid;
 
 use crate::audit_log::checkpoint::PublicJwk;
-use crate::audit_log::{self, AuditLog, Starting, Strangers, open_or_create_key};
+use crate::audit_log::{self, AuditLog, OutboxOf, Starting, Strangers, open_or_create_key};
 use crate::clock::SystemClock;
 use crate::config::{RootProviderKind, Settings};
 use crate::crypto_pool::ThreadPool;
@@ -66,6 +66,7 @@ impl Opened {
             clock: Arc::clone(&clock),
             audit: Arc::clone(&audit) as Arc<dyn strongroom_core::ports::AuditSink>,
             witness: Arc::clone(&witness),
+            node: node::node_id(folder, entropy.as_ref())?,
             root,
             pool: Arc::clone(&pool) as Arc<dyn strongroom_core::ports::CryptoPool>,
         };
@@ -73,7 +74,8 @@ impl Opened {
         let core = Core::new(deployment, foundations).with_limits(settings.limits).with_blob_stores(Arc::new(places));
         let core = core.with_backup_rules(settings.storage.rules);
         let core = Arc::new(core.with_download_policy(settings.download_policy));
-        let recovered = audit.recover(&core).await;
+        // The embedded store has one process at a time: whoever else has left something in the outbox is gone.
+        let recovered = audit.recover(&core, OutboxOf::Everybody).await;
         recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder.clone(), source })?;
         let request = internal(random_id(entropy.as_ref())?, clock.as_ref(), "AuditKeyCreate");
         let key = open_or_create_key(&core, &request).await?;

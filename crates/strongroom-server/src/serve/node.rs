@@ -1,7 +1,7 @@
 //! What is this node's own, in its data folder.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use strongroom_core::deployment::Expectation;
 use strongroom_core::identity::{Directory, Foundation};
@@ -10,7 +10,7 @@ use strongroom_core::request::Request;
 use strongroom_crypto::Entropy;
 use strongroom_crypto::providers::FileRoot;
 use strongroom_store::Kv;
-use strongroom_types::{DeploymentId, Secret, Timestamp};
+use strongroom_types::{DeploymentId, NodeId, Secret, Timestamp};
 use uuid::Uuid;
 
 use crate::config::Settings;
@@ -49,6 +49,20 @@ pub(super) fn remember(folder: &DataDir, deployment: DeploymentId) -> Result<(),
     folder.remove(FOUNDING)
 }
 
+/// Which node this is: drawn at its first start. Its jobs, its part of the outbox and its secret go by this name.
+pub(super) fn node_id(folder: &DataDir, entropy: &dyn Entropy) -> Result<NodeId, StartError> {
+    if let Some(text) = folder.read(NODE)? {
+        let malformed = |error| DataDirError::Io {
+            path: folder.join(NODE),
+            source: io::Error::new(io::ErrorKind::InvalidData, error),
+        };
+        return Ok(text.parse().map_err(malformed)?);
+    }
+    let node = NodeId::from_random(entropy.sixteen()?);
+    folder.write(NODE, format!("{node}\n").as_bytes())?;
+    Ok(node)
+}
+
 /// The node's own secret of the administrator: the one in the folder if it still counts, or a new one.
 pub(super) async fn bootstrap_secret(
     folder: &DataDir,
@@ -64,22 +78,10 @@ pub(super) async fn bootstrap_secret(
             return Ok(secret);
         }
     }
-    let node = folder.read(NODE)?.unwrap_or_else(|| request.id.to_string());
-    folder.write(NODE, format!("{node}\n").as_bytes())?;
-    let issued = directory.issue_bootstrap_secret(request, &node).await?;
+    let node = directory.core().barrier().node();
+    let issued = directory.issue_bootstrap_secret(request, &node.to_string()).await?;
     folder.write(BOOTSTRAP_SECRET, issued.secret.expose().as_bytes())?;
     Ok(issued.secret)
-}
-
-/// This node's name among all that may open a store.
-#[cfg(feature = "etcd")]
-pub(super) fn id(folder: &DataDir, entropy: &dyn Entropy) -> Result<String, StartError> {
-    if let Some(id) = folder.read(NODE)?.filter(|id| !id.is_empty()) {
-        return Ok(id);
-    }
-    let id = uuid::Builder::from_random_bytes(entropy.sixteen()?).into_uuid().to_string();
-    folder.write(NODE, format!("{id}\n").as_bytes())?;
-    Ok(id)
 }
 
 /// What `X-IDENTITY-HEADER` must be at this node's metadata service.
@@ -112,7 +114,7 @@ fn create_root(path: &Path, entropy: &dyn Entropy) -> Result<FileRoot, StartErro
 const DEPLOYMENT: &str = "deployment-id";
 /// There while a first start is under way.
 const FOUNDING: &str = "founding";
-/// This node's name among those that have a bootstrap secret, and among those that open a store in etcd.
+/// Which node this is.
 const NODE: &str = "node-id";
 const BOOTSTRAP_SECRET: &str = "bootstrap-secret";
 const IDENTITY_HEADER: &str = "identity-header";
@@ -166,6 +168,17 @@ mod tests {
         fs::write(folder.join("root.key.new"), "# half").unwrap();
         open_root(&folder, &settings(&folder), &MemoryStore::new(), &SystemEntropy).await.unwrap();
         assert!(folder.join("root.key").exists() && !folder.join("root.key.new").exists());
+    }
+
+    #[test]
+    fn a_node_keeps_its_id_and_one_that_is_no_id_is_not_replaced() {
+        let (_parent, folder) = folder();
+        let first = node_id(&folder, &SystemEntropy).unwrap();
+        assert_eq!(node_id(&folder, &SystemEntropy).unwrap(), first);
+        folder.write(NODE, b"node-1").unwrap();
+        let error = node_id(&folder, &SystemEntropy).unwrap_err();
+        assert!(matches!(error, StartError::DataDir(DataDirError::Io { .. })), "{error}");
+        assert_eq!(folder.read(NODE).unwrap().as_deref(), Some("node-1"));
     }
 
     #[test]

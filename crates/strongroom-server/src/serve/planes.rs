@@ -59,9 +59,8 @@ impl Parts<'_> {
             managed_hsm: host_and_port(names.canonical(), MANAGED_HSM),
             vault: host_and_port(names.canonical(), VAULT),
         };
-        let process = uuid::Builder::from_random_bytes(opened.entropy.sixteen()?).into_uuid();
         let credentials: Arc<dyn StorageCredentials> = Arc::<Pools>::clone(&pools);
-        let backups = Arc::new(BackupJobs::new(Arc::clone(&opened.core), process, credentials));
+        let backups = Arc::new(BackupJobs::new(Arc::clone(&opened.core), credentials));
         let keys = settings.storage.accounts.iter();
         let keys = keys.filter_map(|account| Some((account.name.clone(), account.key_file.clone()?)));
         let arm = Arm::new(pools, Arc::clone(&authenticator), suffixes.clone());

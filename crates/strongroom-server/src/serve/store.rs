@@ -75,7 +75,7 @@ mod in_etcd {
             user,
             timeout: place.timeout,
             history: place.history,
-            node: EtcdNode { id: node::id(folder, entropy)?, place: whereabouts(folder.path()) },
+            node: EtcdNode { id: node::node_id(folder, entropy)?.to_string(), place: whereabouts(folder.path()) },
             take_over,
         };
         let store = Arc::new(EtcdStore::open(options).await?);

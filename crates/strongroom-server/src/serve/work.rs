@@ -70,6 +70,9 @@ impl Work {
 }
 
 async fn count_sealed(core: &Core, health: &Health) {
+    if let Err(error) = core.drop_stale_domains().await {
+        tracing::warn!(%error, "roots in memory that count no more could not be looked for");
+    }
     match core.sealed_hsms().await {
         Ok(sealed) => health.set_sealed(sealed),
         Err(error) => tracing::warn!(%error, "the sealed managed HSMs could not be counted"),

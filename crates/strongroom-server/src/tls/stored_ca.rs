@@ -54,7 +54,7 @@ async fn create(core: &Core, request: &Request) -> Result<(), TlsError> {
     let record = StoredAuthority { certificate: STANDARD.encode(&new.certificate) };
     let mut transaction = barrier.transaction().detail(name);
     transaction.create(barrier.deployment(), AUTHORITY.to_owned(), &record)?;
-    transaction.create_secret(barrier.deployment(), AUTHORITY_KEY.to_owned(), new.key.expose())?;
+    transaction.create_secret(barrier.deployment(), AUTHORITY_KEY.to_owned(), new.key.expose());
     transaction.commit(request).await?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use strongroom_core::witness::{NoLog, Witness};
 use strongroom_crypto::seal::{Header, Sealer};
 use strongroom_crypto::{Root, SystemEntropy};
 use strongroom_store::{Commit, Entry, Kv, Outcome, Page, Revision, StoreError, Watch};
-use strongroom_types::{DomainId, Epoch};
+use strongroom_types::{DomainId, Epoch, NodeId};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -57,6 +57,7 @@ fn read<T: Record>(plaintext: &[u8]) {
         Arc::new(FakeClock::at(START)),
         Arc::new(MemoryAudit::default()),
         Arc::new(Witness::new(HashMap::new(), Box::new(NoLog))),
+        NodeId::from_uuid(Uuid::nil()),
         Arc::clone(sealer),
     );
     match runtime().block_on(barrier.read::<T>(sealer, PLACE)) {

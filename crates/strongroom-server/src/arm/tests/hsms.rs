@@ -65,7 +65,7 @@ async fn a_running_operation_is_202_with_its_location_again() {
         let barrier = world.test.core.barrier();
         let mut transaction = barrier.transaction();
         let key = format!("{}1/leftover/{number}", strongroom_core::layout::instance(instance));
-        transaction.create_secret(barrier.deployment(), key, b"x").unwrap();
+        transaction.create_secret(barrier.deployment(), key, b"x");
         let request = strongroom_core::request::Request::internal(
             strongroom_testkit::draw_uuid().unwrap(),
             START,

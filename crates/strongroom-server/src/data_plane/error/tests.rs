@@ -65,6 +65,7 @@ one_of_each!(core_errors: Error {
     Error::OtherEpoch { .. } => Error::OtherEpoch { uploaded: Epoch::FIRST, own: Epoch::new(2) };
     Error::RecoveryInProgress => Error::RecoveryInProgress;
     Error::NoTransferKey => Error::NoTransferKey;
+    Error::OnAnotherNode { .. } => Error::OnAnotherNode { what: "the transfer key" };
     Error::OtherSecurityDomain { .. } => Error::OtherSecurityDomain { uploaded: domain(), own: domain() };
     Error::KeyNotFound { .. } => Error::KeyNotFound { name: name(), version: None };
     Error::KeyDeleted { .. } => Error::KeyDeleted { name: name() };

@@ -24,7 +24,8 @@ async fn scene() -> (World, String) {
 
 /// Works the job off, and lets the time pass after which its end is told.
 async fn run(world: &World) {
-    let worker = Worker { id: Uuid::from_u128(1), takeover_seconds: 0, credentials: None };
+    let worker =
+        Worker { id: strongroom_types::NodeId::from_uuid(Uuid::from_u128(1)), takeover_seconds: 0, credentials: None };
     for job in world.test.core.running_jobs().await.unwrap() {
         world.test.core.run_job(&worker, &job).await.unwrap();
     }

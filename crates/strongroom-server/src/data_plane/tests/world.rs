@@ -90,7 +90,7 @@ impl World {
         // Made once, so that it is no event of a request.
         statements.signer(START).await.unwrap();
         let pools = Arc::new(Pools::new(Arc::clone(&core), Arc::clone(&directory)));
-        let jobs = Arc::new(BackupJobs::new(Arc::clone(&core), draw_uuid().unwrap(), pools));
+        let jobs = Arc::new(BackupJobs::new(Arc::clone(&core), pools));
         let release = ReleaseParts { authorities, statements, jobs };
         let service = directory.create_service_principal(&own(), "service").await.unwrap().object_id;
         let trusted = TrustedService { name: "service".to_owned(), principal: service, tenant: None };

@@ -1,0 +1,188 @@
+//! Two nodes on one store: what is in the memory of one of them only, transfer keys and the secrets of domains under
+//! provider `quorum`, is never a wrong answer of the other.
+
+use strongroom_core::activation::DownloadStatus;
+use strongroom_core::recovery::UploadStatus;
+use strongroom_core::{Error, Result};
+use strongroom_security_domain::{EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, SecurityDomainError};
+use strongroom_testkit::MemoryRoot;
+use uuid::Uuid;
+
+use crate::download_again::prove;
+use crate::recovery::{blob, spoiled};
+use crate::support::World;
+use crate::two_nodes::{assert_nothing_looks_rolled_back, sign};
+
+async fn transfer_key(world: &World) -> String {
+    world.hsm().await.transfer_key(&world.administration()).await.unwrap()
+}
+
+async fn upload(world: &World, blob: &str) -> Result<Uuid> {
+    world.hsm().await.upload_security_domain(&world.administration(), blob.to_owned()).await
+}
+
+async fn status(world: &World) -> UploadStatus {
+    world.hsm().await.upload_status(&world.administration()).await.unwrap()
+}
+
+async fn status_of(world: &World, operation: Uuid) -> UploadStatus {
+    world.hsm().await.upload_status_of(operation).await.unwrap()
+}
+
+async fn download(world: &World) -> Result<strongroom_core::activation::Download> {
+    world.hsm().await.download_security_domain(&world.administration(), world.custodians()).await
+}
+
+fn elsewhere<T: std::fmt::Debug>(result: Result<T>) {
+    assert!(matches!(result, Err(Error::OnAnotherNode { .. })), "{result:?}");
+}
+
+/// Two nodes with a new HSM, and the file of another one.
+async fn recovering() -> (World, World, String) {
+    let mut one = World::new().await;
+    let file = one.activate().await;
+    one.add_hsm("hsm2", |_| {}).await;
+    one.name = "hsm2".parse().unwrap();
+    let other = one.another_node().await;
+    (one, other, file)
+}
+
+#[tokio::test]
+async fn an_upload_to_the_node_without_the_transfer_key_is_told_where_it_belongs() {
+    let (one, other, file) = recovering().await;
+    let key = transfer_key(&one).await;
+    let upload_for_one = blob(&file, &key);
+    assert_eq!((status(&one).await, status(&other).await), (UploadStatus::InProgress, UploadStatus::InProgress));
+    elsewhere(upload(&other, &upload_for_one).await);
+    assert!(matches!(download(&other).await, Err(Error::RecoveryInProgress)));
+    let operation = upload(&one, &upload_for_one).await.unwrap();
+    for node in [&one, &other] {
+        assert_eq!(
+            (status(node).await, status_of(node, operation).await),
+            (UploadStatus::Success, UploadStatus::Success)
+        );
+        assert_eq!(upload(node, &upload_for_one).await.unwrap(), operation, "the same upload again");
+    }
+    other.grant_keys().await;
+    other.ec_key("k").await;
+    sign(&one, "k").await.unwrap();
+    assert_nothing_looks_rolled_back(&[&one, &other]).await;
+}
+
+#[tokio::test]
+async fn a_recovery_that_ends_on_one_node_ends_the_transfer_keys_of_all() {
+    let (one, other, file) = recovering().await;
+    let (first, second) = (transfer_key(&one).await, transfer_key(&other).await);
+    assert_ne!(first, second);
+    let (for_one, for_other) = (blob(&file, &first), blob(&file, &second));
+    upload(&one, &for_one).await.unwrap();
+    let late = upload(&other, &for_other).await;
+    assert!(matches!(late, Err(Error::AlreadyActivated)), "{late:?}");
+    // It is active now: the next transfer key of that node is another one, and the late upload proves nothing.
+    assert_ne!(transfer_key(&other).await, second);
+    let refused = upload(&other, &for_other).await;
+    assert!(matches!(refused, Err(Error::SecurityDomain(SecurityDomainError::WrongExchangeKey))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_transfer_key_that_is_gone_stands_in_nobodys_way() {
+    let (mut one, other, file) = recovering().await;
+    transfer_key(&one).await;
+    one.restart().await;
+    assert_eq!(status(&one).await, UploadStatus::Failed);
+    assert!(matches!(upload(&one, "{}").await, Err(Error::NoTransferKey)));
+    // The other node cannot know that it is gone, until it would have ended or the first says so.
+    assert!(matches!(download(&other).await, Err(Error::RecoveryInProgress)));
+    other.test.clock.advance_seconds(EXCHANGE_KEY_SECONDS);
+    assert_eq!(status(&other).await, UploadStatus::Failed);
+    download(&other).await.unwrap();
+
+    let broken = spoiled(&blob(&file, &transfer_key(&one).await));
+    for _ in 0..EXCHANGE_TRIES_MAX {
+        elsewhere(upload(&other, &broken).await);
+        let refused = upload(&one, &broken).await;
+        assert!(matches!(refused, Err(Error::SecurityDomain(SecurityDomainError::Rejected))), "{refused:?}");
+    }
+    assert!(matches!(upload(&other, "{}").await, Err(Error::NoTransferKey)), "it failed too often");
+    download(&other).await.unwrap();
+}
+
+/// Two nodes under provider `quorum`, with a key in an HSM that the first has open; and the HSM's file.
+async fn under_quorum() -> (World, World, String) {
+    let one = World::under(MemoryRoot::generate().unwrap().without_hsm_roots()).await;
+    let file = one.activate().await;
+    one.grant_keys().await;
+    one.ec_key("k").await;
+    let other = one.another_node().await;
+    (one, other, file)
+}
+
+#[tokio::test]
+async fn under_provider_quorum_a_new_node_is_sealed_until_the_quorum_opens_it_too() {
+    let (one, other, file) = under_quorum().await;
+    sign(&one, "k").await.unwrap();
+    assert!(matches!(sign(&other, "k").await, Err(Error::Sealed)));
+    assert_eq!((one.test.core.sealed_hsms().await.unwrap(), other.test.core.sealed_hsms().await.unwrap()), (0, 1));
+    let key = transfer_key(&other).await;
+    let operation = upload(&other, &blob(&file, &key)).await.unwrap();
+    sign(&other, "k").await.unwrap();
+    for node in [&one, &other] {
+        assert_eq!(status_of(node, operation).await, UploadStatus::Success);
+        node.test.core.drop_stale_domains().await.unwrap();
+        sign(node, "k").await.unwrap();
+        assert_eq!(node.test.core.sealed_hsms().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn two_sealed_nodes_are_opened_beside_each_other() {
+    let (mut one, mut other, file) = under_quorum().await;
+    one.restart().await;
+    other.restart().await;
+    let (for_one, for_other) = (blob(&file, &transfer_key(&one).await), blob(&file, &transfer_key(&other).await));
+    elsewhere(upload(&other, &for_one).await);
+    upload(&other, &for_other).await.unwrap();
+    assert!(matches!(sign(&one, "k").await, Err(Error::Sealed)));
+    upload(&one, &for_one).await.unwrap();
+    sign(&one, "k").await.unwrap();
+    sign(&other, "k").await.unwrap();
+}
+
+#[tokio::test]
+async fn under_provider_quorum_a_download_is_confirmed_by_the_node_that_has_the_root() {
+    let one = World::under(MemoryRoot::generate().unwrap().without_hsm_roots()).await;
+    let other = one.another_node().await;
+    let made = download(&one).await.unwrap();
+    let confirm =
+        async |world: &World| world.hsm().await.confirm_download(&world.administration(), made.operation).await;
+    elsewhere(confirm(&other).await);
+    elsewhere(other.hsm().await.download_status(&other.administration()).await);
+    one.test.core.drop_stale_domains().await.unwrap();
+    assert_eq!(confirm(&one).await.unwrap(), DownloadStatus::Success);
+    assert_eq!(confirm(&other).await.unwrap(), DownloadStatus::Success);
+    one.grant_keys().await;
+    one.ec_key("k").await;
+    assert!(matches!(sign(&other, "k").await, Err(Error::Sealed)));
+    let key = transfer_key(&other).await;
+    upload(&other, &blob(&made.file, &key)).await.unwrap();
+    sign(&other, "k").await.unwrap();
+}
+
+#[tokio::test]
+async fn under_provider_quorum_a_rotation_seals_the_nodes_that_lack_the_new_root() {
+    let (one, other, file) = under_quorum().await;
+    let key = transfer_key(&other).await;
+    upload(&other, &blob(&file, &key)).await.unwrap();
+    prove(&one, &file).await.unwrap();
+    let request = one.administration();
+    let rotated = one.hsm().await.rotate_security_domain(&request, one.custodians()).await.unwrap();
+    sign(&other, "k").await.unwrap();
+    elsewhere(other.hsm().await.confirm_download(&other.administration(), rotated.operation).await);
+    let confirmed = one.hsm().await.confirm_download(&one.administration(), rotated.operation).await.unwrap();
+    assert_eq!(confirmed, DownloadStatus::Replaced);
+    sign(&one, "k").await.unwrap();
+    assert!(matches!(sign(&other, "k").await, Err(Error::Sealed)));
+    let key = transfer_key(&other).await;
+    upload(&other, &blob(&rotated.file, &key)).await.unwrap();
+    sign(&other, "k").await.unwrap();
+}
