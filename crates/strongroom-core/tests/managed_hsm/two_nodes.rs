@@ -88,7 +88,6 @@ async fn a_copy_of_a_removed_record_is_refused_on_the_node_that_removed_it() {
     let (one, other) = two().await;
     let key = one.ec_key("k").await;
     one.hsm().await.delete_key(&one.administration(), &key.name).await.unwrap();
-    // The node that removes the record has not seen its last version.
     other.hsm().await.recover_key(&other.administration(), &key.name).await.unwrap();
     let instance = one.hsm().await.record().instance;
     let generation = one.test.core.guard(instance).await.unwrap().value.generation(instance);
@@ -255,7 +254,7 @@ async fn jobs_begin_and_end_on_any_node_in_any_order() {
     assert_nothing_looks_rolled_back(&[&one, &other]).await;
 }
 
-fn ids(events: &[(String, Event)]) -> Vec<uuid::Uuid> {
+pub(crate) fn ids(events: &[(String, Event)]) -> Vec<uuid::Uuid> {
     let mut ids: Vec<_> = events.iter().map(|(_, event)| event.event_id).collect();
     ids.sort();
     ids

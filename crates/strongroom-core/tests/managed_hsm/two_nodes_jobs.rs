@@ -20,7 +20,7 @@ use crate::full_backup::{CONTAINER, folder, keys_of, start, status};
 use crate::full_restore::whole;
 use crate::rotation::{monthly, set, versions};
 use crate::support::World;
-use crate::two_nodes::{assert_nothing_looks_rolled_back, sign};
+use crate::two_nodes::{assert_nothing_looks_rolled_back, ids, sign};
 
 /// A store in memory whose answers come late, and not always: one seed, one behaviour.
 struct Unsteady {
@@ -243,6 +243,27 @@ async fn a_backup_has_one_manifest_and_a_restore_one_switch_whoever_works_on_the
             assert!(matches!(sign(node, later.name.as_str()).await, Err(Error::KeyNotFound { .. })), "seed {seed}");
         }
         assert_nothing_looks_rolled_back(&[&one, &other]).await;
+    }
+}
+
+#[tokio::test]
+async fn of_nodes_that_adopt_the_events_of_a_gone_one_at_the_same_time_one_has_each() {
+    for seed in 0..8 {
+        let (store, one, other, _) = two(seed).await;
+        let third = one.another_node().await;
+        let left = one.test.core.barrier().outbox().await.unwrap();
+        store.fail(100);
+        let adopt = async |world: &World| {
+            for _ in 0..20 {
+                passing(world.test.core.barrier().adopt_outbox(one.test.node).await);
+            }
+        };
+        tokio::join!(adopt(&other), adopt(&third));
+        store.fail(0);
+        assert!(one.test.core.barrier().outbox().await.unwrap().is_empty(), "seed {seed}");
+        let mut adopted = other.test.core.barrier().outbox().await.unwrap();
+        adopted.extend(third.test.core.barrier().outbox().await.unwrap());
+        assert_eq!(ids(&adopted), ids(&left), "seed {seed}");
     }
 }
 
