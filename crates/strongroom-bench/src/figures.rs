@@ -27,6 +27,15 @@ impl Spread {
     }
 }
 
+/// How fast a ceiling was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Operations a second.
+    pub per_second: f64,
+    /// Processor time of one, in microseconds. It hardly changes when other work takes turns on the core.
+    pub microseconds: Option<f64>,
+}
+
 /// Times of single operations, in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Latencies {

@@ -19,8 +19,8 @@ use aws_lc_rs::signature::{
     RSA_PSS_SHA256, RsaEncoding,
 };
 
-use crate::cores::on_core;
-use crate::figures::per_second;
+use crate::cores::{on_core, thread_time};
+use crate::figures::{Rate, per_second};
 use crate::{MeasureError, now};
 
 /// An operation of the library. Keys are of 2048 bits, P-256 and AES-256; what they work on has 32 bytes.
@@ -56,21 +56,22 @@ pub enum Raw {
 type Operation = Box<dyn FnMut() -> Result<(), MeasureError>>;
 
 impl Raw {
-    /// How often a second it can be done on a core.
+    /// How fast it can be done on a core.
     ///
     /// # Errors
     /// [`MeasureError::Crypto`] if it cannot be done at all.
-    pub fn per_second(self, core: Option<usize>, duration: Duration) -> Result<f64, MeasureError> {
+    pub fn rate(self, core: Option<usize>, duration: Duration) -> Result<Rate, MeasureError> {
         on_core(core, || {
             let mut operation = self.ready()?;
             operation()?;
-            let begun = now();
+            let (begun, time) = (now(), thread_time());
             let mut count = 0;
             while count == 0 || begun.elapsed() < duration {
                 operation()?;
                 count += 1;
             }
-            Ok(per_second(count, begun.elapsed()))
+            let (elapsed, time) = (begun.elapsed(), thread_time().saturating_sub(time));
+            Ok(Rate { per_second: per_second(count, elapsed), microseconds: Some(1e6 / per_second(count, time)) })
         })?
     }
 
@@ -247,7 +248,8 @@ mod tests {
             Raw::GenerateEcdsa,
         ];
         for raw in all {
-            assert!(raw.per_second(None, Duration::ZERO).unwrap() > 0.0, "{raw:?}");
+            let rate = raw.rate(None, Duration::ZERO).unwrap();
+            assert!(rate.per_second > 0.0 && rate.microseconds.is_some_and(|it| it > 0.0), "{raw:?}: {rate:?}");
         }
     }
 }

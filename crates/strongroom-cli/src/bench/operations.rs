@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use strongroom_bench::bare::BareServer;
 use strongroom_bench::cores::Cores;
 use strongroom_bench::durable::appends;
+use strongroom_bench::figures::Rate;
 use strongroom_bench::load::{self, Load, Outcome, Protocol, ask_once};
 use strongroom_bench::request::{Answer, Request};
 
@@ -70,10 +71,10 @@ struct Ready {
 /// What one repetition of a row gave.
 pub(super) struct Sample {
     pub(super) outcome: Outcome,
-    /// Of the bare server, a second.
-    pub(super) bare: Option<f64>,
-    /// Of cryptography alone, a second.
-    pub(super) raw: Option<f64>,
+    /// Of the bare server.
+    pub(super) bare: Option<Rate>,
+    /// Of cryptography alone.
+    pub(super) raw: Option<Rate>,
     /// Of durable appends by one writer, a second.
     pub(super) append: Option<f64>,
 }
@@ -194,7 +195,7 @@ impl Run<'_> {
         };
         let outcome = load::run(&load, &ready.question.endpoint, &ready.question.request)?;
         let (raw, append) = match ready.row.ceiling {
-            Ceiling::Raw(raw) | Ceiling::Both(raw) => (Some(raw.per_second(self.server_core(), self.brief())?), None),
+            Ceiling::Raw(raw) | Ceiling::Both(raw) => (Some(raw.rate(self.server_core(), self.brief())?), None),
             Ceiling::Append => (None, Some(self.append(1)?)),
             Ceiling::Bare => (None, None),
         };
@@ -203,12 +204,12 @@ impl Run<'_> {
     }
 
     /// The bare server under the same load.
-    fn bare(&self, load: &Load, answer: &Answer, request: &Arc<Request>) -> Result<f64> {
+    fn bare(&self, load: &Load, answer: &Answer, request: &Arc<Request>) -> Result<Rate> {
         let bare = BareServer::start(&self.program, &["bench", "bare-server"], self.server_core(), answer)?;
         let load = Load { server: Some(bare.process()), ..load.clone() };
         let outcome = load::run(&load, &bare.endpoint, request)?;
         ensure!(outcome.failed == 0, "the bare server failed: {}", outcome.failure.unwrap_or_default());
-        Ok(outcome.per_second())
+        Ok(Rate { per_second: outcome.per_second(), microseconds: outcome.server_microseconds() })
     }
 
     /// Durable appends a second beside the server's own files.

@@ -44,9 +44,15 @@ struct Line {
     ceiling: &'static str,
     raw_per_second: Option<Spread>,
     bare_per_second: Option<Spread>,
+    /// Processor time of one operation.
+    raw_microseconds: Option<Spread>,
+    bare_microseconds: Option<Spread>,
     appends_per_second: Option<Spread>,
     /// To the ceiling, each repetition to its own.
     ratio: Option<Spread>,
+    /// The processor time that the ceiling needs for one operation, of that which the server needs: what `ratio` would be if
+    /// nothing else ran on the machine and nobody ever waited.
+    processor_ratio: Option<Spread>,
     target: Option<f64>,
     /// Whether the median of the ratio is at the target.
     target_reached: Option<bool>,
@@ -126,10 +132,13 @@ impl Line {
             latency_microseconds: Latency { p50: latency(500), p99: latency(990), p999: latency(999) },
             server_microseconds: spread(&|one| one.outcome.server_microseconds()).filter(|_| counts),
             ceiling: row.ceiling.name(),
-            raw_per_second: spread(&|one| one.raw),
-            bare_per_second: spread(&|one| one.bare),
+            raw_per_second: spread(&|one| Some(one.raw?.per_second)),
+            bare_per_second: spread(&|one| Some(one.bare?.per_second)),
+            raw_microseconds: spread(&|one| one.raw?.microseconds),
+            bare_microseconds: spread(&|one| one.bare?.microseconds),
             appends_per_second: spread(&|one| one.append),
             ratio,
+            processor_ratio: spread(&|one| processor_ratio(row.ceiling, one)).filter(|_| counts),
             target: row.target,
             target_reached: row.target.zip(ratio).map(|(target, ratio)| ratio.median >= target),
             published_per_second: row.published,
@@ -189,12 +198,24 @@ fn void(sample: &Sample) -> Option<String> {
 /// What the server did of what the machine can do.
 fn ratio(ceiling: Ceiling, sample: &Sample) -> Option<f64> {
     let best = match ceiling {
-        Ceiling::Raw(_) => sample.raw?,
-        Ceiling::Bare => sample.bare?,
-        Ceiling::Both(_) => one_after_the_other(sample.bare?, sample.raw?),
+        Ceiling::Raw(_) => sample.raw?.per_second,
+        Ceiling::Bare => sample.bare?.per_second,
+        Ceiling::Both(_) => one_after_the_other(sample.bare?.per_second, sample.raw?.per_second),
         Ceiling::Append => sample.append?,
     };
     Some(sample.outcome.per_second() / best)
+}
+
+/// The same by processor time. A durable write waits for the disk, which takes none.
+fn processor_ratio(ceiling: Ceiling, sample: &Sample) -> Option<f64> {
+    let least = match ceiling {
+        Ceiling::Raw(_) => sample.raw?.microseconds?,
+        Ceiling::Bare => sample.bare?.microseconds?,
+        Ceiling::Both(_) => sample.bare?.microseconds? + sample.raw?.microseconds?,
+        Ceiling::Append => return None,
+    };
+    let ours = sample.outcome.server_microseconds().filter(|ours| *ours > 0.0)?;
+    Some(least / ours)
 }
 
 fn http(protocol: Protocol) -> &'static str {
@@ -239,7 +260,7 @@ both, one after the other; append, write and fdatasync by one writer. xAzure: to
 mod tests {
     use std::time::Duration;
 
-    use strongroom_bench::figures::Latencies;
+    use strongroom_bench::figures::{Latencies, Rate};
     use strongroom_bench::load::Outcome;
 
     use super::super::rows::{ROWS, Row};
@@ -261,7 +282,8 @@ mod tests {
             server_time: Some(Duration::from_millis(900)),
             generator_time: Duration::from_millis(300),
         };
-        Sample { outcome, bare: Some(20_000.0), raw: Some(5000.0), append: Some(1000.0) }
+        let rate = |per_second, microseconds| Some(Rate { per_second, microseconds: Some(microseconds) });
+        Sample { outcome, bare: rate(20_000.0, 45.0), raw: rate(5000.0, 180.0), append: Some(1000.0) }
     }
 
     fn measured(name: &str, samples: Vec<Sample>) -> Measured {
@@ -277,6 +299,11 @@ mod tests {
         for (name, expected) in [("sign-rs256", 0.6), ("sign-es256", 0.75), ("get-key", 0.15), ("create-ec", 3.0)] {
             let line = line(name, vec![sample(3000)]);
             assert!((line.ratio.unwrap().median - expected).abs() < 1e-9, "{name}");
+        }
+        // 900 ms of the server for 3000 operations are 300 us each.
+        for (name, expected) in [("sign-rs256", Some(0.6)), ("sign-es256", Some(0.75)), ("create-ec", None)] {
+            let ratio = line(name, vec![sample(3000)]).processor_ratio.map(|it| (it.median * 100.0).round() / 100.0);
+            assert_eq!(ratio, expected, "{name}");
         }
         let line = line("sign-es256", vec![sample(3200), sample(3300), sample(4000)]);
         assert_eq!((line.target_reached, line.operations), (Some(true), 10_500));
