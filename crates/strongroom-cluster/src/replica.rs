@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use strongroom_store::{Change, Entry, Page, PageBuilder, Revision};
@@ -30,10 +30,9 @@ struct State {
 }
 
 /// A record.
-#[derive(Clone)]
 struct Held {
     /// `None` if it is read on demand.
-    value: Option<Arc<[u8]>>,
+    value: Option<Box<[u8]>>,
     created: Revision,
     modified: Revision,
 }
@@ -98,7 +97,8 @@ impl Replica {
     }
 
     /// Every change that counts up to this revision is in the replica. It rises when such a change comes, and not with the
-    /// registrations: or nodes would go on telling each other for ever that they have heard each other.
+    /// registrations: or nodes would go on telling each other for ever that they have heard each other. Behind a load it is
+    /// what is applied, for nobody knows what was removed before.
     pub(crate) fn counted(&self) -> Revision {
         self.read().counted
     }
@@ -252,7 +252,7 @@ impl State {
 impl Held {
     fn of(layout: Layout, entry: Entry) -> (String, Self) {
         let Entry { key, value, created, modified } = entry;
-        let value = (!(layout.on_demand)(&key)).then(|| value.into());
+        let value = (!(layout.on_demand)(&key)).then(|| value.into_boxed_slice());
         (key, Self { value, created, modified })
     }
 
