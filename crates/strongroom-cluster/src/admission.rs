@@ -42,6 +42,16 @@ struct Held {
     taken: Duration,
 }
 
+/// What no ticket on an older snapshot holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reportable {
+    /// The last change that counts: worth a renewal of its own.
+    pub(crate) counted: Revision,
+    /// Everything that is applied: what a renewal says that is sent anyway. It may lie ahead of `counted`; a writer that has
+    /// loaded everything at such a revision waits for that one.
+    pub(crate) applied: Revision,
+}
+
 /// How long the node has not served.
 #[derive(Default)]
 struct NotServingTime {
@@ -182,9 +192,11 @@ impl Admission {
 
     /// What may be reported as applied: no ticket on an older snapshot is open. Tickets that are too old for a change that
     /// waits are revoked.
-    pub(crate) fn reportable(&self) -> Revision {
+    pub(crate) fn reportable(&self) -> Reportable {
         let mut state = self.state();
-        let (counted, now) = (self.replica.counted(), self.clock.now());
+        // Looked at together: nothing that counts lies between the two.
+        let (applied, counted) = self.replica.with_peers(|peers| (peers.applied, peers.counted));
+        let now = self.clock.now();
         let old = |state: &State, number: &u64| {
             state.tickets.get(number).is_none_or(|held| now.saturating_sub(held.taken) >= self.ticket_max)
         };
@@ -194,10 +206,13 @@ impl Admission {
             state.holding.remove(&place);
             state.tickets.remove(&place.1);
         }
-        if !self.rules.hold(Rule::ReportWaitsForTickets) {
-            return counted;
+        let held_back = state.holding.first().map(|(snapshot, _)| *snapshot).filter(|snapshot| *snapshot < counted);
+        match held_back {
+            Some(snapshot) if self.rules.hold(Rule::ReportWaitsForTickets) => {
+                Reportable { counted: snapshot, applied: snapshot }
+            }
+            _ => Reportable { counted, applied },
         }
-        state.holding.first().map_or(counted, |(snapshot, _)| counted.min(*snapshot))
     }
 
     /// When the next ticket that holds a change back will be too old.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::time::{ClockId, clock_gettime};
+use strongroom_store::StoreError;
 
 /// Time since the machine started, the time it slept included. Read at each use, never kept: a process may be stopped
 /// between any two steps.
@@ -43,6 +44,20 @@ pub(crate) async fn within<T>(clock: &dyn BootClock, limit: Duration, work: impl
         () = clock.sleep(limit) => None,
     }
 }
+
+/// Waits for an engine's answer for so long at most. What it was asked for may have happened all the same: whoever commits
+/// must not take the error for a no.
+pub(crate) async fn call<T>(
+    clock: &dyn BootClock,
+    limit: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = within(clock, limit, asked).await;
+    answer.unwrap_or_else(|| Err(StoreError::Unavailable(NO_ANSWER.to_owned())))
+}
+
+/// What is said of an engine that is silent.
+pub(crate) const NO_ANSWER: &str = "it did not answer in time";
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_store::{Kv, LIMIT_MAX, StoreError};
+use strongroom_store::{Kv, LIMIT_MAX, Page, Revision, StoreError};
 
-use crate::boot_clock::{BootClock, within};
+use crate::boot_clock::{BootClock, call, within};
 use crate::replica::{Load, Replica};
 use crate::rules::{Rule, Rules};
 use crate::timing::Timing;
@@ -28,7 +28,7 @@ impl Follower {
     pub(crate) async fn load(&self) -> Result<(), StoreError> {
         let mut load = Load::default();
         // The first page is linearizable: it is not older than anything that was acknowledged before it was asked for.
-        let mut page = self.engine.range(EVERYTHING, None, LIMIT_MAX, None).await?;
+        let mut page = self.page(None, None).await?;
         let revision = page.revision;
         loop {
             let (more, last) = (page.more, page.entries.last().map(|entry| entry.key.clone()));
@@ -36,13 +36,18 @@ impl Follower {
             if !more {
                 break;
             }
-            page = self.engine.range(EVERYTHING, last.as_deref(), LIMIT_MAX, Some(revision)).await?;
+            page = self.page(last.as_deref(), Some(revision)).await?;
         }
         let replaced = self.replica.replace(load, revision, self.clock.now());
         replaced.map_err(|_| StoreError::Damaged {
             path: "the cluster's store".to_owned(),
             detail: format!("it is at revision {revision} and was ahead of that before"),
         })
+    }
+
+    async fn page(&self, after: Option<&str>, at: Option<Revision>) -> Result<Page, StoreError> {
+        let page = self.engine.range(EVERYTHING, after, LIMIT_MAX, at);
+        call(self.clock.as_ref(), self.timing.page_max(), page).await
     }
 
     /// Follows the engine for ever.
@@ -63,12 +68,10 @@ impl Follower {
 
     /// Applies changes until the watch ends.
     async fn follow(&self) -> StoreError {
-        let begun =
-            within(self.clock.as_ref(), self.timing.call_max(), self.engine.watch(EVERYTHING, self.replica.applied()));
-        let mut watch = match begun.await {
-            Some(Ok(watch)) => watch,
-            Some(Err(error)) => return error,
-            None => return silent(),
+        let begun = self.engine.watch(EVERYTHING, self.replica.applied());
+        let mut watch = match call(self.clock.as_ref(), self.timing.call_max(), begun).await {
+            Ok(watch) => watch,
+            Err(error) => return error,
         };
         loop {
             // The node's own renewals come by here. A watch that does not show them is dead, whatever it says.
@@ -76,7 +79,7 @@ impl Follower {
                 Some(Some(Ok(changes))) => self.replica.apply(changes, self.clock.now()),
                 Some(Some(Err(error))) => return error,
                 Some(None) => return StoreError::Unavailable("the watch ended".to_owned()),
-                None => return silent(),
+                None => return StoreError::Unavailable("the watch is silent".to_owned()),
             }
         }
     }
@@ -100,10 +103,6 @@ impl Follower {
 
     #[cfg(not(test))]
     async fn skip(&self) {}
-}
-
-fn silent() -> StoreError {
-    StoreError::Unavailable("the watch is silent".to_owned())
 }
 
 /// The prefix of all keys.

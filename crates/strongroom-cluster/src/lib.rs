@@ -11,7 +11,8 @@
 //! Read first: [`Node`], [`Ticket`], [`Timing`]; then `settlement` for the argument why an acknowledgement counts everywhere.
 //!
 //! It fails towards not serving: a node that cannot renew its registration in time refuses with [`NotServing`]. A change that
-//! cannot be acknowledged in time ends in [`strongroom_store::StoreError::Unavailable`]: it stands, and repeating it is safe.
+//! cannot be acknowledged in time ends in [`strongroom_store::StoreError::OutcomeUnknown`]: it stands, or may stand. A node whose
+//! store went back ends.
 
 mod admission;
 mod boot_clock;
@@ -31,6 +32,6 @@ mod simulation;
 pub use admission::{NotServing, Ticket};
 pub use boot_clock::{BootClock, SystemBootClock};
 pub use layout::Layout;
-pub use node::{Identity, Node, Status};
+pub use node::{Identity, Node, OpenError, Status};
 pub use registration::{REGISTRATIONS, Registration, Standing};
 pub use timing::{Timing, TimingError};

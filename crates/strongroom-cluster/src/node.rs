@@ -11,21 +11,21 @@ use strongroom_store::{
 use tokio::sync::watch;
 
 use crate::admission::{Admission, NotServing, Ticket};
-use crate::boot_clock::{BootClock, within};
+use crate::boot_clock::{BootClock, NO_ANSWER, call, within};
 use crate::follow::Follower;
 use crate::layout::Layout;
 use crate::registrar::Registrar;
 use crate::registration::Registration;
 use crate::replica::{Found, Listed, Replica};
 use crate::rules::Rules;
-use crate::settlement::Settlement;
-use crate::timing::Timing;
+use crate::settlement::{LATE, Settlement};
+use crate::timing::{Timing, TimingError};
 
 /// One of several processes on one store.
 ///
 /// As a [`Kv`] it differs from its engine in this: `get` and `range` of now answer from memory and show every commit that any
-/// node has acknowledged, and this node's own; a commit is acknowledged when it counts on every node. `revision` is what the
-/// replica has applied.
+/// node has acknowledged, and this node's own; a commit is acknowledged when it counts on every node. `revision` is the engine's:
+/// what was committed elsewhere and is not applied here yet counts as well.
 pub struct Node {
     engine: Arc<dyn Kv>,
     replica: Arc<Replica>,
@@ -59,6 +59,17 @@ pub struct Identity {
     pub name: String,
 }
 
+/// Why a node cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its times cannot work together.
+    #[error("the times of the cluster cannot work together")]
+    Timing(#[from] TimingError),
+    /// The engine could not be read.
+    #[error("the store of the cluster cannot be loaded")]
+    Store(#[from] StoreError),
+}
+
 /// How a node is, for those who watch it.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -86,14 +97,14 @@ impl Node {
     /// A node that has loaded everything. It serves once [`Node::run`] has registered it.
     ///
     /// # Errors
-    /// What the engine says.
+    /// [`OpenError`]: times that cannot work together, or what the engine says.
     pub async fn open(
         engine: Arc<dyn Kv>,
         clock: Arc<dyn BootClock>,
         identity: Identity,
         layout: Layout,
         timing: Timing,
-    ) -> Result<Arc<Self>, StoreError> {
+    ) -> Result<Arc<Self>, OpenError> {
         Self::open_with(engine, clock, identity, layout, timing, Rules::default()).await
     }
 
@@ -104,7 +115,8 @@ impl Node {
         layout: Layout,
         timing: Timing,
         rules: Rules,
-    ) -> Result<Arc<Self>, StoreError> {
+    ) -> Result<Arc<Self>, OpenError> {
+        timing.check()?;
         let replica = Arc::new(Replica::new(layout));
         let admission = Admission::new(Arc::clone(&replica), Arc::clone(&clock), timing.ticket_max, rules);
         let admission = Arc::new(admission);
@@ -152,7 +164,8 @@ impl Node {
     }
 
     /// Follows the store, keeps the node registered and looks after the registrations of nodes that are gone, until
-    /// [`Node::stop`]. Without it the node neither serves nor acknowledges.
+    /// [`Node::stop`], or until the store turns out to be older than what was seen of it: then memory holds what never
+    /// happened, and the node must be opened anew. Without it the node neither serves nor acknowledges.
     pub async fn run(&self) {
         self.run.send_replace(Run::Runs);
         tokio::select! {
@@ -213,7 +226,8 @@ impl Node {
                 Found::Record(entry) => return Ok(Some(entry)),
                 Found::OnDemand(revision) => revision,
             };
-            if let Some(entry) = self.engine.get(key).await?.filter(|entry| entry.modified == indexed) {
+            let read = call(self.clock.as_ref(), self.timing.call_max(), self.engine.get(key)).await?;
+            if let Some(entry) = read.filter(|entry| entry.modified == indexed) {
                 return Ok(Some(entry));
             }
             self.wait(self.timing.renewal, || self.replica.modified(key) != Some(indexed)).await;
@@ -253,8 +267,21 @@ impl Node {
             let _parked = ticket.as_ref().map(Ticket::park);
             return self.settlement.settle(revision, deadline).await;
         }
-        self.wait(self.timing.renewal, || self.replica.applied() >= revision).await;
-        Ok(())
+        let applied = || self.replica.applied() >= revision;
+        self.wait(deadline.saturating_sub(self.clock.now()), applied).await;
+        if applied() { Ok(()) } else { Err(StoreError::OutcomeUnknown(LATE.to_owned())) }
+    }
+
+    /// A page of the engine.
+    async fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        let page = self.engine.range(prefix, after, limit, at);
+        call(self.clock.as_ref(), self.timing.page_max(), page).await
     }
 }
 
@@ -298,11 +325,11 @@ impl Kv for Node {
     ) -> Result<Page, StoreError> {
         self.check_open()?;
         if at.is_some() {
-            return self.engine.range(prefix, after, limit, at).await;
+            return self.page(prefix, after, limit, at).await;
         }
         match self.replica.list(prefix, after, limit) {
             Listed::Page(page) => Ok(page),
-            Listed::OnDemand(revision) => self.engine.range(prefix, after, limit, Some(revision)).await,
+            Listed::OnDemand(revision) => self.page(prefix, after, limit, Some(revision)).await,
         }
     }
 
@@ -314,7 +341,7 @@ impl Kv for Node {
         let shape = Shape::of(&commit, &self.replica);
         let preconditions = commit.preconditions.clone();
         let sent = within(self.clock.as_ref(), self.timing.acknowledgement_max, self.engine.commit(commit)).await;
-        let unknown = || StoreError::Unavailable("it did not answer in time".to_owned());
+        let unknown = || StoreError::OutcomeUnknown(NO_ANSWER.to_owned());
         match sent.ok_or_else(unknown)?? {
             Outcome::Committed(revision) => {
                 self.acknowledge(revision, deadline, shape).await?;
@@ -330,12 +357,12 @@ impl Kv for Node {
     }
 
     async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.engine.watch(prefix, behind).await
+        call(self.clock.as_ref(), self.timing.call_max(), self.engine.watch(prefix, behind)).await
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.check_open()?;
-        Ok(self.replica.applied())
+        call(self.clock.as_ref(), self.timing.call_max(), self.engine.revision()).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -352,116 +379,4 @@ impl Kv for Node {
 const ON_DEMAND_ATTEMPTS: u32 = 5;
 
 #[cfg(test)]
-mod tests {
-    use strongroom_store::MemoryStore;
-    use tokio::task::JoinSet;
-
-    use super::*;
-    use crate::boot_clock::SystemBootClock;
-    use crate::registration::REGISTRATIONS;
-
-    const LAYOUT: Layout = Layout { on_demand: |key| key.starts_with("m/"), incidental: |_| false };
-
-    struct Cluster {
-        engine: Arc<dyn Kv>,
-        runs: JoinSet<()>,
-    }
-
-    impl Cluster {
-        fn new() -> Self {
-            Self { engine: Arc::new(MemoryStore::new()), runs: JoinSet::new() }
-        }
-
-        async fn open(&self, id: &str, start: &str) -> Arc<Node> {
-            let identity = Identity { id: id.to_owned(), start: start.to_owned(), name: id.to_owned() };
-            let (engine, clock) = (Arc::clone(&self.engine), Arc::new(SystemBootClock));
-            Node::open(engine, clock, identity, LAYOUT, Timing::default()).await.unwrap()
-        }
-
-        /// A node that serves.
-        async fn serving(&mut self, id: &str, start: &str) -> Arc<Node> {
-            let node = self.open(id, start).await;
-            let run = Arc::clone(&node);
-            self.runs.spawn(async move { run.run().await });
-            let mut progress = node.replica.progress();
-            while node.begin().is_err() {
-                // Serving begins with a commit of its own, so something will come by.
-                let _ = within(node.clock.as_ref(), Duration::from_millis(20), progress.changed()).await;
-            }
-            node
-        }
-
-        async fn registered(&self) -> Vec<String> {
-            let page = self.engine.range(REGISTRATIONS, None, 10, None).await.unwrap();
-            page.entries.into_iter().map(|entry| entry.key).collect()
-        }
-    }
-
-    async fn put(node: &Node, key: &str, value: &str) -> Revision {
-        let writes = vec![Write::Put(key.to_owned(), value.as_bytes().to_vec())];
-        match node.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap() {
-            Outcome::Committed(revision) => revision,
-            Outcome::Conflict => panic!("there is nothing to conflict with"),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_one_node_has_acknowledged_all_nodes_show() {
-        let mut cluster = Cluster::new();
-        let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
-        for round in 0..20 {
-            let value = round.to_string();
-            let revision = put(&one, "k", &value).await;
-            assert_eq!(two.get("k").await.unwrap().unwrap().value, value.as_bytes());
-            assert!(two.begin().unwrap().snapshot() >= revision);
-            put(&two, "m/1", &value).await;
-            assert_eq!(one.get("m/1").await.unwrap().unwrap().value, value.as_bytes(), "key material as well");
-            assert_eq!(one.range("m/", None, 10, None).await.unwrap().entries[0].value, value.as_bytes());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_node_that_does_not_run_serves_nothing() {
-        let node = Cluster::new().open("a", "1").await;
-        assert_eq!(node.begin().unwrap_err(), NotServing);
-        assert!(!node.status().serving);
-    }
-
-    #[tokio::test]
-    async fn a_closed_node_is_not_registered_and_answers_nothing() {
-        let mut cluster = Cluster::new();
-        let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
-        let ticket = one.begin().unwrap();
-        one.stop();
-        one.stopped().await;
-        assert_eq!(ticket.check(), Err(NotServing));
-        assert_eq!(cluster.registered().await, ["node/b-1-1"]);
-        put(&two, "k", "1").await;
-        one.close().await.unwrap();
-        assert!(matches!(one.get("k").await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(one.revision().await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(one.close().await, Err(StoreError::Unavailable(_))));
-    }
-
-    #[tokio::test]
-    async fn a_node_that_starts_again_waits_for_no_earlier_start_of_its_own() {
-        let mut cluster = Cluster::new();
-        cluster.serving("a", "1").await;
-        cluster.runs.abort_all();
-        let again = cluster.serving("a", "2").await;
-        assert_eq!(cluster.registered().await, ["node/a-2-1"]);
-        let before = again.clock.now();
-        put(&again, "k", "1").await;
-        assert!(again.clock.now() - before < Timing::default().silence);
-    }
-
-    #[tokio::test]
-    async fn a_request_that_has_committed_holds_its_own_acknowledgement_not_back() {
-        let mut cluster = Cluster::new();
-        let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
-        let (mine, theirs) = (one.begin().unwrap(), two.begin().unwrap());
-        let (mine_at, theirs_at) = tokio::join!(mine.scope(put(&one, "k", "1")), theirs.scope(put(&two, "l", "1")));
-        assert_ne!(mine_at, theirs_at);
-        assert_eq!((mine.check(), theirs.check()), (Ok(()), Ok(())));
-    }
-}
+mod tests;

@@ -2,6 +2,9 @@
 //!
 //! A renewal is a commit that compares the node's own last one, so it succeeds only if nobody has expelled the node since.
 //! That, and nothing else, gives it time to serve: until the moment the renewal was *sent* + T − margin.
+//!
+//! It also shows a store that went back (an older copy was put in its place): a commit of ours is then not newer than what the
+//! replica has applied. Nothing in memory can be relied on after that, and the node ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +14,7 @@ use strongroom_store::{Commit, Entry, Kv, Outcome, Precondition, Revision, Store
 use tokio::sync::watch;
 
 use crate::admission::Admission;
-use crate::boot_clock::{BootClock, within};
+use crate::boot_clock::{BootClock, call};
 use crate::follow::RETRY;
 use crate::node::Identity;
 use crate::registration::{REGISTRATIONS, Registration, Standing};
@@ -116,7 +119,8 @@ impl Registrar {
     }
 
     async fn register(&self, key: String) -> Option<Held> {
-        let registration = Registration::new(&self.identity.name, self.admission.reportable());
+        let applied = self.replica.applied();
+        let registration = Registration::new(&self.identity.name, self.admission.reportable().applied, self.timing);
         let preconditions = vec![Precondition::Absent(key.clone())];
         let writes = vec![Write::Put(key.clone(), registration.encode())];
         let sent = self.clock.now();
@@ -136,6 +140,10 @@ impl Registrar {
                 let Looked::Held = self.look(&mut held).await else { return None };
                 held.registered = held.revision;
             }
+        }
+        if self.has_gone_back(applied, held.revision) {
+            self.leave(held).await;
+            return None;
         }
         tracing::info!(registration = %held.key, revision = %held.revision, "registered in the cluster");
         self.set_own(Some(held.key.clone()));
@@ -162,7 +170,7 @@ impl Registrar {
             progress.borrow_and_update();
             self.serve(held);
             let now = self.clock.now();
-            let reportable = self.admission.reportable();
+            let reportable = self.admission.reportable().counted;
             let asked = self.asked.swap(false, Ordering::SeqCst);
             if self.is_stopping() || asked || now >= held.due || reportable.0 > held.registration.applied {
                 return;
@@ -185,8 +193,9 @@ impl Registrar {
     }
 
     async fn renew(&self, held: &mut Held) -> Looked {
-        let applied = self.admission.reportable().max(Revision(held.registration.applied));
-        let registration = held.registration.renewed(applied);
+        let applied = self.replica.applied();
+        let reported = self.admission.reportable().applied.max(Revision(held.registration.applied));
+        let registration = held.registration.renewed(reported);
         let preconditions = vec![Precondition::Unchanged(held.key.clone(), held.revision)];
         let writes = vec![Write::Put(held.key.clone(), registration.encode())];
         let sent = self.clock.now();
@@ -194,6 +203,10 @@ impl Registrar {
             Ok(Outcome::Committed(revision)) => {
                 held.registration = registration;
                 held.revision = revision;
+                if self.has_gone_back(applied, revision) {
+                    held.until = None;
+                    return Looked::Held;
+                }
                 held.until = Some(self.counted_from(sent) + self.timing.may_serve());
                 held.due = sent + self.timing.renewal;
                 Looked::Held
@@ -205,6 +218,17 @@ impl Registrar {
                 self.look(held).await
             }
         }
+    }
+
+    /// Whether a commit is not newer than what was applied before it was sent. Then the node stops serving, for good.
+    fn has_gone_back(&self, applied: Revision, committed: Revision) -> bool {
+        if committed > applied {
+            return false;
+        }
+        tracing::error!(%applied, %committed, "the store of the cluster is older than what this node has seen of it");
+        self.admission.end();
+        self.stop();
+        true
     }
 
     /// Reads the registration back. A renewal that turns out to have happened gives no time; the next one does.
@@ -248,8 +272,7 @@ impl Registrar {
         if self.rules.hold(Rule::RenewalCountsFromSending) { sent } else { self.clock.now() }
     }
 
-    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let answer = within(self.clock.as_ref(), self.timing.call_max(), call).await;
-        answer.unwrap_or_else(|| Err(StoreError::Unavailable("it did not answer in time".to_owned())))
+    async fn call<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        call(self.clock.as_ref(), self.timing.call_max(), asked).await
     }
 }

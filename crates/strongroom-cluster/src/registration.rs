@@ -1,7 +1,11 @@
 //! A node's entry in the store: what others must know to rely on it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use strongroom_store::Revision;
+
+use crate::timing::{ACKNOWLEDGEMENT_MAX, Timing};
 
 /// Prefix of the registrations. They are not sealed: they hold no secret, and a store that lies about them can break no more
 /// than one that withholds changes.
@@ -18,6 +22,8 @@ pub struct Registration {
     pub renewals: u64,
     /// Whether the node may serve.
     pub standing: Standing,
+    /// T + margin of the node: how long it is waited for after its expulsion. `None` in one that cannot be read.
+    pub waited_for: Option<Duration>,
 }
 
 /// Whether others rely on a registration.
@@ -31,8 +37,9 @@ pub enum Standing {
 }
 
 impl Registration {
-    pub(crate) fn new(name: &str, applied: Revision) -> Self {
-        Self { name: name.to_owned(), applied: applied.0, renewals: 0, standing: Standing::Registered }
+    pub(crate) fn new(name: &str, applied: Revision, timing: Timing) -> Self {
+        let (name, waited_for) = (name.to_owned(), Some(timing.must_wait()));
+        Self { name, applied: applied.0, renewals: 0, standing: Standing::Registered, waited_for }
     }
 
     pub(crate) fn renewed(&self, applied: Revision) -> Self {
@@ -43,6 +50,12 @@ impl Registration {
         Self { standing: Standing::Expelled, ..self.clone() }
     }
 
+    /// How long after its expulsion the node may still serve, as a node with times of its own sees it: the longer of both, so
+    /// that no record makes anybody wait less than without it. No node's T + margin is above the limit ([`Timing::check`]).
+    pub(crate) fn must_wait(&self, own: Timing) -> Duration {
+        own.must_wait().max(self.waited_for.unwrap_or_default()).min(ACKNOWLEDGEMENT_MAX)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         // Text and numbers always have a form in JSON.
         serde_json::to_vec(self).unwrap_or_default()
@@ -50,7 +63,13 @@ impl Registration {
 
     /// One that cannot be read counts as that of a node which has applied nothing: it is waited for and then expelled.
     pub(crate) fn decode(value: &[u8]) -> Self {
-        serde_json::from_slice(value).unwrap_or_else(|_| Self::new("unreadable", Revision(0)))
+        serde_json::from_slice(value).unwrap_or_else(|_| Self {
+            name: "unreadable".to_owned(),
+            applied: 0,
+            renewals: 0,
+            standing: Standing::Registered,
+            waited_for: None,
+        })
     }
 }
 
@@ -60,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_registration_is_read_as_it_was_written() {
-        let registration = Registration::new("a", Revision(7)).renewed(Revision(9)).expelled();
+        let registration = Registration::new("a", Revision(7), Timing::default()).renewed(Revision(9)).expelled();
         assert_eq!(Registration::decode(&registration.encode()), registration);
         assert_eq!(registration.renewals, 1);
     }
@@ -69,5 +88,19 @@ mod tests {
     fn one_that_cannot_be_read_has_applied_nothing() {
         let unreadable = Registration::decode(b"{\"format\":9}");
         assert_eq!((unreadable.applied, unreadable.standing), (0, Standing::Registered));
+        assert_eq!(unreadable.must_wait(Timing::default()), Timing::default().must_wait());
+    }
+
+    #[test]
+    fn a_node_with_a_longer_time_to_serve_is_waited_for_longer() {
+        let own = Timing::default();
+        for (serving, waited) in [(5, 5500), (4, 4500), (3, 4500)] {
+            let theirs = Timing { serving: Duration::from_secs(serving), ..own };
+            let expelled = Registration::new("a", Revision(1), theirs).renewed(Revision(2)).expelled();
+            let read = Registration::decode(&expelled.encode());
+            assert_eq!(read.must_wait(own), Duration::from_millis(waited), "T = {serving} s");
+        }
+        let endless = Registration { waited_for: Some(Duration::MAX), ..Registration::new("a", Revision(1), own) };
+        assert_eq!(endless.must_wait(own), ACKNOWLEDGEMENT_MAX);
     }
 }

@@ -3,11 +3,11 @@
 //! Why that holds. Let R be the commit, and let the writer look at the registrations as they were at a revision ≥ R, which
 //! its own replica shows. Of every node there is one of these:
 //!
-//! * It is registered and has reported R. It reports R when its replica has R and no ticket on an older snapshot is open, so
-//!   whatever it answers from then on saw R.
+//! * It is registered and has reported R or more. It reports that when its replica is there and no ticket is open that has
+//!   not seen every change up to there that counts, so whatever it answers from then on saw R.
 //! * It is registered and silent. The writer replaces the registration by an expulsion, comparing its revision; so no renewal
 //!   succeeds after that, and the last one that did was sent before. The node serves until that moment + T − margin, the
-//!   writer waits T + margin.
+//!   writer waits T + margin; by the node's own, which its registration says, if they are longer.
 //! * It is expelled. Somebody else is waiting, or was; the writer waits as long from the moment it first saw the expulsion.
 //!   (Were the record removed at once, this writer would not know that it must wait.)
 //! * It is not there. Then it gave up serving before its registration was removed; or T + margin went by after its expulsion;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use strongroom_store::{Commit, Kv, Outcome, Precondition, Revision, StoreError, Write};
 
 use crate::admission::Admission;
-use crate::boot_clock::{BootClock, within};
+use crate::boot_clock::{BootClock, call, within};
 use crate::registrar::Registrar;
 use crate::registration::Standing;
 use crate::replica::{Peer, Replica};
@@ -51,7 +51,7 @@ impl Settlement {
     /// Waits until a commit counts everywhere.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] at the deadline, a time of the node's own clock. The change stands.
+    /// [`StoreError::OutcomeUnknown`] at the deadline, a time of the node's own clock. The change stands.
     pub(crate) async fn settle(&self, revision: Revision, deadline: Duration) -> Result<(), StoreError> {
         let silent_at = self.clock.now() + self.timing.silence;
         let mut progress = self.replica.progress();
@@ -61,7 +61,7 @@ impl Settlement {
             progress.borrow_and_update();
             let now = self.clock.now();
             if now >= deadline {
-                return Err(StoreError::Unavailable(LATE.to_owned()));
+                return Err(StoreError::OutcomeUnknown(LATE.to_owned()));
             }
             let wait = match self.next(revision, silent_at, now) {
                 Next::Settled if now >= forgotten => return Ok(()),
@@ -114,7 +114,8 @@ impl Settlement {
             if !self.rules.hold(Rule::AcknowledgementWaits) {
                 return Next::Settled;
             }
-            // A commit that changed nothing is as old as the last change that counts; no other will be reported.
+            // A commit that changed nothing is as old as the last change that counts. After a load that is the revision of the
+            // load, which others report with their next renewal.
             target = revision.min(peers.counted);
             let mut wait = None::<Duration>;
             for (key, peer) in peers.all.iter().filter(|(key, _)| Some(*key) != own.as_ref()) {
@@ -123,7 +124,7 @@ impl Settlement {
                     Standing::Registered if now >= silent_at => return Next::Expel(key.clone(), peer.clone()),
                     Standing::Registered => silent_at,
                     Standing::Expelled if !self.rules.hold(Rule::ExpelledIsWaitedFor) => continue,
-                    Standing::Expelled => peer.since + self.timing.must_wait(),
+                    Standing::Expelled => peer.since + peer.registration.must_wait(self.timing),
                 };
                 if until > now {
                     wait = Some(wait.map_or(until - now, |wait| wait.min(until - now)));
@@ -139,7 +140,7 @@ impl Settlement {
 
     /// The same for this node, whose tickets are known without asking.
     fn own_next(&self, target: Revision, now: Duration) -> Next {
-        if !self.rules.hold(Rule::AcknowledgementWaits) || self.admission.reportable() >= target {
+        if !self.rules.hold(Rule::AcknowledgementWaits) || self.admission.reportable().counted >= target {
             return Next::Settled;
         }
         Next::Wait(self.admission.next_revocation().map_or(LOOK_AGAIN, |revocation| revocation.saturating_sub(now)))
@@ -149,7 +150,7 @@ impl Settlement {
     fn kept(&self, peer: &Peer) -> Duration {
         match peer.registration.standing {
             Standing::Registered => self.timing.serving + self.timing.silence,
-            Standing::Expelled => self.timing.must_wait(),
+            Standing::Expelled => peer.registration.must_wait(self.timing),
         }
     }
 
@@ -167,15 +168,16 @@ impl Settlement {
     /// Writes over a registration that is as it was seen.
     async fn replace(&self, key: &str, peer: &Peer, write: Write) {
         let preconditions = vec![Precondition::Unchanged(key.to_owned(), peer.revision)];
-        match self.engine.commit(Commit { preconditions, writes: vec![write] }).await {
+        let commit = self.engine.commit(Commit { preconditions, writes: vec![write] });
+        match call(self.clock.as_ref(), self.timing.call_max(), commit).await {
             Ok(Outcome::Committed(_) | Outcome::Conflict) => {}
             Err(error) => tracing::warn!(%error, registration = %key, "the registration could not be changed"),
         }
     }
 }
 
-const LATE: &str = "the change is committed, but a node of the cluster could not be shown to have applied it in time; \
-                    repeating the request is safe";
+/// Why a change that is committed is not acknowledged.
+pub(crate) const LATE: &str = "not every node of the cluster has shown in time that it has applied the change";
 /// Nothing but progress ends the waiting, or the deadline.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 /// When nothing is known that would wake the writer.

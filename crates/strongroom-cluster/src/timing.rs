@@ -1,4 +1,5 @@
-//! How long what may take. The same on every node of a cluster.
+//! How long what may take. Meant to be the same on every node of a cluster. A node with a longer T is waited for all the same:
+//! its registration says how long.
 
 use std::time::Duration;
 
@@ -49,6 +50,11 @@ impl Timing {
         self.may_serve() / 2
     }
 
+    /// The same for a page of records, which has megabytes.
+    pub(crate) fn page_max(&self) -> Duration {
+        self.acknowledgement_max
+    }
+
     /// Refuses times that cannot work together.
     ///
     /// # Errors
@@ -97,7 +103,7 @@ pub enum TimingError {
 const SPARE: Duration = Duration::from_secs(1);
 const MARGIN_MIN: Duration = Duration::from_millis(10);
 /// Part of the promise: nobody waits longer for a node that is dead.
-const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(10);
+pub(crate) const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
