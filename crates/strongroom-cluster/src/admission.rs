@@ -174,8 +174,14 @@ impl Admission {
         let mut state = self.state();
         let now = self.clock.now();
         state.note(now);
+        let served = state.serves(now).is_ok();
         state.until = Some(state.until.map_or(until, |before| before.max(until)));
         state.note(now);
+        let begins = !served && state.serves(now).is_ok();
+        drop(state);
+        if begins {
+            self.replica.nudge();
+        }
     }
 
     /// The node's registration is gone: nobody waits for it any more, so nothing that began under it may be answered.

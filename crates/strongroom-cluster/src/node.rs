@@ -50,10 +50,10 @@ enum Run {
 /// Which node this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The same at each start of one node, and no other's: letters and digits. Two processes never have it at once (the data
-    /// folder it lies in is locked), so what is registered under it from an earlier start is nobody's.
+    /// The same at each start of one node, and no other's. Two processes never have it at once (the data folder it lies in is
+    /// locked), so what is registered under it from an earlier start is nobody's.
     pub id: String,
-    /// Random, drawn at each start.
+    /// Random, drawn at each start: letters and digits.
     pub start: String,
     /// What people call it: the machine's name.
     pub name: String,
@@ -196,13 +196,24 @@ impl Node {
         self.admission.begin()
     }
 
+    /// Whether the node answers requests.
+    pub fn is_serving(&self) -> bool {
+        self.admission.until().is_some()
+    }
+
+    /// Waits until the node answers requests, or the time is up; says whether it does.
+    pub async fn serving(&self, limit: Duration) -> bool {
+        self.wait(limit, || self.is_serving()).await;
+        self.is_serving()
+    }
+
     /// How the node is.
     pub fn status(&self) -> Status {
         let registrations = self
             .replica
             .with_peers(|peers| peers.all.iter().map(|(key, peer)| (key.clone(), peer.registration.clone())).collect());
         Status {
-            serving: self.admission.until().is_some(),
+            serving: self.is_serving(),
             applied: self.replica.applied(),
             registrations,
             own: self.registrar.own(),

@@ -17,7 +17,7 @@ use crate::admission::Admission;
 use crate::boot_clock::{BootClock, call};
 use crate::follow::RETRY;
 use crate::node::Identity;
-use crate::registration::{REGISTRATIONS, Registration, Standing};
+use crate::registration::{REGISTRATIONS, Registration, Standing, node_of};
 use crate::replica::Replica;
 use crate::rules::{Rule, Rules};
 use crate::timing::Timing;
@@ -104,9 +104,10 @@ impl Registrar {
     /// Removes what an earlier start of this node has left registered: it cannot serve any more.
     async fn remove_predecessors(&self) {
         let Identity { id, start, name: _ } = &self.identity;
-        let (of_node, of_start) = (format!("{REGISTRATIONS}{id}-"), format!("{REGISTRATIONS}{id}-{start}-"));
+        let of_start = format!("{REGISTRATIONS}{id}-{start}-");
         let left = self.replica.with_peers(|peers| {
-            let left = peers.all.iter().filter(|(key, _)| key.starts_with(&of_node) && !key.starts_with(&of_start));
+            let earlier = |key: &str| node_of(key) == Some(id) && !key.starts_with(&of_start);
+            let left = peers.all.iter().filter(|(key, _)| earlier(key));
             left.map(|(key, peer)| (key.clone(), peer.revision)).collect::<Vec<_>>()
         });
         for (key, revision) in left {

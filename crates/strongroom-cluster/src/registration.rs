@@ -11,6 +11,13 @@ use crate::timing::{ACKNOWLEDGEMENT_MAX, Timing};
 /// than one that withholds changes.
 pub const REGISTRATIONS: &str = "node/";
 
+/// The id of the node whose registration lies under a store key.
+#[must_use]
+pub fn node_of(key: &str) -> Option<&str> {
+    // Behind the id come the start and a number, which have no hyphen in them.
+    key.strip_prefix(REGISTRATIONS)?.rsplitn(3, '-').nth(2)
+}
+
 /// What a node says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -82,6 +89,14 @@ mod tests {
         let registration = Registration::new("a", Revision(7), Timing::default()).renewed(Revision(9)).expelled();
         assert_eq!(Registration::decode(&registration.encode()), registration);
         assert_eq!(registration.renewals, 1);
+    }
+
+    #[test]
+    fn a_store_key_names_the_node() {
+        assert_eq!(node_of("node/a-b-0f-12"), Some("a-b"), "an id may have hyphens");
+        for odd in ["node/a", "node/a-1", "key/a-0f-1", ""] {
+            assert_eq!(node_of(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -23,18 +23,24 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self {
-            serving: Duration::from_secs(4),
-            margin: Duration::from_millis(500),
-            renewal: Duration::from_secs(1),
-            ticket_max: Duration::from_secs(2),
-            silence: Duration::from_millis(3500),
-            acknowledgement_max: Duration::from_secs(10),
-        }
+        Self::of(Duration::from_secs(4), Duration::from_millis(500))
     }
 }
 
 impl Timing {
+    /// What follows from T and the margin. Whether that can work is for [`Timing::check`] to say.
+    #[must_use]
+    pub fn of(serving: Duration, margin: Duration) -> Self {
+        Self {
+            serving,
+            margin,
+            renewal: serving / 4,
+            ticket_max: serving / 2,
+            silence: serving.saturating_sub(margin),
+            acknowledgement_max: ACKNOWLEDGEMENT_MAX,
+        }
+    }
+
     /// How long a node may serve from the moment it sent a renewal.
     pub(crate) fn may_serve(&self) -> Duration {
         self.serving.saturating_sub(self.margin)
@@ -45,8 +51,9 @@ impl Timing {
         self.serving + self.margin
     }
 
-    /// How long one call of the engine is waited for before its outcome counts as unknown.
-    pub(crate) fn call_max(&self) -> Duration {
+    /// How long one call of the engine is waited for before its outcome counts as unknown. An engine that has somebody else
+    /// to ask must do so within this time.
+    pub fn call_max(&self) -> Duration {
         self.may_serve() / 2
     }
 
@@ -111,7 +118,10 @@ mod tests {
 
     #[test]
     fn the_defaults_work_together() {
-        assert_eq!(Timing::default().check(), Ok(()));
+        let defaults = Timing::default();
+        assert_eq!(defaults.check(), Ok(()));
+        let milliseconds = [defaults.renewal, defaults.ticket_max, defaults.silence].map(|time| time.as_millis());
+        assert_eq!(milliseconds, [1000, 2000, 3500], "as docs/consistency.md says");
     }
 
     #[test]

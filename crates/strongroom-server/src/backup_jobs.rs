@@ -10,6 +10,7 @@ use strongroom_core::backup::{RunningJob, StorageCredentials, Worker};
 use strongroom_core::{Core, Error};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::membership::Membership;
 use crate::tasks::Tasks;
 
 /// The backups and restores of a deployment, as far as this node works on them.
@@ -58,8 +59,8 @@ impl BackupJobs {
         self.wake.notify_one();
     }
 
-    /// Looks for jobs until the process stops.
-    pub(crate) fn begin(self: Arc<Self>, tasks: &Tasks) {
+    /// Looks for jobs until the process stops, while this node serves.
+    pub(crate) fn begin(self: Arc<Self>, tasks: &Tasks, membership: Membership) {
         let own = tasks.clone();
         tasks.spawn(async move {
             loop {
@@ -68,7 +69,9 @@ impl BackupJobs {
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep(LOOK_PERIOD) => {}
                 }
-                self.look(&own).await;
+                if membership.is_serving() {
+                    self.look(&own).await;
+                }
             }
         });
     }

@@ -4,6 +4,7 @@
 //! documented in `docs/operating/strongroom.sample.toml`, which a test reads.
 
 mod audit;
+mod cluster;
 mod file;
 mod settings;
 mod storage;
@@ -24,6 +25,7 @@ use crate::http::host::Domain;
 use crate::http::proxies::ProxyForm;
 
 pub use audit::{Audit, CheckpointPlaces};
+pub use cluster::Cluster;
 pub use file::{FileError, FileProblem};
 pub use settings::{Flags, MetadataListener, Settings, SettingsError};
 pub use storage::{Backup, ConfiguredAccount, StorageSettings};
@@ -50,6 +52,8 @@ pub struct Configuration {
     pub security_domain: SecurityDomain,
     /// Where records lie.
     pub store: Store,
+    /// The times of a cluster.
+    pub cluster: Cluster,
     /// Issuers whose tokens count besides the built-in authority's.
     pub issuer: Vec<OutsideIssuer>,
     /// Authorities that may vouch for environments keys are released to.
@@ -86,6 +90,8 @@ pub struct Public {
     pub port: Option<u16>,
     /// Domains that are served besides `domain`.
     pub suffixes: Vec<Domain>,
+    /// How long a server that stops goes on serving while it says that it is not ready.
+    pub drain_seconds: u64,
 }
 
 /// `[tls]`.

@@ -26,6 +26,7 @@ pub mod hardening;
 pub mod http;
 pub mod jobs;
 pub mod logging;
+pub mod membership;
 pub mod metrics;
 mod outgoing;
 pub mod resealing;

@@ -1,12 +1,14 @@
 //! The life of a server: start in a fixed order, serve, stop without losing anything.
 //!
 //! ```text
-//! folder → hardening → sockets → store → root → deployment → rollback check → core → directory, subscription, CA
-//!        → listeners → client.env (ready) → … → SIGTERM → requests in flight → audit log → store
+//! folder → hardening → sockets → store → node of a cluster → root → deployment → rollback check → core → directory, subscription, CA
+//!        → listeners → client.env (ready) → … → SIGTERM → requests in flight → audit log → node, store
 //! ```
 //! Sockets are bound early, so that a taken port leaves everything as it was; connections wait until all is there.
 
+mod adoption;
 mod blobs;
+mod cluster;
 mod deployment;
 mod error;
 mod node;
@@ -31,7 +33,6 @@ use strongroom_core::pools::{
 };
 use strongroom_core::ports::AuditSink;
 use strongroom_crypto::SystemEntropy;
-use strongroom_store::Kv;
 use tokio::net::TcpListener;
 
 use crate::audit_log::{self, CheckpointKeeper};
@@ -49,6 +50,8 @@ use crate::http::planes::Planes;
 use crate::jobs::KeyJobs;
 use crate::metrics::MetricsPage;
 use crate::resealing::Resealing;
+use crate::serve::adoption::Adoption;
+use crate::serve::cluster::Joined;
 use crate::serve::deployment::Opened;
 use crate::serve::planes::{Parts, Wired};
 use crate::serve::signals::Signals;
@@ -75,6 +78,8 @@ pub struct Server {
     ready: Ready,
     keeper: Arc<CheckpointKeeper>,
     observers: Observers,
+    joined: Joined,
+    drain: Duration,
     /// Unlocked when everything else is closed.
     folder: DataDir,
 }
@@ -99,23 +104,21 @@ impl Server {
         let sockets = Sockets::bind(&settings)?;
         let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
         let owner = TaskOwner::new();
-        let store = store::open(&folder, &settings, &SystemEntropy, &owner.tasks()).await?;
-        let grounds = Grounds { signals, folder, hardening, sockets, roots, owner };
-        let started = Self::start_on(Arc::clone(&store), grounds, settings, version).await;
+        let engine = store::open(&folder, &settings, &SystemEntropy, &owner.tasks()).await?;
+        let joined = Joined::join(&folder, &settings, engine).await?;
+        let store = Arc::clone(&joined.store);
+        let grounds = Grounds { signals, folder, hardening, sockets, roots, owner, joined };
+        let started = Self::start_on(grounds, settings, version).await;
         if started.is_err() {
             store::give_up(store.as_ref()).await;
         }
         started
     }
 
-    async fn start_on(
-        store: Arc<dyn Kv>,
-        grounds: Grounds,
-        settings: Settings,
-        version: &'static str,
-    ) -> Result<Self, StartError> {
-        let Grounds { signals, folder, hardening, sockets, roots, owner } = grounds;
-        let opened = Opened::open(&folder, &settings, &roots, store).await?;
+    async fn start_on(grounds: Grounds, settings: Settings, version: &'static str) -> Result<Self, StartError> {
+        let Grounds { signals, folder, hardening, sockets, roots, owner, joined } = grounds;
+        let store = Arc::clone(&joined.store);
+        let opened = Opened::open(&folder, &settings, &roots, store, joined.outbox()).await?;
         record_accepted_rollback(&opened, &settings)?;
         let names = Arc::new(public_names(&settings, sockets.port));
         let founded = Founded::open(&opened, &names, &settings).await?;
@@ -134,7 +137,9 @@ impl Server {
         let wired = parts.wire()?;
         let keeper = Arc::new(keeper(&folder, &settings, &opened, &trust)?);
         let facts = facts(&opened, &hardening, version);
-        let health = Arc::new(Health::new(facts, condition(&opened.audit, &keeper)));
+        let node = opened.core.barrier().node();
+        let condition = condition(&opened.audit, &keeper, &joined.membership, node);
+        let health = Arc::new(Health::new(facts, condition));
         let ready = Ready {
             version,
             address: names.canonical().clone(),
@@ -147,7 +152,8 @@ impl Server {
         };
         warn_about(&ready, &trust, settings.download_policy);
         let observers = watch::observers(&folder, &settings, &opened, &trust, version, &owner.tasks())?;
-        let server = Self { opened, health, owner, signals, ready, keeper, observers, folder };
+        let drain = settings.drain;
+        let server = Self { opened, health, owner, signals, ready, keeper, observers, joined, drain, folder };
         server.keeper.begin(&server.owner.tasks());
         server.serve(sockets, wired, founded.directory, trust)?;
         server.health.set(Phase::Ready);
@@ -160,33 +166,43 @@ impl Server {
         &self.ready
     }
 
-    /// Serves until a signal says to stop, then stops.
+    /// Serves until it has to stop, then stops.
     ///
     /// # Errors
     /// As [`Self::stop`].
     pub async fn run(mut self) -> Result<(), StopError> {
-        self.signalled().await;
+        self.must_stop().await;
         self.stop().await
     }
 
-    /// Resolves when a signal says to stop; one that came before counts.
-    pub async fn signalled(&mut self) {
-        self.signals.wait().await;
+    /// Resolves when a signal says to stop, or when the node of a cluster has ended by itself; what came before counts.
+    pub async fn must_stop(&mut self) {
+        tokio::select! {
+            () = self.signals.wait() => {}
+            () = self.joined.ended() => {}
+        }
     }
 
-    /// Accepts nothing more, finishes what is in flight, and closes the audit log and the store.
+    /// Says that it is not ready, and serves on for a while if that is configured. Then it accepts nothing more, finishes what is in
+    /// flight, and closes the audit log and the store: a node of a cluster gives up its registration last.
     ///
     /// # Errors
-    /// [`StopError`] if the store did not close cleanly. Nothing that was acknowledged is lost by that.
-    pub async fn stop(self) -> Result<(), StopError> {
-        // The folder stays locked until this returns.
-        let Self { opened, health, owner, signals: _, ready: _, keeper, observers: _, folder } = self;
-        let Opened { audit, store, .. } = opened;
+    /// [`StopError`] if the store did not close cleanly, or the node of a cluster had ended by itself.
+    pub async fn stop(mut self) -> Result<(), StopError> {
         tracing::info!("stopping");
-        health.set(Phase::Stopping);
-        if let Err(error) = folder.remove(client_env::FILE) {
+        self.health.set(Phase::Stopping);
+        if let Err(error) = self.folder.remove(client_env::FILE) {
             tracing::warn!(%error, "client.env could not be removed and still says that a server is ready");
         }
+        if !self.drain.is_zero() {
+            tracing::info!("not ready from now on, but serving for {:?} still", self.drain);
+            // A second signal means now; so does the end of the node.
+            let _ = tokio::time::timeout(self.drain, self.must_stop()).await;
+        }
+        // The folder stays locked until this returns.
+        let Self { opened, owner, keeper, joined, folder: _folder, .. } = self;
+        let Opened { audit, store, .. } = opened;
+        let has_left = joined.has_ended();
         if !owner.stop(IN_FLIGHT_MAX).await {
             tracing::warn!("requests were still at work after {IN_FLIGHT_MAX:?} and were cut off");
         }
@@ -200,7 +216,10 @@ impl Server {
         if tokio::time::timeout(LAST_CHECKPOINT_MAX, keeper.finish()).await.is_err() {
             tracing::warn!("the last audit checkpoint was not kept everywhere");
         }
-        Ok(store.close().await?)
+        let closed = store.close().await;
+        joined.left().await;
+        closed?;
+        if has_left { Err(StopError::LeftCluster) } else { Ok(()) }
     }
 
     /// Begins to accept connections, and the server's own work.
@@ -213,7 +232,8 @@ impl Server {
         let page = MetricsPage::new(&self.observers.metrics, self.watched(authenticator).look(), self.ready.version);
         let monitoring = self.edge(Planes::Monitoring(Arc::new(page)));
         accept(sockets.metrics.into_iter().collect(), &self.listener(monitoring, None));
-        let Opened { core, entropy, clock, .. } = &self.opened;
+        let Opened { core, audit, entropy, clock, .. } = &self.opened;
+        let membership = self.joined.membership.clone();
         let work = Work {
             arm,
             keys: Arc::new(KeyJobs::new(Arc::clone(core), Arc::clone(clock), self.observers.metrics.clone())),
@@ -225,6 +245,8 @@ impl Server {
             certificates: trust.certificates,
             entropy: Arc::clone(entropy),
             clock: Arc::clone(clock),
+            adoption: Adoption::new(Arc::clone(core), Arc::clone(audit), membership.clone()),
+            membership,
         };
         work.begin(&self.owner.tasks());
         Ok(())
@@ -234,7 +256,7 @@ impl Server {
         let Opened { clock, entropy, .. } = &self.opened;
         let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
         let edge = Edge::new(planes, Arc::clone(&self.health), clock, entropy, self.owner.tasks());
-        edge.observed(&self.observers)
+        edge.observed(&self.observers).of(self.joined.membership.clone())
     }
 
     fn watched(&self, authenticator: Arc<Authenticator>) -> Watched {
@@ -247,6 +269,7 @@ impl Server {
             authenticator,
             health: Arc::clone(&self.health),
             at_work: Arc::clone(&self.observers.at_work),
+            membership: self.joined.membership.clone(),
         }
     }
 
@@ -269,6 +292,7 @@ struct Grounds {
     sockets: Sockets,
     roots: TrustedRoots,
     owner: TaskOwner,
+    joined: Joined,
 }
 
 /// What the first start has made, and every later one finds.

@@ -63,8 +63,20 @@ impl Tasks {
     }
 
     /// Runs a step now and then, until the process stops.
-    pub fn every<F>(&self, period: Duration, mut step: impl FnMut() -> F + Send + 'static)
+    pub fn every<F>(&self, period: Duration, step: impl FnMut() -> F + Send + 'static)
     where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.every_while(period, || true, step);
+    }
+
+    /// The same, leaving out steps at whose time a condition does not hold.
+    pub fn every_while<F>(
+        &self,
+        period: Duration,
+        holds: impl Fn() -> bool + Send + 'static,
+        mut step: impl FnMut() -> F + Send + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let tasks = self.clone();
@@ -72,7 +84,10 @@ impl Tasks {
             loop {
                 tokio::select! {
                     () = tasks.stopping() => return,
-                    () = tokio::time::sleep(period) => step().await,
+                    () = tokio::time::sleep(period) => {}
+                }
+                if holds() {
+                    step().await;
                 }
             }
         });
@@ -102,6 +117,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[tokio::test]
@@ -125,6 +143,22 @@ mod tests {
         let owner = TaskOwner::new();
         owner.tasks().spawn(std::future::pending());
         assert!(!owner.stop(Duration::from_millis(20)).await);
+    }
+
+    #[tokio::test]
+    async fn a_periodic_step_is_left_out_while_its_condition_does_not_hold() {
+        let owner = TaskOwner::new();
+        let (sender, mut receiver) = mpsc::channel(10);
+        let looks = Arc::new(AtomicU32::new(0));
+        let at_step = Arc::clone(&looks);
+        let holds = move || looks.fetch_add(1, Ordering::SeqCst) >= 3;
+        owner.tasks().every_while(Duration::from_millis(1), holds, move || {
+            let (sender, looks) = (sender.clone(), at_step.load(Ordering::SeqCst));
+            async move { sender.send(looks).await.unwrap_or_default() }
+        });
+        assert_eq!(receiver.recv().await, Some(4), "three looks were left out");
+        receiver.close();
+        assert!(owner.stop(Duration::from_secs(5)).await);
     }
 
     #[tokio::test]

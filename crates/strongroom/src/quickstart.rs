@@ -23,7 +23,7 @@ pub(crate) async fn run(arguments: QuickstartArguments) -> Result<(), Failure> {
     let backups = named_place(&quickstart::backups(&data_dir), &[])?;
     let told = tokio::select! {
         told = quickstart::run(&data_dir, &backups) => Some(told),
-        () = server.signalled() => None,
+        () = server.must_stop() => None,
     };
     match told {
         Some(Ok(story)) if !exit => go_on(server, &story).await,
@@ -46,7 +46,7 @@ async fn go_on(mut server: Server, story: &Story) -> Result<(), Failure> {
     if let Some(help) = ready.name_help().await {
         say(&help);
     }
-    server.signalled().await;
+    server.must_stop().await;
     Ok(server.stop().await?)
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = server.signalled() => {}
+        () = server.must_stop() => {}
         () = help => {}
     }
     Ok(server.stop().await?)

@@ -34,11 +34,7 @@ impl Cluster {
         let node = self.open(id, start).await;
         let run = Arc::clone(&node);
         self.runs.spawn(async move { run.run().await });
-        let mut progress = node.replica.progress();
-        while node.begin().is_err() {
-            // Serving begins with a commit of its own, so something will come by.
-            let _ = within(node.clock.as_ref(), Duration::from_millis(20), progress.changed()).await;
-        }
+        assert!(node.serving(Duration::from_secs(60)).await);
         node
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use strongroom_cluster::{Timing, TimingError};
 use strongroom_core::Limits;
 use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::limits::LimitOutOfRange;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub proxies: Option<Proxies>,
     /// The port in every URL, if it is not the first listener's.
     pub public_port: Option<u16>,
+    /// How long a server that stops goes on serving while it says that it is not ready.
+    pub drain: Duration,
     /// The instance metadata service.
     pub metadata: MetadataListener,
     /// Resource ids of the identities it serves outside the local profile.
@@ -72,6 +76,8 @@ pub struct Settings {
     pub attestations: Vec<Attestation>,
     /// Where records lie.
     pub store: StorePlace,
+    /// The times of the cluster, if the store is one that several nodes share.
+    pub cluster: Timing,
     /// Storage accounts and backups.
     pub storage: StorageSettings,
     /// Certificates.
@@ -176,6 +182,12 @@ pub enum SettingsError {
         /// The other.
         second: &'static str,
     },
+    /// Times of a cluster beside a store that one process has to itself.
+    #[error("[cluster] is set, but the store is \"embedded\", which nobody shares")]
+    ClusterAlone,
+    /// Times of a cluster that cannot work together.
+    #[error("[cluster]: {0}")]
+    Cluster(#[from] TimingError),
     /// Records would travel in the clear, or nowhere.
     #[error("telemetry.otlp_endpoint `{0}` is neither an https URL nor an http URL on loopback")]
     OtlpEndpoint(String),
@@ -224,6 +236,8 @@ impl SettingsError {
                 "name all members with https:// if etcd speaks TLS, or leave the files out if it does not"
             }
             Self::HalfOfStore { .. } => "set both or neither",
+            Self::ClusterAlone => "set [store] kind = \"etcd\", or leave [cluster] out",
+            Self::Cluster(_) => "correct the values, or leave them out for the defaults",
             Self::OtlpEndpoint(_) => "name a base URL such as https://collector.example.com:4318",
             Self::MetricsExposed(_) => {
                 "use an ADDRESS:PORT on loopback such as 127.0.0.1:9480, and let an agent on this machine read it"
@@ -262,6 +276,7 @@ impl Settings {
             root,
             security_domain,
             store,
+            cluster,
             issuer,
             attestation,
             network,
@@ -281,10 +296,7 @@ impl Settings {
         check_networks(&network)?;
         let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
         let (listen, listen_by_default) = listeners(flags.listen, listen)?;
-        let metadata_listener = match flags.metadata.or(metadata.listen) {
-            Some(text) => text.parse()?,
-            None => MetadataListener::default_for(&listen, &network),
-        };
+        let metadata_listener = MetadataListener::of(flags.metadata.or(metadata.listen), &listen, &network)?;
         let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
         Ok(Self {
             suffixes: besides(&domain, public.suffixes),
@@ -292,6 +304,7 @@ impl Settings {
             listen,
             listen_by_default,
             public_port: public.port,
+            drain: Duration::from_secs(in_range("public.drain_seconds", public.drain_seconds, 0..=600)?),
             metadata: metadata_listener,
             metadata_identities: metadata.identities,
             issuers: issuer,
@@ -299,6 +312,7 @@ impl Settings {
             networks: network,
             trusted_services: trusted_service,
             proxies: proxies(proxy)?,
+            cluster: cluster.timing(store.kind)?,
             store: store.place()?,
             storage: StorageSettings::resolve(storage_account, backup)?,
             root_provider: root.provider,
@@ -395,8 +409,12 @@ fn proxies(Proxy { addresses, client_address }: Proxy) -> Result<Option<Proxies>
 }
 
 impl MetadataListener {
-    fn default_for(listen: &[SocketAddr], networks: &[SubnetListener]) -> Self {
-        if all_on_loopback(listen, networks) { DEFAULT_METADATA } else { Self::Off }
+    fn of(said: Option<String>, listen: &[SocketAddr], networks: &[SubnetListener]) -> Result<Self, SettingsError> {
+        match said {
+            Some(text) => text.parse(),
+            None if all_on_loopback(listen, networks) => Ok(DEFAULT_METADATA),
+            None => Ok(Self::Off),
+        }
     }
 }
 

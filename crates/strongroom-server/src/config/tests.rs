@@ -26,6 +26,7 @@ fn the_documented_sample_says_every_key() {
         root,
         security_domain,
         store: _,
+        cluster: _,
         issuer,
         attestation,
         network,
@@ -41,7 +42,7 @@ fn the_documented_sample_says_every_key() {
         log: _,
     } = sample;
     assert!(data_dir.is_some() && domain.is_some() && listen.is_some());
-    assert!(public.port.is_some() && !public.suffixes.is_empty());
+    assert!(public.port.is_some() && !public.suffixes.is_empty() && public.drain_seconds > 0);
     assert!(tls.certificate_file.is_some() && tls.private_key_file.is_some() && !tls.extra_ca_files.is_empty());
     assert!(root.file.is_some() && root.require_locked_memory);
     assert_eq!(security_domain, SecurityDomain::default(), "the sample shows the default");
@@ -139,7 +140,9 @@ fn names_of_files_are_relative_to_the_file() {
 fn an_unknown_key_is_refused_with_its_line_and_what_is_known() {
     let problem = line("domain = \"localhost\"\n\n[public]\nprot = 1\n");
     assert!(
-        problem.starts_with("line 4: public.prot: unknown field `prot`, expected `port` or `suffixes`"),
+        problem.starts_with(
+            "line 4: public.prot: unknown field `prot`, expected one of `port`, `suffixes`, `drain_seconds`"
+        ),
         "{problem}"
     );
     assert!(line("[tsl]\n").starts_with("line 1: tsl: unknown field"), "{}", line("[tsl]\n"));
@@ -251,7 +254,7 @@ fn a_store_in_etcd_is_refused_by_a_program_that_has_none() {
 
 #[test]
 fn the_documented_sample_says_every_key_of_etcd() {
-    let section = SAMPLE.split("\n[store]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    let section = SAMPLE.split("\n[store]\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
     let keys = section.lines().filter_map(|line| line.strip_prefix("# "));
     let keys: Vec<&str> = keys.filter(|line| line.split(' ').nth(1) == Some("=")).collect();
     let Store {
@@ -270,6 +273,40 @@ fn the_documented_sample_says_every_key_of_etcd() {
     assert!(ca_file.is_some() && certificate_file.is_some() && private_key_file.is_some());
     assert!(user.is_some() && password_file.is_some());
     assert!(timeout_seconds.is_some() && history_minutes.is_some());
+}
+
+#[test]
+fn the_documented_sample_says_every_key_of_a_cluster() {
+    let section = SAMPLE.split("\n# [cluster]\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let keys = section.lines().filter_map(|line| line.strip_prefix("# "));
+    let keys: Vec<&str> = keys.filter(|line| line.split(' ').nth(1) == Some("=")).collect();
+    let cluster = Configuration::parse(&format!("[cluster]\n{}", keys.join("\n"))).unwrap().cluster;
+    let Cluster { serving_seconds, margin_milliseconds } = cluster;
+    assert_eq!((serving_seconds, margin_milliseconds), (Some(4), Some(500)), "the defaults");
+}
+
+#[test]
+fn times_of_a_cluster_go_with_a_store_that_is_shared() {
+    let refused = settings("[cluster]\nserving_seconds = 3", Flags::default());
+    assert_eq!(refused.unwrap_err(), SettingsError::ClusterAlone);
+    assert!(line("[cluster]\nrenewal_seconds = 1").contains("renewal_seconds"));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn times_of_a_cluster_must_work_together() {
+    let store = "[store]\nkind = \"etcd\"\nendpoints = [\"https://a:2379\"]\n[cluster]\n";
+    let timing = |text: &str| settings(&format!("{store}{text}"), Flags::default()).map(|settings| settings.cluster);
+    assert_eq!(timing("").unwrap(), strongroom_cluster::Timing::default());
+    let shorter = timing("serving_seconds = 2\nmargin_milliseconds = 100").unwrap();
+    assert_eq!((shorter.serving.as_secs(), shorter.silence.as_millis()), (2, 1900));
+    let refused = timing("serving_seconds = 2\nmargin_milliseconds = 600").unwrap_err();
+    assert_eq!(refused, SettingsError::Cluster(strongroom_cluster::TimingError::Margin));
+    for (text, key) in [("serving_seconds = 5", "serving_seconds"), ("margin_milliseconds = 5", "margin_milliseconds")]
+    {
+        let refused = timing(text).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("cluster.{key} must be ")), "{refused}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use strongroom_api::error::ErrorBody;
+use strongroom_cluster::Ticket;
 use strongroom_core::ports::Clock;
 use strongroom_crypto::Entropy;
 use tokio::sync::OwnedSemaphorePermit;
@@ -28,6 +29,8 @@ use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_
 use crate::http::observers::Observers;
 use crate::http::planes::{Handle, Planes};
 use crate::http::proxies::Proxies;
+use crate::membership::Membership;
+use crate::metrics::{self, NotAnswered};
 use crate::tasks::Tasks;
 
 /// What stands between the connections and the planes.
@@ -39,6 +42,7 @@ pub struct Edge {
     tasks: Tasks,
     observers: Observers,
     proxies: Option<Arc<Proxies>>,
+    membership: Membership,
 }
 
 impl std::fmt::Debug for Edge {
@@ -70,7 +74,8 @@ impl Edge {
         entropy: Arc<dyn Entropy>,
         tasks: Tasks,
     ) -> Self {
-        Self { planes, health, clock, entropy, tasks, observers: Observers::default(), proxies: None }
+        let (observers, membership) = (Observers::default(), Membership::alone());
+        Self { planes, health, clock, entropy, tasks, observers, proxies: None, membership }
     }
 
     /// The same behind proxies that are believed when they say for whom they speak.
@@ -87,6 +92,15 @@ impl Edge {
             Planes::Metadata(_) | Planes::Monitoring(_) => observers.apart(),
         };
         Self { observers, ..self }
+    }
+
+    /// The same on a node of a cluster, which answers only while it serves. It can be watched all the time.
+    #[must_use]
+    pub fn of(self, membership: Membership) -> Self {
+        match self.planes {
+            Planes::Public(_) | Planes::Metadata(_) => Self { membership, ..self },
+            Planes::Monitoring(_) => self,
+        }
     }
 
     /// Answers one request. Never fails: whatever goes wrong becomes an answer.
@@ -137,7 +151,23 @@ impl Edge {
         let permit = Arc::clone(&self.observers.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
         let peer = self.client(peer, request.headers())?;
         let inbound = self.receive(request, host, peer, id).await?;
-        self.handle(plane, inbound, permit).await
+        let Ok(ticket) = self.membership.begin() else {
+            self.observers.metrics.not_answered(NotAnswered::NotServing);
+            return Err(NOT_SERVING);
+        };
+        let answer = self.handle(plane, inbound, permit, ticket.clone()).await?;
+        self.still(ticket, answer, id)
+    }
+
+    /// The answer, unless this node may not give it any more: what it rests on may be out of date.
+    fn still(&self, ticket: Option<Ticket>, answer: Outbound, id: Uuid) -> OrRefusal<Outbound> {
+        if ticket.is_none_or(|ticket| ticket.check().is_ok()) {
+            return Ok(answer);
+        }
+        let (operation, status) = (metrics::operation(&answer), answer.status().as_u16());
+        tracing::warn!(request = %id, operation, status, "an answer was withheld: this node had stopped serving, or was too slow");
+        self.observers.metrics.not_answered(NotAnswered::Withheld);
+        Err(WITHHELD)
     }
 
     /// Who asks, where a proxy of ours says so in a header.
@@ -194,10 +224,17 @@ impl Edge {
         plane: Arc<dyn Handle>,
         inbound: Inbound,
         permit: OwnedSemaphorePermit,
+        ticket: Option<Ticket>,
     ) -> OrRefusal<Outbound> {
         let id = inbound.id;
         let work = Box::pin(async move {
-            let answer = timeout(REQUEST_MAX, caught(Box::pin(async move { plane.handle(inbound).await }))).await;
+            let work = async move {
+                match ticket {
+                    Some(ticket) => ticket.scope(plane.handle(inbound)).await,
+                    None => plane.handle(inbound).await,
+                }
+            };
+            let answer = timeout(REQUEST_MAX, caught(Box::pin(work))).await;
             drop(permit);
             match answer {
                 Ok(Ok(answer)) => Ok(answer),
@@ -361,6 +398,16 @@ const TOO_SLOW: Refusal = refusal(
     StatusCode::SERVICE_UNAVAILABLE,
     "ServiceTimeout",
     "The request took too long and was given up. Try again.",
+);
+const NOT_SERVING: Refusal = refusal(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "NotServing",
+    "This node of the cluster does not serve at the moment, and has done nothing. Try again, on any node.",
+);
+const WITHHELD: Refusal = refusal(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "AnswerWithheld",
+    "The request took so long that its answer may be out of date. What it changes may be done: look, then try again.",
 );
 const NO_ENTROPY: Refusal =
     refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The random number generator failed. Try again.");

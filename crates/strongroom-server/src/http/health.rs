@@ -48,6 +48,27 @@ pub struct Condition {
     pub cryptography: bool,
     /// The places that did not take the last checkpoint of the audit log, by the name of their setting.
     pub audit_checkpoints_failing: Vec<&'static str>,
+    /// The node's part in its cluster, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<InCluster>,
+}
+
+/// How a node of a cluster is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InCluster {
+    /// Its id.
+    pub node: String,
+    /// Whether it answers requests.
+    pub serving: bool,
+    /// How many nodes are registered, as far as it knows.
+    pub registered_nodes: usize,
+}
+
+impl Condition {
+    fn is_serving(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.serving)
+    }
 }
 
 /// How far a node is.
@@ -125,7 +146,8 @@ impl Health {
 
     /// Whether every kind of request can be served.
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Ready && (self.condition)().cryptography
+        let condition = (self.condition)();
+        self.phase() == Phase::Ready && condition.cryptography && condition.is_serving()
     }
 
     /// Notes how many managed HSMs wait for their quorum.
@@ -156,6 +178,9 @@ impl Health {
                 let mut reasons = if code == StatusCode::OK { Vec::new() } else { vec![status] };
                 if !condition.cryptography {
                     reasons.push("auditLogNotWritable");
+                }
+                if !condition.is_serving() {
+                    reasons.push("notServing");
                 }
                 if reasons.is_empty() {
                     return json(StatusCode::OK, &Short { status: "ready", reasons });
@@ -211,7 +236,7 @@ pub(crate) mod tests {
     }
 
     fn well() -> Condition {
-        Condition { audit_writable: true, cryptography: true, audit_checkpoints_failing: Vec::new() }
+        Condition { audit_writable: true, cryptography: true, audit_checkpoints_failing: Vec::new(), cluster: None }
     }
 
     async fn ask(health: &Health, path: &str) -> (u16, Value) {
@@ -235,6 +260,22 @@ pub(crate) mod tests {
         let (status, body) = ask(&health, "/health").await;
         assert_eq!((status, &body["status"], &body["auditWritable"]), (200, &json!("ready"), &json!(false)));
         assert_eq!(ask(&health, "/health/live").await, (200, json!({"status": "live"})));
+    }
+
+    #[tokio::test]
+    async fn a_node_of_a_cluster_says_whether_it_serves() {
+        for serving in [false, true] {
+            let cluster = InCluster { node: "n".to_owned(), serving, registered_nodes: 2 };
+            let health = Health::new(facts(), move || Condition { cluster: Some(cluster.clone()), ..well() });
+            health.set(Phase::Ready);
+            let (status, body) = ask(&health, "/health/ready").await;
+            let expected = if serving { json!(null) } else { json!(["notServing"]) };
+            assert_eq!((status == 200, &body["reasons"]), (serving, &expected));
+            assert_eq!(health.is_ready(), serving);
+            let (status, body) = ask(&health, "/health").await;
+            let expected = json!({"node": "n", "serving": serving, "registeredNodes": 2});
+            assert_eq!((status, &body["cluster"]), (200, &expected));
+        }
     }
 
     #[tokio::test]

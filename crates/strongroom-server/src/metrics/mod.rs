@@ -22,7 +22,7 @@ use prometheus_client::registry::Registry;
 use crate::http::exchange::{Outbound, Performed, Plane};
 
 pub use page::MetricsPage;
-pub use sample::{Look, Sample};
+pub use sample::{ClusterSample, Look, Sample};
 
 /// What is counted as it happens.
 #[derive(Debug, Clone)]
@@ -31,6 +31,7 @@ pub struct Metrics {
     durations: Family<Operation, Histogram, fn() -> Histogram>,
     containers: Family<InState, Gauge<u64, AtomicU64>>,
     jobs: Family<Job, Counter>,
+    not_answered: Family<Reason, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,6 +81,20 @@ pub enum JobKind {
     Failed,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: NotAnswered,
+}
+
+/// Why a node of a cluster answered a request with 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum NotAnswered {
+    /// It did not serve when the request had arrived.
+    NotServing,
+    /// It might not give the answer any more that it had.
+    Withheld,
+}
+
 impl Metrics {
     /// Nothing counted yet.
     pub fn new() -> Self {
@@ -88,6 +103,7 @@ impl Metrics {
             durations: Family::new_with_constructor(duration),
             containers: Family::default(),
             jobs: Family::default(),
+            not_answered: Family::default(),
         }
     }
 
@@ -109,9 +125,14 @@ impl Metrics {
         self.jobs.get_or_create(&Job { job }).inc_by(count as u64);
     }
 
+    /// A node of a cluster answered a request with 503.
+    pub fn not_answered(&self, reason: NotAnswered) {
+        self.not_answered.get_or_create(&Reason { reason }).inc();
+    }
+
     /// All of it under its names.
     fn register(&self, registry: &mut Registry) {
-        let Self { requests, durations, containers, jobs } = self;
+        let Self { requests, durations, containers, jobs, not_answered } = self;
         registry.register("strongroom_requests", "Requests that were answered", requests.clone());
         registry.register(
             "strongroom_request_duration_seconds",
@@ -124,6 +145,11 @@ impl Metrics {
             containers.clone(),
         );
         registry.register("strongroom_jobs", "What the server did by itself", jobs.clone());
+        registry.register(
+            "strongroom_cluster_requests_refused",
+            "Requests that a node of a cluster refused because it did not serve, or not any more",
+            not_answered.clone(),
+        );
     }
 }
 

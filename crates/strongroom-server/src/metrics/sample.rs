@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 /// How things are at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
     /// Requests at work.
     pub requests_at_work: u64,
@@ -37,6 +37,21 @@ pub struct Sample {
     pub store_revision: u64,
     /// 1 while every kind of request can be served.
     pub ready: u64,
+    /// The node's part in its cluster, if it has one.
+    pub cluster: Option<ClusterSample>,
+}
+
+/// How a node of a cluster is at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ClusterSample {
+    /// 1 while it answers requests.
+    pub serving: u64,
+    /// Nodes that are registered, as far as it knows.
+    pub registered_nodes: u64,
+    /// The revision up to which it has applied all changes.
+    pub applied_revision: u64,
+    /// How long it has not served since it started.
+    pub not_serving_seconds: f64,
 }
 
 /// Looks at how things are.
@@ -58,6 +73,7 @@ impl Collector for Sample {
             audit_checkpoints_failing,
             store_revision,
             ready,
+            cluster,
         } = *self;
         let gauges = [
             ("requests_at_work", "Requests at work", requests_at_work),
@@ -86,7 +102,23 @@ impl Collector for Sample {
         for (name, help, value) in counters {
             one(&mut encoder, name, help, &ConstCounter::new(value))?;
         }
-        Ok(())
+        cluster.map_or(Ok(()), |cluster| cluster.encode(&mut encoder))
+    }
+}
+
+impl ClusterSample {
+    fn encode(self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Self { serving, registered_nodes, applied_revision, not_serving_seconds } = self;
+        let gauges = [
+            ("cluster_serving", "1 while this node answers requests", serving),
+            ("cluster_registered_nodes", "Nodes that are registered, as far as this one knows", registered_nodes),
+            ("cluster_applied_revision", "Revision up to which this node has applied all changes", applied_revision),
+        ];
+        for (name, help, value) in gauges {
+            one(encoder, name, help, &ConstGauge::new(value))?;
+        }
+        let help = "Time that this node has not served since it started";
+        one(encoder, "cluster_not_serving_seconds", help, &ConstCounter::new(not_serving_seconds))
     }
 }
 

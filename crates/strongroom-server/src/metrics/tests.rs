@@ -7,7 +7,8 @@ use crate::http::exchange::{Host, Inbound, Peer, empty, performed};
 use crate::http::planes::Handle;
 
 fn page(metrics: &Metrics) -> MetricsPage {
-    let sample = Sample { audit_waiting: 3, token_hits: 5, ..Sample::default() };
+    let cluster = ClusterSample { registered_nodes: 3, not_serving_seconds: 1.5, ..ClusterSample::default() };
+    let sample = Sample { audit_waiting: 3, token_hits: 5, cluster: Some(cluster), ..Sample::default() };
     MetricsPage::new(metrics, Box::new(move || Box::pin(std::future::ready(sample))), "1.2.3")
 }
 
@@ -39,6 +40,7 @@ async fn what_was_answered_is_counted_by_plane_operation_and_class() {
     metrics.answered(&Plane::Management, &empty(StatusCode::UNAUTHORIZED), Duration::ZERO);
     metrics.containers(ContainerState::Sealed, 2);
     metrics.did(JobKind::Rotated, 4);
+    metrics.not_answered(NotAnswered::Withheld);
     let (status, text) = get(&page(&metrics), "127.0.0.1:9100", http::Method::GET, "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     for line in [
@@ -51,6 +53,10 @@ async fn what_was_answered_is_counted_by_plane_operation_and_class() {
         r#"strongroom_jobs_total{job="Rotated"} 4"#,
         "strongroom_audit_waiting_events 3",
         "strongroom_token_cache_hits_total 5",
+        r#"strongroom_cluster_requests_refused_total{reason="Withheld"} 1"#,
+        "strongroom_cluster_serving 0",
+        "strongroom_cluster_registered_nodes 3",
+        "strongroom_cluster_not_serving_seconds_total 1.5",
         r#"strongroom_build_info{version="1.2.3"} 1"#,
         "# EOF",
     ] {

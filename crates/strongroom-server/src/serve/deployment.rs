@@ -38,12 +38,13 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the deployment of a data folder and a store, or founds it.
+    /// Opens the deployment of a data folder and a store, or founds it; takes over events of these nodes from the outbox.
     pub(super) async fn open(
         folder: &DataDir,
         settings: &Settings,
         roots: &TrustedRoots,
         store: Arc<dyn Kv>,
+        whose: OutboxOf,
     ) -> Result<Self, StartError> {
         let (entropy, clock): (Arc<dyn Entropy>, Arc<dyn Clock>) = (Arc::new(SystemEntropy), Arc::new(SystemClock));
         let (root, expectation) = node::open_root(folder, settings, store.as_ref(), entropy.as_ref()).await?;
@@ -74,8 +75,7 @@ impl Opened {
         let core = Core::new(deployment, foundations).with_limits(settings.limits).with_blob_stores(Arc::new(places));
         let core = core.with_backup_rules(settings.storage.rules);
         let core = Arc::new(core.with_download_policy(settings.download_policy));
-        // The embedded store has one process at a time: whoever else has left something in the outbox is gone.
-        let recovered = audit.recover(&core, OutboxOf::Everybody).await;
+        let recovered = audit.recover(&core, whose).await;
         recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder.clone(), source })?;
         let request = internal(random_id(entropy.as_ref())?, clock.as_ref(), "AuditKeyCreate");
         let key = open_or_create_key(&core, &request).await?;

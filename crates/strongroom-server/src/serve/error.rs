@@ -83,6 +83,12 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The node does not come to serve in its cluster.
+    #[error("this node could not be registered in the cluster, or did not catch up with it, within {seconds} s")]
+    NotServing {
+        /// How long that was waited for.
+        seconds: u64,
+    },
     /// The audit log cannot be opened.
     #[error("{}: {source}", folder.display())]
     AuditLog {
@@ -138,15 +144,28 @@ fn by(holder: Option<&PortHolder>) -> String {
     holder.map_or_else(String::new, |holder| format!(" by {holder}"))
 }
 
-/// The store did not close cleanly. Nothing that was acknowledged is lost by that.
+/// What went wrong at the end. Nothing that was acknowledged is lost by that.
 #[derive(Debug, thiserror::Error)]
-#[error("the store was not closed cleanly: {0}")]
-pub struct StopError(#[from] StoreError);
+pub enum StopError {
+    /// The store did not close cleanly.
+    #[error("the store was not closed cleanly: {0}")]
+    Store(#[from] StoreError),
+    /// Nobody told the node to stop: it could not rely on its own memory any more.
+    #[error("this node has left the cluster by itself: the store is older than what the node has seen of it")]
+    LeftCluster,
+}
 
 impl StopError {
     /// What to do about it, in one line.
     pub fn remedy(&self) -> &'static str {
-        "nothing that was acknowledged is lost; check the disk and the kernel's log before the next start"
+        match self {
+            Self::Store(_) => {
+                "nothing that was acknowledged is lost; check the disk and the kernel's log before the next start"
+            }
+            Self::LeftCluster => {
+                "see the log; if etcd was put back to an older copy, stop all nodes before you do that, then start them again"
+            }
+        }
     }
 }
 
@@ -220,6 +239,7 @@ impl StartError {
             Self::Etcd(error) => error.remedy().to_owned(),
             #[cfg(feature = "etcd")]
             Self::StoreFile { .. } => "correct the file, or [store] in the configuration".to_owned(),
+            Self::NotServing { .. } => "see the log for what etcd says; it needs a quorum and space".to_owned(),
             Self::AuditLog { folder, source } if source.kind() == io::ErrorKind::InvalidData => format!(
                 "somebody changed the log: keep a copy, see `strongroom audit verify`, then move {} away to begin a new log",
                 folder.display()

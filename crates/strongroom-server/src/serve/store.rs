@@ -21,7 +21,7 @@ pub(super) async fn open(
     match &settings.store {
         StorePlace::Embedded => Ok(Arc::new(EmbeddedStore::open(&folder.join(FILE))?)),
         #[cfg(feature = "etcd")]
-        StorePlace::Etcd(place) => in_etcd::open(folder, place, settings.take_over, entropy, tasks).await,
+        StorePlace::Etcd(place) => in_etcd::open(folder, place, settings, entropy, tasks).await,
         #[cfg(not(feature = "etcd"))]
         StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
     }
@@ -54,7 +54,7 @@ mod in_etcd {
     use strongroom_crypto::Entropy;
     use strongroom_store::{EtcdNode, EtcdOptions, EtcdStore, EtcdTls, EtcdUser, Kv};
 
-    use crate::config::EtcdSettings;
+    use crate::config::{EtcdSettings, Settings};
     use crate::data_dir::DataDir;
     use crate::serve::error::StartError;
     use crate::serve::node;
@@ -63,7 +63,7 @@ mod in_etcd {
     pub(super) async fn open(
         folder: &DataDir,
         place: &EtcdSettings,
-        take_over: bool,
+        settings: &Settings,
         entropy: &dyn Entropy,
         tasks: &Tasks,
     ) -> Result<Arc<dyn Kv>, StartError> {
@@ -73,10 +73,11 @@ mod in_etcd {
             prefix: place.prefix.clone(),
             tls,
             user,
-            timeout: place.timeout,
+            // A member that hangs is left for another one before the node that waits for it has to stop serving.
+            timeout: place.timeout.min(settings.cluster.call_max()),
             history: place.history,
             node: EtcdNode { id: node::node_id(folder, entropy)?.to_string(), place: whereabouts(folder.path()) },
-            take_over,
+            take_over: settings.take_over,
         };
         let store = Arc::new(EtcdStore::open(options).await?);
         let (tended, stop) = (Arc::clone(&store), tasks.clone());

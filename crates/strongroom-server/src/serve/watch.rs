@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use strongroom_cluster::{Standing, Status};
 use strongroom_core::ports::AuditSink;
 use strongroom_store::Kv;
+use strongroom_types::NodeId;
 use tokio::sync::Semaphore;
 
 use crate::audit_log::{AuditLog, CheckpointKeeper};
@@ -11,10 +13,11 @@ use crate::authentication::{Authenticator, TokenCacheStatus};
 use crate::config::Settings;
 use crate::crypto_pool::{PoolStatus, ThreadPool};
 use crate::data_dir::DataDir;
-use crate::http::health::{Condition, Health};
+use crate::http::health::{Condition, Health, InCluster};
 use crate::http::limits::REQUESTS_MAX;
 use crate::http::observers::Observers;
-use crate::metrics::{Look, Sample};
+use crate::membership::Membership;
+use crate::metrics::{ClusterSample, Look, Sample};
 use crate::serve::deployment::Opened;
 use crate::serve::error::StartError;
 use crate::serve::trust::Trust;
@@ -55,6 +58,7 @@ pub(super) struct Watched {
     pub(super) health: Arc<Health>,
     /// What requests at work hold permits of.
     pub(super) at_work: Arc<Semaphore>,
+    pub(super) membership: Membership,
 }
 
 impl Watched {
@@ -84,19 +88,37 @@ impl Watched {
             audit_checkpoints_failing: self.keeper.failing().len() as u64,
             store_revision: self.store.revision().await.map_or(0, |revision| revision.0),
             ready: u64::from(self.health.is_ready()),
+            cluster: self.membership.status().map(|status| ClusterSample {
+                serving: u64::from(status.serving),
+                registered_nodes: registered(&status) as u64,
+                applied_revision: status.applied.0,
+                not_serving_seconds: status.not_serving.as_secs_f64(),
+            }),
         }
     }
+}
+
+fn registered(status: &Status) -> usize {
+    let standing = status.registrations.iter().map(|(_, registration)| registration.standing);
+    standing.filter(|standing| *standing == Standing::Registered).count()
 }
 
 /// How the node is, whenever somebody asks for its health.
 pub(super) fn condition(
     audit: &Arc<AuditLog>,
     keeper: &Arc<CheckpointKeeper>,
+    membership: &Membership,
+    node: NodeId,
 ) -> impl Fn() -> Condition + Send + Sync + 'static {
-    let (audit, keeper) = (Arc::clone(audit), Arc::clone(keeper));
+    let (audit, keeper, membership) = (Arc::clone(audit), Arc::clone(keeper), membership.clone());
     move || Condition {
         audit_writable: !audit.status().is_failing,
         cryptography: audit.accepts(),
         audit_checkpoints_failing: keeper.failing(),
+        cluster: membership.status().map(|status| InCluster {
+            node: node.to_string(),
+            serving: status.serving,
+            registered_nodes: registered(&status),
+        }),
     }
 }

@@ -13,7 +13,9 @@ use crate::arm::Arm;
 use crate::backup_jobs::BackupJobs;
 use crate::http::health::Health;
 use crate::jobs::KeyJobs;
+use crate::membership::Membership;
 use crate::resealing::Resealing;
+use crate::serve::adoption::Adoption;
 use crate::tasks::Tasks;
 use crate::tls::certificates::Certificates;
 
@@ -29,35 +31,46 @@ pub(super) struct Work {
     pub(super) certificates: Arc<Certificates>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) adoption: Adoption,
+    pub(super) membership: Membership,
 }
 
 impl Work {
-    /// Begins all of it.
+    /// Begins all of it. What is the deployment's is done only while this node serves.
     pub(super) fn begin(self, tasks: &Tasks) {
-        let Self { arm, keys, backups, resealing, core, health, directory, certificates, entropy, clock } = self;
-        backups.begin(tasks);
-        tasks.every(OPERATIONS_PERIOD, move || {
+        let Self { arm, keys, backups, resealing, core, health, directory, certificates, entropy, clock, .. } = self;
+        let (membership, adoption) = (self.membership, Arc::new(self.adoption));
+        let serving = || {
+            let membership = membership.clone();
+            move || membership.is_serving()
+        };
+        backups.begin(tasks, membership.clone());
+        tasks.every_while(OPERATIONS_PERIOD, serving(), move || {
             let arm = Arc::clone(&arm);
             async move { arm.run_pending().await }
         });
-        tasks.every(KEYS_PERIOD, move || {
+        tasks.every_while(ADOPTION_PERIOD, serving(), move || {
+            let adoption = Arc::clone(&adoption);
+            async move { adoption.run().await }
+        });
+        tasks.every_while(KEYS_PERIOD, serving(), move || {
             let keys = Arc::clone(&keys);
             async move { keys.run().await }
         });
         let stop = tasks.clone();
-        tasks.every(RESEALING_PERIOD, move || {
+        tasks.every_while(RESEALING_PERIOD, serving(), move || {
             let (resealing, stop) = (Arc::clone(&resealing), stop.clone());
             async move { resealing.run(&|| stop.is_stopping()).await }
         });
         // Under any other provider none is ever sealed.
         if !core.root_provider().wraps_hsm_roots() {
-            tasks.every(SEALED_PERIOD, move || {
+            tasks.every_while(SEALED_PERIOD, serving(), move || {
                 let (core, health) = (Arc::clone(&core), Arc::clone(&health));
                 async move { count_sealed(&core, &health).await }
             });
         }
         let (rotation_entropy, rotation_clock) = (Arc::clone(&entropy), Arc::clone(&clock));
-        tasks.every(ROTATION_PERIOD, move || {
+        tasks.every_while(ROTATION_PERIOD, serving(), move || {
             let (directory, entropy, clock) =
                 (Arc::clone(&directory), Arc::clone(&rotation_entropy), Arc::clone(&rotation_clock));
             async move { rotate_signing_key(&directory, entropy.as_ref(), clock.as_ref()).await }
@@ -102,6 +115,8 @@ fn renew_certificate(certificates: &Certificates, entropy: &dyn Entropy, clock: 
 
 /// How often steps of long-running operations are looked for; new ones begin at once.
 const OPERATIONS_PERIOD: Duration = Duration::from_secs(1);
+/// How often events of lost nodes are looked for.
+const ADOPTION_PERIOD: Duration = Duration::from_secs(60);
 /// How often records are looked for that a rotation has left to be sealed again.
 const RESEALING_PERIOD: Duration = Duration::from_secs(1);
 /// How often sealed managed HSMs are counted.

@@ -90,7 +90,8 @@ impl EtcdServer {
         self.members[index].process = Some(process);
     }
 
-    fn data(&self, index: usize) -> PathBuf {
+    /// Where a member keeps what it has written.
+    pub(crate) fn data(&self, index: usize) -> PathBuf {
         self.folder.path().join(format!("m{index}"))
     }
 

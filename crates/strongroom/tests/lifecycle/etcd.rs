@@ -1,14 +1,16 @@
-//! Servers whose records lie in etcd: they come and go, fail with it, and never two work on one store.
+//! Servers whose records lie in etcd: they come and go, fail with it, and answer only while the cluster counts on them.
 
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::etcd_server::EtcdServer;
 use crate::refused::refused;
-use crate::server::{Folder, STEP, Server, output, strongroom};
+use crate::server::{Folder, STEP, Server, output, read_all, strongroom};
 
 /// `strongroom serve` on an etcd.
 fn serve(folder: &Folder, endpoints: &[String], more: &str) -> Command {
@@ -47,10 +49,15 @@ fn what_one_node_founded_another_serves_after_it() {
     server.stop();
     let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
     assert_eq!(server.health()["deployment"], deployment);
+    assert_eq!(server.health()["cluster"]["registeredNodes"], 1);
     server.stop();
     let other = another(&folder);
     let server = Server::start_with(&other, &mut serve(&other, &etcd.endpoints(), ""));
-    assert_eq!(server.health()["deployment"], deployment);
+    let health = server.health();
+    assert_eq!(health["deployment"], deployment);
+    let node = fs::read_to_string(other.file("node-id")).unwrap();
+    let cluster = serde_json::json!({"node": node.trim(), "serving": true, "registeredNodes": 1});
+    assert_eq!(health["cluster"], cluster, "the first one has given up its registration");
     server.stop();
 }
 
@@ -66,7 +73,7 @@ fn a_second_node_waits_for_its_turn_and_one_that_takes_over_locks_the_first_out(
     assert_eq!(status(&keys(&first)), "200");
     let second = Server::start_with(&other, serve(&other, &etcd.endpoints(), "").arg("--take-over"));
     assert_eq!(status(&keys(&second)), "200");
-    assert_eq!(status(&keys(&first)), "503");
+    until(&first, "503");
     first.stop();
     assert_eq!(status(&keys(&second)), "200");
     second.stop();
@@ -79,30 +86,104 @@ fn a_node_that_was_killed_starts_again() {
     let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
     server.signal(Signal::KILL);
     server.wait();
-    Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), "")).stop();
+    let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
+    assert_eq!(server.health()["cluster"]["registeredNodes"], 1, "what it was before is not waited for");
+    server.stop();
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what is promised is a time")]
 fn an_etcd_that_falls_silent_costs_503_and_nothing_else() {
     let etcd = EtcdServer::start();
     let folder = Folder::new();
     let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
-    let signal = |signal| {
-        kill_process(Pid::from_raw(i32::try_from(etcd.pid(0)).unwrap()).unwrap(), signal).unwrap();
+    signal(&etcd, Signal::STOP);
+    let stopped = Instant::now();
+    loop {
+        let (asked, answer) = (stopped.elapsed(), keys(&server));
+        if status(&answer) == "503" {
+            assert!(
+                answer.contains("\"NotServing\"") && answer.to_lowercase().contains("\r\nretry-after: 1\r\n"),
+                "{answer}"
+            );
+            break;
+        }
+        assert!(status(&answer) == "200" && asked < SERVING, "after {asked:?}: {answer}");
+        sleep(STEP);
+    }
+    let ready = server.get("management.localhost", "/health/ready");
+    assert!(status(&ready) == "503" && ready.contains("\"notServing\""), "{ready}");
+    assert_eq!(server.health()["cluster"]["serving"], false);
+    signal(&etcd, Signal::CONT);
+    until(&server, "200");
+    server.stop();
+}
+
+#[test]
+fn a_node_that_stood_still_refuses_what_came_meanwhile() {
+    let etcd = EtcdServer::start();
+    let folder = Folder::new();
+    let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
+    let mut waiting = server.connect("login.localhost");
+    // The handshake is done before the node stands still.
+    waiting.conn.complete_io(&mut waiting.sock).unwrap();
+    let (tenant, port) = (server.variables()["STRONGROOM_TENANT_ID"].clone(), server.port());
+    server.signal(Signal::STOP);
+    // Nor can it renew its registration when it goes on: what it remembers is all that it has.
+    signal(&etcd, Signal::STOP);
+    let path = format!("/{tenant}/discovery/v2.0/keys");
+    write!(waiting, "GET {path} HTTP/1.1\r\nhost: login.localhost:{port}\r\nconnection: close\r\n\r\n").unwrap();
+    waiting.flush().unwrap();
+    sleep(SERVING);
+    server.signal(Signal::CONT);
+    let answer = read_all(&mut waiting);
+    assert_eq!(status(&answer), "503", "{answer}");
+    signal(&etcd, Signal::CONT);
+    until(&server, "200");
+    server.stop();
+}
+
+#[test]
+fn a_node_whose_store_was_put_back_ends() {
+    let mut etcd = EtcdServer::start();
+    let folder = Folder::new();
+    let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
+    let older = folder.data().with_file_name("older");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
     };
-    signal(Signal::STOP);
-    let silent = keys(&server);
-    signal(Signal::CONT);
-    assert_eq!(status(&silent), "503", "{silent}");
+    etcd.kill(0);
+    copy(&etcd.data(0), &older);
+    etcd.restart(0);
+    // Who serves after that time has renewed its registration since, so the store has gone on.
+    sleep(SERVING);
+    until(&server, "200");
+    etcd.kill(0);
+    fs::remove_dir_all(etcd.data(0)).unwrap();
+    copy(&older, &etcd.data(0));
+    etcd.restart(0);
+    let said = server.fails();
+    assert!(said.contains("strongroom: this node has left the cluster by itself") && said.contains("help: "), "{said}");
+    Server::start_with(&folder, serve(&folder, &etcd.endpoints(), "").arg("--accept-rollback")).stop();
+}
+
+fn signal(etcd: &EtcdServer, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(etcd.pid(0)).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Asks until the answer is this one.
+fn until(server: &Server, expected: &str) {
     for _ in 0..1000 {
-        if status(&keys(&server)) == "200" {
-            server.stop();
+        if status(&keys(server)) == expected {
             return;
         }
         sleep(STEP);
     }
-    panic!("it does not come back by itself");
+    panic!("it never answers {expected}");
 }
+
+/// T: nobody answers for longer who cannot renew.
+const SERVING: Duration = Duration::from_secs(4);
 
 #[test]
 fn starts_that_cannot_work_say_why() {

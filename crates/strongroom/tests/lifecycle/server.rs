@@ -165,6 +165,14 @@ impl Server {
         said
     }
 
+    /// Waits for an end that the server has brought about because it could not go on; answers with what it said.
+    pub(crate) fn fails(mut self) -> String {
+        let status = ended(&mut self.child);
+        let said = self.said();
+        assert_eq!(status.code(), Some(1), "{said}");
+        said
+    }
+
     /// Waits for an end that somebody else brought about.
     pub(crate) fn wait(mut self) -> ExitStatus {
         ended(&mut self.child)

@@ -16,6 +16,8 @@ use crate::http::limits::{REQUESTS_APART_MAX, REQUESTS_MAX};
 use crate::http::planes::PublicPlanes;
 use crate::tasks::TaskOwner;
 
+mod cluster;
+
 /// A plane that remembers what reached it and answers as its path says.
 #[derive(Default)]
 struct Recorder {
@@ -69,15 +71,20 @@ fn fixture() -> Fixture {
 fn fixture_under(root_provider: &'static str) -> Fixture {
     let (plane, owner) = (Arc::new(Recorder::default()), TaskOwner::new());
     let health = Arc::new(health_under(root_provider));
+    let edge = edge_over(Arc::clone(&plane) as Arc<dyn Handle>, &health, &owner);
+    Fixture { edge, plane, health, owner }
+}
+
+/// An edge whose data plane is the one given.
+fn edge_over(keys: Arc<dyn Handle>, health: &Arc<Health>, owner: &TaskOwner) -> Edge {
     let planes = Planes::Public(Box::new(PublicPlanes {
         hosts: Hosts::new(vec![Domain::localhost()]),
         authority: Arc::new(Nowhere),
         management: Arc::new(Nowhere),
         graph: Arc::new(Nowhere),
-        keys: Arc::clone(&plane) as Arc<dyn Handle>,
+        keys,
     }));
-    let edge = Edge::new(planes, Arc::clone(&health), Arc::new(FixedClock), Arc::new(SystemEntropy), owner.tasks());
-    Fixture { edge, plane, health, owner }
+    Edge::new(planes, Arc::clone(health), Arc::new(FixedClock), Arc::new(SystemEntropy), owner.tasks())
 }
 
 fn peer() -> Peer {
@@ -272,6 +279,8 @@ fn the_page_of_errors_lists_every_refusal_and_no_other() {
         BODY_BROKEN,
         TOO_BUSY,
         TOO_SLOW,
+        NOT_SERVING,
+        WITHHELD,
         NO_ENTROPY,
         FAULT,
     ];

@@ -1,0 +1,126 @@
+//! The node of a cluster that this process is while its store is shared: from the opening of the store to its end.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_cluster::{Identity, Layout, Node, OpenError, SystemBootClock};
+use strongroom_core::layout;
+use strongroom_crypto::{Entropy, SystemEntropy};
+use strongroom_store::Kv;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::audit_log::OutboxOf;
+use crate::config::{Settings, StorePlace};
+use crate::data_dir::DataDir;
+use crate::membership::Membership;
+use crate::serve::error::StartError;
+use crate::serve::{node, store};
+use crate::tasks::TaskOwner;
+
+/// The store that everything works on, and this process's part in the cluster that shares it.
+pub(super) struct Joined {
+    pub(super) store: Arc<dyn Kv>,
+    pub(super) membership: Membership,
+    /// `None` without a cluster.
+    run: Option<Run>,
+}
+
+/// The node's own task. It outlives all others: closing the store ends it.
+struct Run {
+    owner: TaskOwner,
+    /// Nothing is ever sent: the task holds the sender, however it ends.
+    ended: watch::Receiver<()>,
+}
+
+impl Joined {
+    /// Makes this process a node of the cluster on the engine, and waits until it serves. An engine that one process has to
+    /// itself is the store as it is. If this fails, the engine is closed.
+    pub(super) async fn join(folder: &DataDir, settings: &Settings, engine: Arc<dyn Kv>) -> Result<Self, StartError> {
+        if settings.store == StorePlace::Embedded {
+            return Ok(Self { store: engine, membership: Membership::alone(), run: None });
+        }
+        let node = match open(folder, settings, Arc::clone(&engine)).await {
+            Ok(node) => node,
+            Err(error) => {
+                store::give_up(engine.as_ref()).await;
+                return Err(error);
+            }
+        };
+        let run = Run::begin(Arc::clone(&node));
+        if !node.serving(SERVING_MAX).await {
+            store::give_up(node.as_ref()).await;
+            return Err(StartError::NotServing { seconds: SERVING_MAX.as_secs() });
+        }
+        Ok(Self { membership: Membership::of(Arc::clone(&node)), store: node, run: Some(run) })
+    }
+
+    /// Whose events in the outbox are this process's: whoever else has used a store that one process has to itself is gone.
+    pub(super) fn outbox(&self) -> OutboxOf {
+        if self.run.is_some() { OutboxOf::ThisNode } else { OutboxOf::Everybody }
+    }
+
+    /// Resolves when the node has ended by itself; never without a cluster.
+    pub(super) async fn ended(&self) {
+        match &self.run {
+            // An error is the end: the sender is gone.
+            Some(run) => drop(run.ended.clone().changed().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the node has ended by itself. Ask before the store is closed.
+    pub(super) fn has_ended(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.ended.has_changed().is_err())
+    }
+
+    /// Waits for the node's task after the store was closed.
+    pub(super) async fn left(self) {
+        let Some(run) = self.run else { return };
+        if !run.owner.stop(LEAVING_MAX).await {
+            tracing::warn!("the node could not take its leave; others will wait for it once");
+        }
+    }
+}
+
+impl Run {
+    fn begin(node: Arc<Node>) -> Self {
+        let (owner, (running, ended)) = (TaskOwner::new(), watch::channel(()));
+        owner.tasks().spawn(async move {
+            let _running = running;
+            node.run().await;
+        });
+        Self { owner, ended }
+    }
+}
+
+async fn open(folder: &DataDir, settings: &Settings, engine: Arc<dyn Kv>) -> Result<Arc<Node>, StartError> {
+    let entropy = SystemEntropy;
+    let start = Uuid::from_bytes(entropy.sixteen()?).as_simple().to_string();
+    let identity = Identity { id: node::node_id(folder, &entropy)?.to_string(), start, name: machine() };
+    Ok(Node::open(engine, Arc::new(SystemBootClock), identity, LAYOUT, settings.cluster).await?)
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Timing(error) => Self::Settings(error.into()),
+            OpenError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// What people call this machine.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.chars().filter(|character| !character.is_control()).collect();
+    if name.is_empty() { "a machine without a name".to_owned() } else { name }
+}
+
+/// Key material is read when it is needed. No answer ever depends on the outbox of audit events.
+const LAYOUT: Layout = Layout { on_demand: layout::is_material, incidental: |key| key.starts_with(layout::OUTBOX) };
+/// Longest time until a node serves whose store has been loaded.
+const SERVING_MAX: Duration = Duration::from_secs(30);
+/// Longest time that the node's task takes after the store was closed.
+const LEAVING_MAX: Duration = Duration::from_secs(5);
