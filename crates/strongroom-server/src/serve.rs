@@ -32,7 +32,6 @@ use strongroom_core::pools::{
     Pools, RESOURCE_GROUP, StorageEndpoint, Subscription, machine_identity_id, subscription_id,
 };
 use strongroom_core::ports::AuditSink;
-use strongroom_crypto::SystemEntropy;
 use tokio::net::TcpListener;
 
 use crate::audit_log::{self, CheckpointKeeper};
@@ -104,7 +103,7 @@ impl Server {
         let sockets = Sockets::bind(&settings)?;
         let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
         let owner = TaskOwner::new();
-        let engine = store::open(&folder, &settings, &SystemEntropy, &owner.tasks()).await?;
+        let engine = store::open(&folder, &settings, &owner.tasks()).await?;
         let joined = Joined::join(&folder, &settings, engine).await?;
         let store = Arc::clone(&joined.store);
         let grounds = Grounds { signals, folder, hardening, sockets, roots, owner, joined };

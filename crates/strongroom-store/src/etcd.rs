@@ -1,14 +1,15 @@
 //! The contract over etcd: for those who run one already, and trust it with the loss of a machine.
 //!
 //! A revision of the contract is etcd's own: it rises with every change of the whole cluster, so others who write to the same
-//! cluster make gaps in it. Every call is one transaction of etcd that also compares the owner's record ([`open`]), so that
-//! only one node at a time reads and writes. Every call ends within a time limit.
+//! cluster make gaps in it. Every call is one transaction of etcd that also compares the format record ([`open`]), so that
+//! nothing else is ever mistaken for the store. Every call ends within a time limit. Several nodes may use a store at once; what
+//! makes that safe is not the engine's but the crate `strongroom-cluster`'s.
 //!
-//! Read first: [`open`] for who may use the store, [`commit`] for what is known when no answer comes, [`watch`] for how no
+//! Read first: [`open`] for what is opened and what is refused, [`commit`] for what is known when no answer comes, [`watch`] for how no
 //! change is lost, [`history`] for what is compacted away.
 //!
-//! It fails with [`StoreError::Unavailable`] as long as etcd does not answer, has no quorum, refuses this user, or another
-//! node has taken the store; with [`StoreError::Full`] while etcd is out of space; with [`StoreError::OutcomeUnknown`]
+//! It fails with [`StoreError::Unavailable`] as long as etcd does not answer, has no quorum or refuses this user, and for ever
+//! once something else lies at the prefix; with [`StoreError::Full`] while etcd is out of space; with [`StoreError::OutcomeUnknown`]
 //! when the answer to a commit is lost.
 
 mod commit;
@@ -31,19 +32,16 @@ use tokio::sync::watch as latest;
 use self::history::{History, TICKS};
 use self::keyspace::{Keyspace, number};
 use self::members::Members;
-use self::open::{fence, header_revision, keys_only, ranges};
+use self::open::{Access, fence, header_revision, keys_only, ranges};
 use self::trouble::Trouble;
 use self::watch::EtcdWatch;
 use crate::limits::check_key;
 use crate::{Commit, Entry, Kv, Outcome, Page, Revision, StoreError, Watch};
 
 pub use open::EtcdOpenError;
-pub use options::{EtcdNode, EtcdOptions, EtcdTls, EtcdUser};
+pub use options::{EtcdOptions, EtcdTls, EtcdUser};
 
-/// A store in etcd, held by one node.
-///
-/// [`Kv::close`] gives it up. A node that ends otherwise keeps it: the same node may open it again, another one only by
-/// [`EtcdOptions::take_over`].
+/// A store in etcd, which other nodes may have open as well.
 pub struct EtcdStore {
     inner: Arc<Inner>,
 }
@@ -52,9 +50,10 @@ pub struct EtcdStore {
 struct Inner {
     members: Members,
     keyspace: Keyspace,
-    /// This node's number: the revision of its owner's record.
-    number: u64,
-    /// Whether another node has taken the store.
+    /// When the format record was last written: what every call is fenced with.
+    format: u64,
+    access: Access,
+    /// Whether something else lies at the prefix by now.
     lost: AtomicBool,
     /// The newest revision that was seen.
     newest: AtomicU64,
@@ -63,20 +62,33 @@ struct Inner {
 }
 
 impl EtcdStore {
-    /// Takes the store, or makes it.
+    /// Opens the store, or makes it.
     ///
     /// # Errors
     /// [`EtcdOpenError`] says in one line what is wrong and in another what helps.
     pub async fn open(options: EtcdOptions) -> Result<Self, EtcdOpenError> {
+        Self::open_for(Access::Use, options).await
+    }
+
+    /// Opens a store that is there to look at it. Nothing is changed, neither now nor by any call later.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`EtcdOpenError::Missing`] if there is none, [`EtcdOpenError::OlderFormat`] if it would have to be changed.
+    pub async fn observe(options: EtcdOptions) -> Result<Self, EtcdOpenError> {
+        Self::open_for(Access::Look, options).await
+    }
+
+    async fn open_for(access: Access, options: EtcdOptions) -> Result<Self, EtcdOpenError> {
         let keyspace = Keyspace::new(&options.prefix).ok_or_else(|| EtcdOpenError::Prefix(options.prefix.clone()))?;
         let members = Members::new(options);
-        let number = open::take(&members, &keyspace).await?;
+        let opened = open::open(&members, &keyspace, access).await?;
         let inner = Inner {
             members,
             keyspace,
-            number,
+            format: opened.format,
+            access,
             lost: AtomicBool::new(false),
-            newest: AtomicU64::new(number),
+            newest: AtomicU64::new(opened.newest),
             history: History::default(),
             closed: latest::Sender::new(false),
         };
@@ -108,6 +120,7 @@ impl EtcdStore {
     /// # Errors
     /// [`StoreError::Unavailable`] if etcd does not answer or does not let this user compact.
     pub async fn forget(&self) -> Result<(), StoreError> {
+        self.inner.check_access()?;
         let newest = self.revision().await?;
         let Some(target) = self.inner.history.tick(newest.0) else { return Ok(()) };
         match self.inner.members.compact(number(target)).await {
@@ -122,7 +135,7 @@ impl EtcdStore {
     /// Does something unless the store is closed or lost, and until it is closed.
     async fn run<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         if self.inner.lost.load(Ordering::Acquire) {
-            return Err(lost());
+            return Err(StoreError::Unavailable(LOST.to_owned()));
         }
         let mut closed = self.inner.closed.subscribe();
         tokio::select! {
@@ -155,6 +168,7 @@ impl Kv for EtcdStore {
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         commit.check_limits()?;
+        self.inner.check_access()?;
         self.run(commit::commit(&self.inner, &commit)).await
     }
 
@@ -167,7 +181,7 @@ impl Kv for EtcdStore {
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
-        let question = self.inner.fenced([keys_only(self.inner.keyspace.owner())]);
+        let question = self.inner.fenced([keys_only(self.inner.keyspace.format())]);
         let answer = self.run(self.inner.ask(&question)).await?;
         Ok(Revision(header_revision(&answer)))
     }
@@ -176,57 +190,58 @@ impl Kv for EtcdStore {
         if self.inner.closed.send_replace(true) {
             return Err(StoreError::Unavailable("it is closed".to_owned()));
         }
-        let released = open::release(&self.inner.members, &self.inner.keyspace, self.inner.number).await;
-        released.map_err(|trouble| {
-            let cause = trouble.text();
-            StoreError::Unavailable(format!("this node could not give it up, and still counts as its owner: {cause}"))
-        })
+        Ok(())
     }
 }
 
 impl Inner {
-    /// Questions that are answered only while the store is this node's.
+    /// Questions that are answered only while the store is the one that was opened.
     fn fenced(&self, questions: impl Into<Vec<TxnOp>>) -> Txn {
-        let fence = fence(&self.keyspace, self.number);
-        Txn::new().when([fence]).and_then(questions).or_else([keys_only(self.keyspace.owner())])
+        let fence = fence(&self.keyspace, self.format);
+        Txn::new().when([fence]).and_then(questions).or_else([keys_only(self.keyspace.format())])
     }
 
     async fn ask(&self, question: &Txn) -> Result<TxnResponse, StoreError> {
-        let answer = self.members.ask(question).await.and_then(|answer| self.own(answer));
+        let answer = self.members.ask(question).await.and_then(|answer| self.known(answer));
         answer.map_err(|trouble| self.explain(trouble))
     }
 
-    /// The answer to fenced questions, if the store is still this node's.
-    fn own(&self, answer: TxnResponse) -> Result<TxnResponse, Trouble> {
+    /// The answer to fenced questions, if the store is still the one that was opened.
+    fn known(&self, answer: TxnResponse) -> Result<TxnResponse, Trouble> {
         self.note(&answer);
         if answer.succeeded() { Ok(answer) } else { Err(self.lose()) }
     }
 
-    /// The owner's record in the answer of a transaction that was not done is still this node's.
-    fn check_owner(&self, answer: TxnResponse) -> Result<(), StoreError> {
-        let owner = ranges(answer).next().and_then(|records| records.into_iter().next());
-        match owner {
-            Some(record) if record.mod_revision == number(self.number) => Ok(()),
+    /// The format record in the answer of a transaction that was not done is still the one of the store that was opened.
+    fn check_format(&self, answer: TxnResponse) -> Result<(), StoreError> {
+        let format = ranges(answer).next().and_then(|records| records.into_iter().next());
+        match format {
+            Some(record) if record.mod_revision == number(self.format) => Ok(()),
             _ => Err(self.explain(self.lose())),
         }
     }
 
-    /// Says once in the log that the store is another node's, and remembers it.
+    /// Says once in the log that the store is no longer there, and remembers it.
     fn lose(&self) -> Trouble {
         if !self.lost.swap(true, Ordering::AcqRel) {
-            tracing::error!(
-                prefix = self.keyspace.prefix(),
-                "another node has taken the store; this one can only be stopped"
-            );
+            let prefix = self.keyspace.prefix();
+            tracing::error!(prefix, "something else lies at the prefix in etcd than was opened; this node can only be stopped");
         }
         Trouble::Refused(LOST.to_owned())
+    }
+
+    fn check_access(&self) -> Result<(), StoreError> {
+        match self.access {
+            Access::Use => Ok(()),
+            Access::Look => Err(StoreError::Unavailable("it was opened to look at it only".to_owned())),
+        }
     }
 
     /// Whether everything behind a revision can still be told. One that lies ahead can be waited for.
     async fn check_kept(&self, behind: Revision) -> Result<(), StoreError> {
         let then = GetOptions::new().with_keys_only().with_revision(number(behind.0.max(1)));
-        let question = self.fenced([TxnOp::get(self.keyspace.owner(), Some(then))]);
-        match self.members.ask(&question).await.and_then(|answer| self.own(answer)) {
+        let question = self.fenced([TxnOp::get(self.keyspace.format(), Some(then))]);
+        match self.members.ask(&question).await.and_then(|answer| self.known(answer)) {
             Ok(_) | Err(Trouble::Ahead) => Ok(()),
             Err(trouble) => Err(self.explain_at(trouble, behind)),
         }
@@ -265,8 +280,4 @@ async fn until_closed(closed: &mut latest::Receiver<bool>) {
     let _ = closed.wait_for(|closed| *closed).await;
 }
 
-fn lost() -> StoreError {
-    StoreError::Unavailable(LOST.to_owned())
-}
-
-const LOST: &str = "another node has taken it";
+const LOST: &str = "what lies at the prefix in etcd is no longer the store that was opened there";

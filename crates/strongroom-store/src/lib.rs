@@ -24,7 +24,7 @@ use async_trait::async_trait;
 
 pub use embedded::EmbeddedStore;
 #[cfg(feature = "etcd")]
-pub use etcd::{EtcdNode, EtcdOpenError, EtcdOptions, EtcdStore, EtcdTls, EtcdUser};
+pub use etcd::{EtcdOpenError, EtcdOptions, EtcdStore, EtcdTls, EtcdUser};
 pub use limits::PageBuilder;
 pub use memory::MemoryStore;
 

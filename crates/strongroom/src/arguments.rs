@@ -139,9 +139,6 @@ pub(crate) struct ServeArguments {
     /// Found a new deployment although a root file exists already.
     #[arg(long)]
     init: bool,
-    /// Take a store in etcd from the node that has it, which can neither read nor write from then on.
-    #[arg(long)]
-    take_over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -192,8 +189,8 @@ enum LogFormatArgument {
 impl ServeArguments {
     /// File, flags and defaults together.
     pub(crate) fn settings(self) -> Result<Settings, StartError> {
-        let Self { place, accept_rollback, init, take_over } = self;
-        place.settings(|flags| Flags { accept_rollback, init, take_over, ..flags })
+        let Self { place, accept_rollback, init } = self;
+        place.settings(|flags| Flags { accept_rollback, init, ..flags })
     }
 }
 

@@ -39,8 +39,6 @@ pub struct Flags {
     pub accept_rollback: bool,
     /// `--init`: found a deployment with a root that exists already.
     pub init: bool,
-    /// `--take-over`: take the store from a node that has it.
-    pub take_over: bool,
 }
 
 /// What a server is started with.
@@ -106,8 +104,6 @@ pub struct Settings {
     pub accept_rollback: bool,
     /// Found a deployment with a root that exists already.
     pub init: bool,
-    /// Take the store from a node that has it.
-    pub take_over: bool,
 }
 
 /// Where the instance metadata service listens.
@@ -329,7 +325,6 @@ impl Settings {
             log: Log { format: flags.log_format.unwrap_or(log.format), ..log },
             accept_rollback: flags.accept_rollback,
             init: flags.init,
-            take_over: flags.take_over,
         })
     }
 

@@ -236,7 +236,7 @@ impl StartError {
             Self::Root(error) => root(error),
             Self::Store(error) | Self::Core(CoreError::Store(error)) => store(error),
             #[cfg(feature = "etcd")]
-            Self::Etcd(error) => error.remedy().to_owned(),
+            Self::Etcd(error) => error.remedy(),
             #[cfg(feature = "etcd")]
             Self::StoreFile { .. } => "correct the file, or [store] in the configuration".to_owned(),
             Self::NotServing { .. } => "see the log for what etcd says; it needs a quorum and space".to_owned(),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::Entropy;
 use strongroom_store::{EmbeddedStore, Kv};
 
 use crate::config::{Settings, StorePlace};
@@ -10,24 +9,23 @@ use crate::data_dir::DataDir;
 use crate::serve::error::StartError;
 use crate::tasks::Tasks;
 
-/// Opens the store for this process alone; `tasks` gets what an engine has to do now and then.
+/// Opens the store; `tasks` gets what an engine has to do now and then. An embedded one is this process's alone.
 #[cfg_attr(not(feature = "etcd"), expect(unused_variables, reason = "only etcd needs them"))]
 pub(super) async fn open(
     folder: &DataDir,
     settings: &Settings,
-    entropy: &dyn Entropy,
     tasks: &Tasks,
 ) -> Result<Arc<dyn Kv>, StartError> {
     match &settings.store {
         StorePlace::Embedded => Ok(Arc::new(EmbeddedStore::open(&folder.join(FILE))?)),
         #[cfg(feature = "etcd")]
-        StorePlace::Etcd(place) => in_etcd::open(folder, place, settings, entropy, tasks).await,
+        StorePlace::Etcd(place) => in_etcd::open(place, settings, tasks).await,
         #[cfg(not(feature = "etcd"))]
         StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
     }
 }
 
-/// Lets go of the store after a start that failed: in etcd, no other node could have it otherwise.
+/// Lets go of the store after a start that failed.
 pub(super) async fn give_up(store: &dyn Kv) {
     if let Err(error) = store.close().await {
         tracing::warn!(%error, "the store was not closed cleanly");
@@ -51,20 +49,15 @@ mod in_etcd {
     use std::path::Path;
     use std::sync::Arc;
 
-    use strongroom_crypto::Entropy;
-    use strongroom_store::{EtcdNode, EtcdOptions, EtcdStore, EtcdTls, EtcdUser, Kv};
+    use strongroom_store::{EtcdOptions, EtcdStore, EtcdTls, EtcdUser, Kv};
 
     use crate::config::{EtcdSettings, Settings};
-    use crate::data_dir::DataDir;
     use crate::serve::error::StartError;
-    use crate::serve::node;
     use crate::tasks::Tasks;
 
     pub(super) async fn open(
-        folder: &DataDir,
         place: &EtcdSettings,
         settings: &Settings,
-        entropy: &dyn Entropy,
         tasks: &Tasks,
     ) -> Result<Arc<dyn Kv>, StartError> {
         let (tls, user) = access(place)?;
@@ -76,8 +69,6 @@ mod in_etcd {
             // A member that hangs is left for another one before the node that waits for it has to stop serving.
             timeout: place.timeout.min(settings.cluster.call_max()),
             history: place.history,
-            node: EtcdNode { id: node::node_id(folder, entropy)?.to_string(), place: whereabouts(folder.path()) },
-            take_over: settings.take_over,
         };
         let store = Arc::new(EtcdStore::open(options).await?);
         let (tended, stop) = (Arc::clone(&store), tasks.clone());
@@ -111,14 +102,6 @@ mod in_etcd {
             None => None,
         };
         Ok((EtcdTls { ca, identity }, user))
-    }
-
-    /// Where people find this node.
-    fn whereabouts(folder: &Path) -> String {
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = host.trim();
-        let place = format!("{}:{}", if host.is_empty() { "a host without a name" } else { host }, folder.display());
-        place.replace(['\r', '\n'], " ")
     }
 }
 

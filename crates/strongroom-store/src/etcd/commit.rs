@@ -6,7 +6,7 @@
 //! * *conflict*: etcd compared and did nothing. Another look tells a lost race from a lost store.
 //! * *out of space*: etcd 3.4 says so in two cases, before it does anything and after it has done it (the batch that crosses
 //!   the quota is applied, and then the alarm is raised). Either way nothing of it is still to come, so reading the
-//!   written keys settles which it was.
+//!   written keys settles which it was, unless others have been there since.
 //! * *no answer, or one that says nothing*: the batch may be applied now, later or never, and no read can tell, because
 //!   "later" is after the read. [`StoreError::OutcomeUnknown`] says so. Doing the whole thing again from its reads is
 //!   safe: preconditions that the first attempt has broken make it a conflict.
@@ -23,13 +23,13 @@ use crate::{Commit, Outcome, Precondition, Revision, StoreError, Write};
 pub(super) async fn commit(inner: &Inner, commit: &Commit) -> Result<Outcome, StoreError> {
     // Every commit that follows has a higher revision.
     let before = inner.newest();
-    match inner.members.tell(&transaction(&inner.keyspace, inner.number, commit)).await {
+    match inner.members.tell(&transaction(&inner.keyspace, inner.format, commit)).await {
         Ok(answer) => {
             inner.note(&answer);
             if answer.succeeded() {
                 return Ok(Outcome::Committed(Revision(header_revision(&answer))));
             }
-            inner.check_owner(answer)?;
+            inner.check_format(answer)?;
             Ok(Outcome::Conflict)
         }
         Err(Trouble::Full) => settle(inner, commit, before).await,
@@ -38,7 +38,7 @@ pub(super) async fn commit(inner: &Inner, commit: &Commit) -> Result<Outcome, St
     }
 }
 
-fn transaction(keyspace: &Keyspace, own: u64, commit: &Commit) -> Txn {
+fn transaction(keyspace: &Keyspace, format: u64, commit: &Commit) -> Txn {
     let preconditions = commit.preconditions.iter().map(|precondition| comparison(keyspace, precondition));
     let writes = commit.writes.iter().map(|write| match write {
         Write::Put(key, value) => TxnOp::put(keyspace.data(key), value.clone(), None),
@@ -47,10 +47,10 @@ fn transaction(keyspace: &Keyspace, own: u64, commit: &Commit) -> Txn {
     let mut writes: Vec<TxnOp> = writes.collect();
     if writes.is_empty() {
         // Without any question etcd would answer from what this one member knows, which may be old.
-        writes.push(keys_only(keyspace.owner()));
+        writes.push(keys_only(keyspace.format()));
     }
-    let comparisons: Vec<Compare> = std::iter::once(fence(keyspace, own)).chain(preconditions).collect();
-    Txn::new().when(comparisons).and_then(writes).or_else([keys_only(keyspace.owner())])
+    let comparisons: Vec<Compare> = std::iter::once(fence(keyspace, format)).chain(preconditions).collect();
+    Txn::new().when(comparisons).and_then(writes).or_else([keys_only(keyspace.format())])
 }
 
 fn comparison(keyspace: &Keyspace, precondition: &Precondition) -> Compare {
@@ -68,13 +68,17 @@ fn comparison(keyspace: &Keyspace, precondition: &Precondition) -> Compare {
 async fn settle(inner: &Inner, commit: &Commit, before: u64) -> Result<Outcome, StoreError> {
     let questions: Vec<TxnOp> =
         commit.writes.iter().map(|write| TxnOp::get(inner.keyspace.data(write.key()), None)).collect();
-    let look = Txn::new().when([fence(&inner.keyspace, inner.number)]).and_then(questions);
-    let answer = inner.members.ask(&look.or_else([keys_only(inner.keyspace.owner())])).await;
+    let look = Txn::new().when([fence(&inner.keyspace, inner.format)]).and_then(questions);
+    let answer = inner.members.ask(&look.or_else([keys_only(inner.keyspace.format())])).await;
     let answer = answer.map_err(|trouble| StoreError::OutcomeUnknown(trouble.text().to_owned()))?;
     inner.note(&answer);
     if !answer.succeeded() {
-        inner.check_owner(answer)?;
+        inner.check_format(answer)?;
         return Err(StoreError::OutcomeUnknown(NO_SPACE.to_owned()));
+    }
+    if header_revision(&answer) <= before {
+        // Nobody has done anything since.
+        return Err(StoreError::Full);
     }
     let found: Vec<Option<Record>> = ranges(answer)
         .map(|records| records.into_iter().next())
@@ -92,31 +96,27 @@ struct Record {
 /// What the keys of a batch say about it, each as it is now. A value is sealed anew for each write: the same bytes are the
 /// same write.
 fn judge(writes: &[Write], found: &[Option<Record>], before: Revision) -> Result<Outcome, StoreError> {
-    let unknown = || Err(StoreError::OutcomeUnknown(NO_SPACE.to_owned()));
-    let mut puts = writes.iter().zip(found).filter_map(|(write, record)| match write {
-        Write::Put(_, value) => Some((value, newer(record.as_ref(), before))),
-        Write::Delete(_) => None,
-    });
-    let Some((value, first)) = puts.next() else {
-        // One that is still there as it was proves that nothing was deleted; that all are gone proves nothing.
-        let as_it_was = found.iter().flatten().any(|record| record.modified <= before);
-        return if as_it_was { Err(StoreError::Full) } else { unknown() };
-    };
-    match first {
-        Some(record) if record.value == *value => {
-            let of_this = |(value, newer): (&Vec<u8>, Option<&Record>)| {
-                newer.is_some_and(|other| other.modified == record.modified && other.value == *value)
-            };
-            if puts.all(of_this) { Ok(Outcome::Committed(record.modified)) } else { unknown() }
-        }
-        Some(_) => unknown(),
-        None if puts.all(|(_, newer)| newer.is_none()) => Err(StoreError::Full),
-        None => unknown(),
+    // One key that is still as it was proves that nothing was done. That one is not there proves nothing: it may have been
+    // made, and removed again by somebody else.
+    if found.iter().flatten().any(|record| record.modified <= before) {
+        return Err(StoreError::Full);
     }
-}
-
-fn newer(record: Option<&Record>, before: Revision) -> Option<&Record> {
-    record.filter(|record| record.modified > before)
+    let puts: Vec<(&Vec<u8>, Option<&Record>)> = writes
+        .iter()
+        .zip(found)
+        .filter_map(|(write, record)| match write {
+            Write::Put(_, value) => Some((value, record.as_ref())),
+            Write::Delete(_) => None,
+        })
+        .collect();
+    let done_at = puts.first().and_then(|(_, record)| record.map(|record| record.modified));
+    let as_written = |value: &Vec<u8>, record: Option<&Record>| {
+        record.is_some_and(|record| Some(record.modified) == done_at && record.value == *value)
+    };
+    match done_at {
+        Some(done_at) if puts.iter().all(|(value, record)| as_written(value, *record)) => Ok(Outcome::Committed(done_at)),
+        _ => Err(StoreError::OutcomeUnknown(NO_SPACE.to_owned())),
+    }
 }
 
 const NO_SPACE: &str = "etcd is out of space";
@@ -163,6 +163,8 @@ mod tests {
             (vec![put("a"), put("b")], vec![record(11, "a"), record(12, "other")]),
             (vec![put("a"), put("b")], vec![record(11, "a"), None]),
             (vec![put("a"), put("b")], vec![None, record(12, "b")]),
+            // Made, and removed by another node.
+            (vec![put("a"), put("b")], vec![None, None]),
             (vec![delete()], vec![None]),
             (vec![delete()], vec![record(12, "other")]),
         ] {

@@ -5,6 +5,11 @@
 //!
 //! * it is not older than the promised age, or not more than [`HISTORY_REVISIONS`] commits old;
 //! * somebody reads page after page of it, unless it is older than twice the age.
+//!
+//! Each node decides for itself and from what it has seen itself, so one that has just started compacts nothing. That all
+//! compact harms nobody: none goes beyond the first rule, and what is compacted already stays as it is. What is read page by
+//! page is spared by the node it is read from alone; under the others' hands such a reader may have to begin anew.
+//! A watch that another node's compaction overtook notices it by itself ([`super::watch`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};

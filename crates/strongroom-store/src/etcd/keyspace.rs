@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! PREFIX/format      which form the rest has
-//! PREFIX/owner       the node that may read and write
 //! PREFIX/data/KEY    what was committed as KEY
 //! ```
+//!
+//! Form 1 had `PREFIX/owner` too, the record of the one node that might use the store.
 
 use etcd_client::proto::PbKeyValue;
 
@@ -35,6 +36,7 @@ impl Keyspace {
         format!("{}/format", self.prefix)
     }
 
+    /// In form 1 only.
     pub(super) fn owner(&self) -> String {
         format!("{}/owner", self.prefix)
     }

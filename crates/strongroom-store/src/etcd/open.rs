@@ -1,15 +1,15 @@
-//! Taking a store: its format, and the one node that may use it.
+//! Opening a store, or making it: its format record, which is also the fence of every later call.
 //!
-//! The owner's record is the fence. Its modification revision is this node's number: every read and every commit compares
-//! it, in the same step of etcd, so that a node that has lost the store can neither read nor write from that moment on,
-//! whatever it still believes. No lease and no clock is part of that (`docs/decisions/0014-one-node-on-etcd.md`).
+//! The record's modification revision, as it was read here, is compared in the same step of etcd in which a call reads or
+//! writes. So a prefix that was wiped, that another deployment took, or that a newer release has brought into another form,
+//! is never mistaken for the store that was opened, whatever a node still believes. Which of several nodes may serve is not
+//! decided here but by the registrations of the cluster (`docs/decisions/0016-many-nodes-on-etcd.md`).
 
 use etcd_client::proto::{PbKeyValue, PbTxnOpResponse};
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnResponse};
 
-use super::keyspace::{Keyspace, number};
+use super::keyspace::{Keyspace, number, revision};
 use super::members::Members;
-use super::options::EtcdNode;
 use super::trouble::{SILENCE, Trouble};
 
 /// Why a store in etcd cannot be opened.
@@ -77,16 +77,30 @@ pub enum EtcdOpenError {
         /// The format found.
         found: u32,
     },
-    /// Another node has it.
-    #[error("the store at {prefix} in etcd is in use by {place}")]
-    Occupied {
+    /// Nothing is there, and nothing was to be made.
+    #[error("there is no store at {prefix} in etcd")]
+    Missing {
+        /// The prefix.
+        prefix: String,
+    },
+    /// An older release wrote it, and it was not to be changed.
+    #[error("the store at {prefix} in etcd has format {found}, which nodes of this release have yet to change to {FORMAT}")]
+    OlderFormat {
+        /// The prefix.
+        prefix: String,
+        /// The format found.
+        found: u32,
+    },
+    /// A node of an older release, which shares it with nobody, has it.
+    #[error("the store at {prefix} in etcd is in use by {place}, which runs an older release")]
+    Owned {
         /// The prefix.
         prefix: String,
         /// Where that node is.
         place: String,
     },
-    /// Others keep taking it at the same moment.
-    #[error("other nodes are taking the store at {prefix} in etcd at this moment")]
+    /// Others keep changing it at the same moment.
+    #[error("the format of the store at {prefix} in etcd keeps changing at this moment")]
     Contended {
         /// The prefix.
         prefix: String,
@@ -96,8 +110,8 @@ pub enum EtcdOpenError {
 impl EtcdOpenError {
     /// What to do about it, in one line.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
+    pub fn remedy(&self) -> String {
+        let fixed = match self {
             Self::Prefix(_) => {
                 "set [store] prefix to a path such as \"/strongroom\": letters, digits and /._-, at most 128 bytes"
             }
@@ -120,51 +134,97 @@ impl EtcdOpenError {
             Self::Corrupt { .. } => "do not write to it; restore the members of etcd as its own guide says",
             Self::Foreign { .. } => "choose another [store] prefix; nothing there was changed",
             Self::NewerFormat { .. } => "use the release that wrote it, or a newer one",
-            Self::Occupied { .. } => {
-                "stop that node; if it is gone for good, start this one once with --take-over, which locks the other out"
+            Self::Missing { .. } => "check [store] prefix and endpoints; a store is made by the first `strongroom serve`",
+            Self::OlderFormat { .. } => "start a node of this release on it first",
+            Self::Owned { prefix, .. } => {
+                return format!(
+                    "stop that node in order, which gives the store up; only if it is gone for good: etcdctl del {prefix}/owner"
+                );
             }
             Self::Contended { .. } => "start again",
-        }
+        };
+        fixed.to_owned()
     }
 }
 
-/// Takes the store for a node, and says the node's number: the revision of its owner's record.
-pub(super) async fn take(members: &Members, keyspace: &Keyspace) -> Result<u64, EtcdOpenError> {
-    let node = &members.options().node;
+/// Whether a store may be made, or brought into the form of this release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Use,
+    Look,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opened {
+    /// When the format record was last written.
+    pub(super) format: u64,
+    /// The newest revision that was seen meanwhile.
+    pub(super) newest: u64,
+}
+
+impl Opened {
+    fn of(format: &PbKeyValue, newest: u64) -> Self {
+        Self { format: revision(format.mod_revision).0, newest }
+    }
+}
+
+/// Opens the store; several nodes may do so at once.
+pub(super) async fn open(members: &Members, keyspace: &Keyspace, access: Access) -> Result<Opened, EtcdOpenError> {
+    let prefix = || keyspace.prefix().to_owned();
     for _ in 0..ATTEMPTS {
         let found = look(members, keyspace).await?;
-        let prefix = || keyspace.prefix().to_owned();
-        match found.format.as_ref().map(|record| format_of(&record.value)) {
-            None if found.anything => return Err(EtcdOpenError::Foreign { prefix: prefix() }),
-            Some(None) => return Err(EtcdOpenError::Foreign { prefix: prefix() }),
-            Some(Some(found)) if found > FORMAT => return Err(EtcdOpenError::NewerFormat { prefix: prefix(), found }),
-            None | Some(Some(_)) => {}
-        }
-        if let Some(owner) = &found.owner
-            && !members.options().take_over
-            && let Some(place) = somebody_else(&owner.value, node)
-        {
-            return Err(EtcdOpenError::Occupied { prefix: prefix(), place });
-        }
-        let claim = claim(keyspace, &found, node);
-        let answer = match members.tell(&claim).await {
+        let form = found.form(keyspace.prefix())?;
+        let there = found.format.as_ref().filter(|_| form == Some(FORMAT));
+        let write = match (access, there, form) {
+            (Access::Look, Some(record), _) => return Ok(Opened::of(record, found.newest)),
+            (Access::Look, None, Some(found)) => return Err(EtcdOpenError::OlderFormat { prefix: prefix(), found }),
+            (Access::Look, None, None) => return Err(EtcdOpenError::Missing { prefix: prefix() }),
+            (Access::Use, Some(_), _) => attempt(keyspace),
+            (Access::Use, None, _) => shape(keyspace, &found),
+        };
+        let answer = match members.tell(&write).await {
             Ok(answer) => answer,
             Err(trouble) => return Err(diagnose(members, trouble).await),
         };
-        if answer.succeeded() {
-            let number = header_revision(&answer);
-            tracing::info!(prefix = keyspace.prefix(), number, "the store in etcd is this node's");
-            return Ok(number);
+        let newest = header_revision(&answer);
+        match there {
+            Some(record) => return Ok(Opened::of(record, newest)),
+            None if answer.succeeded() => {
+                tracing::info!(prefix = keyspace.prefix(), format = FORMAT, before = form, "the store in etcd has its form");
+                return Ok(Opened { format: newest, newest });
+            }
+            None => {}
         }
     }
-    Err(EtcdOpenError::Contended { prefix: keyspace.prefix().to_owned() })
+    Err(EtcdOpenError::Contended { prefix: prefix() })
 }
 
 /// What lies at the prefix.
 struct Found {
     format: Option<PbKeyValue>,
+    /// Of form 1.
     owner: Option<PbKeyValue>,
     anything: bool,
+    newest: u64,
+}
+
+impl Found {
+    /// The form of the store, if there is a store; no error if this release can use it or bring it into its own form.
+    fn form(&self, prefix: &str) -> Result<Option<u32>, EtcdOpenError> {
+        let prefix = || prefix.to_owned();
+        let Some(record) = &self.format else {
+            return if self.anything { Err(EtcdOpenError::Foreign { prefix: prefix() }) } else { Ok(None) };
+        };
+        match (format_of(&record.value), &self.owner) {
+            (None | Some(0), _) => Err(EtcdOpenError::Foreign { prefix: prefix() }),
+            (Some(found), _) if found > FORMAT => Err(EtcdOpenError::NewerFormat { prefix: prefix(), found }),
+            (Some(found), Some(owner)) if found < FORMAT => {
+                Err(EtcdOpenError::Owned { prefix: prefix(), place: place_of(&owner.value) })
+            }
+            (form, _) => Ok(form),
+        }
+    }
 }
 
 async fn look(members: &Members, keyspace: &Keyspace) -> Result<Found, EtcdOpenError> {
@@ -176,41 +236,38 @@ async fn look(members: &Members, keyspace: &Keyspace) -> Result<Found, EtcdOpenE
         Ok(answer) => answer,
         Err(trouble) => return Err(diagnose(members, trouble).await),
     };
+    let newest = header_revision(&answer);
     let mut found = ranges(answer);
     Ok(Found {
         format: found.next().and_then(|records| records.into_iter().next()),
         owner: found.next().and_then(|records| records.into_iter().next()),
         anything: found.next().is_some_and(|records| !records.is_empty()),
+        newest,
     })
 }
 
-/// Writes the owner's record if all is still as it was found.
-fn claim(keyspace: &Keyspace, found: &Found, node: &EtcdNode) -> Txn {
-    let seen = |record: &Option<PbKeyValue>| record.as_ref().map_or(0, |record| record.mod_revision);
+/// Gives the prefix the form of this release, if all is still as it was found. A node of form 1 cannot come in between: it
+/// claims the store in a transaction that compares both records as well.
+fn shape(keyspace: &Keyspace, found: &Found) -> Txn {
     // A key that is absent has modification revision 0.
+    let seen = found.format.as_ref().map_or(0, |record| record.mod_revision);
     let unchanged = [
-        Compare::mod_revision(keyspace.format(), CompareOp::Equal, seen(&found.format)),
-        Compare::mod_revision(keyspace.owner(), CompareOp::Equal, seen(&found.owner)),
+        Compare::mod_revision(keyspace.format(), CompareOp::Equal, seen),
+        Compare::mod_revision(keyspace.owner(), CompareOp::Equal, 0),
     ];
-    let mut writes = vec![TxnOp::put(keyspace.owner(), format!("{}\n{}\n", node.id, node.place), None)];
-    if found.format.is_none() {
-        writes.push(TxnOp::put(keyspace.format(), format!("{FORMAT_NAME}{FORMAT}\n"), None));
-    }
-    Txn::new().when(unchanged).and_then(writes).or_else([keys_only(keyspace.owner())])
+    Txn::new().when(unchanged).and_then([TxnOp::put(keyspace.format(), format!("{FORMAT_NAME}{FORMAT}\n"), None)])
 }
 
-/// Gives the store up, if it is still this node's.
-pub(super) async fn release(members: &Members, keyspace: &Keyspace, number: u64) -> Result<(), Trouble> {
-    let release = Txn::new()
-        .when([fence(keyspace, number)])
-        .and_then([TxnOp::delete(keyspace.owner(), None)])
-        .or_else([keys_only(keyspace.owner())]);
-    members.tell(&release).await.map(drop)
+/// A write that never happens. etcd looks at the rights of the user and at its space all the same, so both show at the start
+/// and not at the first change.
+fn attempt(keyspace: &Keyspace) -> Txn {
+    let never = Compare::version(keyspace.format(), CompareOp::Less, 0);
+    Txn::new().when([never]).and_then([TxnOp::put(keyspace.format(), "", None)])
 }
 
-/// That the store is still this node's.
-pub(super) fn fence(keyspace: &Keyspace, own: u64) -> Compare {
-    Compare::mod_revision(keyspace.owner(), CompareOp::Equal, number(own))
+/// That the store is still the one that was opened.
+pub(super) fn fence(keyspace: &Keyspace, format: u64) -> Compare {
+    Compare::mod_revision(keyspace.format(), CompareOp::Equal, number(format))
 }
 
 /// Asks for a key without its value.
@@ -236,14 +293,10 @@ fn format_of(value: &[u8]) -> Option<u32> {
     std::str::from_utf8(value).ok()?.strip_prefix(FORMAT_NAME)?.strip_suffix('\n')?.parse().ok()
 }
 
-/// Where the owner is, if it is not this node.
-fn somebody_else(record: &[u8], node: &EtcdNode) -> Option<String> {
+/// Where the owner is, as its record says: in the second line.
+fn place_of(record: &[u8]) -> String {
     let text = String::from_utf8_lossy(record);
-    let mut lines = text.lines();
-    if lines.next() == Some(node.id.as_str()) {
-        return None;
-    }
-    Some(lines.next().unwrap_or("a node that does not say where it is").to_owned())
+    text.lines().nth(1).unwrap_or("a node that does not say where it is").to_owned()
 }
 
 /// Says what is wrong when the very first requests fail.
@@ -280,8 +333,8 @@ async fn diagnose(members: &Members, trouble: Trouble) -> EtcdOpenError {
 /// What the format record begins with.
 const FORMAT_NAME: &str = "strongroom store ";
 /// The form that this release writes, and the newest that it reads.
-const FORMAT: u32 = 1;
-/// How often a store is tried to be taken while others change it.
+const FORMAT: u32 = 2;
+/// How often a store is looked at again while others give it its form.
 const ATTEMPTS: usize = 3;
 
 #[cfg(test)]
@@ -298,10 +351,8 @@ mod tests {
     }
 
     #[test]
-    fn a_node_knows_its_own_record() {
-        let node = EtcdNode { id: "one".to_owned(), place: "host a".to_owned() };
-        assert_eq!(somebody_else(b"one\nhost b\n", &node), None);
-        assert_eq!(somebody_else(b"two\nhost b\n", &node).as_deref(), Some("host b"));
-        assert!(somebody_else(b"", &node).is_some());
+    fn an_owner_says_where_it_is() {
+        assert_eq!(place_of(b"one\nhost b:/data\n"), "host b:/data");
+        assert!(!place_of(b"").is_empty());
     }
 }

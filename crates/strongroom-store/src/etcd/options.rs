@@ -20,10 +20,6 @@ pub struct EtcdOptions {
     pub timeout: Duration,
     /// How long every revision can be read; `None` leaves compaction to others.
     pub history: Option<Duration>,
-    /// Who opens the store.
-    pub node: EtcdNode,
-    /// Take the store from another node that has it.
-    pub take_over: bool,
 }
 
 /// What `https` endpoints are verified with, and what they verify.
@@ -42,15 +38,6 @@ pub struct EtcdUser {
     pub name: String,
     /// Its password.
     pub password: String,
-}
-
-/// A node among those that could open a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EtcdNode {
-    /// The same at each start of one node, and no other's.
-    pub id: String,
-    /// Where people find it; one line.
-    pub place: String,
 }
 
 impl EtcdOptions {
@@ -88,14 +75,12 @@ impl EtcdTls {
 
 impl fmt::Debug for EtcdOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoints, prefix, tls: _, user: _, timeout, history, node, take_over } = self;
+        let Self { endpoints, prefix, tls: _, user: _, timeout, history } = self;
         f.debug_struct("EtcdOptions")
             .field("endpoints", endpoints)
             .field("prefix", prefix)
             .field("timeout", timeout)
             .field("history", history)
-            .field("node", node)
-            .field("take_over", take_over)
             .finish_non_exhaustive()
     }
 }
@@ -116,8 +101,6 @@ mod tests {
             user: Some(EtcdUser { name: "somebody".to_owned(), password: "hunter2".to_owned() }),
             timeout: Duration::from_secs(5),
             history: None,
-            node: EtcdNode { id: "n".to_owned(), place: "here".to_owned() },
-            take_over: false,
         };
         let shown = format!("{options:?}");
         assert!(shown.contains("/strongroom"), "{shown}");

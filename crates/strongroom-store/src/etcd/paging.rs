@@ -85,7 +85,7 @@ impl Question<'_> {
             .with_revision(number(self.at.0));
         let question: Txn = inner.fenced([TxnOp::get(self.first, Some(options))]);
         let answer = inner.members.ask(&question).await?;
-        let answer = inner.own(answer)?;
+        let answer = inner.known(answer)?;
         let revision = if self.at == Revision(0) { Revision(header_revision(&answer)) } else { self.at };
         Ok((ranges(answer).next().unwrap_or_default(), revision))
     }

@@ -2,7 +2,9 @@
 //!
 //! etcd ends a stream for many reasons; none of them may lose a change. What was received stands behind a revision, and the
 //! next stream begins *at* that revision, not behind it: what comes twice is thrown away, and a compaction in between shows
-//! even if it fell on the very next revision (old releases of etcd then lose a deletion without a word).
+//! even if it fell on the very next revision (old releases of etcd then lose a deletion without a word). On an open stream that
+//! was slow, the same loss shows as a gap in the revisions. Others who write to the same etcd make gaps as well, so what comes
+//! behind one counts once etcd has said that it still keeps what was before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub(super) struct EtcdWatch {
     inner: Arc<Inner>,
     prefix: String,
     stream: Option<WatchStream>,
+    /// A response behind a gap, until it is known that nothing was lost in it.
+    doubted: Option<PbWatchResponse>,
     received: Received,
     over: bool,
 }
@@ -47,7 +51,7 @@ impl EtcdWatch {
     /// Begins a watch, and waits until etcd has taken it.
     pub(super) async fn begin(inner: Arc<Inner>, prefix: &str, behind: Revision) -> Result<Self, StoreError> {
         let received = Received::behind(behind);
-        let mut watch = Self { inner, prefix: prefix.to_owned(), stream: None, received, over: false };
+        let mut watch = Self { inner, prefix: prefix.to_owned(), stream: None, doubted: None, received, over: false };
         watch.connect().await.map_err(|trouble| watch.inner.explain_at(trouble, behind))?;
         Ok(watch)
     }
@@ -76,18 +80,45 @@ impl EtcdWatch {
 
     /// Waits for the next response and takes it; without a stream, for a new one.
     async fn advance(&mut self) {
+        if self.doubted.is_some() {
+            return self.verify().await;
+        }
         let Some(stream) = &mut self.stream else { return self.reconnect().await };
-        let trouble = match stream.message().await {
-            Ok(Some(response)) => match self.received.take(response.0, &self.inner) {
-                Ok(()) => return,
-                Err(trouble) => trouble,
-            },
-            Ok(None) => Trouble::Lost("the stream ended".to_owned()),
-            Err(error) => Trouble::of(error),
+        let taken = match stream.message().await {
+            Ok(Some(response)) if self.received.skips(&response.0, self.inner.history.compacted()) => {
+                self.doubted = Some(response.0);
+                return;
+            }
+            Ok(Some(response)) => self.received.take(response.0, &self.inner.keyspace),
+            Ok(None) => Err(Trouble::Lost("the stream ended".to_owned())),
+            Err(error) => Err(Trouble::of(error)),
         };
+        if let Err(trouble) = taken {
+            self.break_off(&trouble);
+        }
+    }
+
+    /// Takes the response behind a gap if everything before it is still kept: then nothing was lost.
+    async fn verify(&mut self) {
+        let kept = self.inner.check_kept(self.received.last()).await;
+        let Some(response) = self.doubted.take() else { return };
+        let taken = match kept {
+            Ok(()) => self.received.take(response, &self.inner.keyspace),
+            Err(StoreError::Compacted(_)) => {
+                self.received.compact();
+                Ok(())
+            }
+            Err(error) => Err(Trouble::Lost(error.to_string())),
+        };
+        if let Err(trouble) = taken {
+            self.break_off(&trouble);
+        }
+    }
+
+    fn break_off(&mut self, why: &Trouble) {
         self.stream = None;
         self.received.partial = None;
-        self.inner.members.leave_current(&trouble);
+        self.inner.members.leave_current(why);
     }
 
     async fn reconnect(&mut self) {
@@ -142,15 +173,40 @@ impl Received {
         self.compacted.then_some(Err(StoreError::Compacted(self.told)))
     }
 
+    /// The last revision of which something has come.
+    fn last(&self) -> Revision {
+        self.partial.as_ref().map_or(self.behind, |(revision, _)| *revision)
+    }
+
+    /// Whether a response may hide that something is missing before it: revisions are left out in it, or it is a sign of life that
+    /// leaves them out, or it was under way when history up to `compacted` was dropped.
+    fn skips(&self, response: &PbWatchResponse, compacted: u64) -> bool {
+        if response.created || response.canceled || response.compact_revision > 0 {
+            return false;
+        }
+        let alive = response.header.as_ref().map_or(Revision(0), |header| revision(header.revision));
+        let told = response.events.iter().filter_map(|event| event.kv.as_ref()).map(|record| revision(record.mod_revision));
+        let mut last = self.last();
+        let mut left_out = response.events.is_empty() && alive > last;
+        for at in told {
+            left_out |= at.0 > last.0 + 1;
+            last = last.max(at);
+        }
+        left_out || (!response.events.is_empty() && compacted > self.behind.0)
+    }
+
+    /// What follows is lost.
+    fn compact(&mut self) {
+        self.compacted = true;
+        self.partial = None;
+    }
+
     /// Takes a response of the stream.
-    fn take(&mut self, response: PbWatchResponse, inner: &Inner) -> Result<(), Trouble> {
+    fn take(&mut self, response: PbWatchResponse, keyspace: &Keyspace) -> Result<(), Trouble> {
         let PbWatchResponse { header, created, canceled, compact_revision, cancel_reason, fragment, events, .. } =
             response;
-        // A stream that was so slow that this node's compaction overtook it may have lost a deletion at the edge.
-        let overtaken = !events.is_empty() && inner.history.compacted() > self.behind.0;
-        if compact_revision > 0 || overtaken {
-            self.compacted = true;
-            self.partial = None;
+        if compact_revision > 0 {
+            self.compact();
             return Ok(());
         }
         if canceled {
@@ -163,7 +219,7 @@ impl Received {
             return Ok(());
         }
         for event in events {
-            if let Err(error) = self.add(event, &inner.keyspace) {
+            if let Err(error) = self.add(event, keyspace) {
                 self.damaged = Some(error);
                 return Ok(());
             }
@@ -206,3 +262,46 @@ impl Received {
 
 /// Between attempts to take a broken stream up again.
 const PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::proto::PbKeyValue;
+
+    use super::*;
+
+    fn response(revisions: &[i64]) -> PbWatchResponse {
+        let event = |at: &i64| PbEvent {
+            kv: Some(PbKeyValue { key: b"/p/data/k".to_vec(), mod_revision: *at, ..PbKeyValue::default() }),
+            ..PbEvent::default()
+        };
+        PbWatchResponse { events: revisions.iter().map(event).collect(), ..PbWatchResponse::default() }
+    }
+
+    #[test]
+    fn a_response_that_leaves_revisions_out_is_doubted_and_one_that_follows_is_not() {
+        let mut received = Received::behind(Revision(9));
+        for follows in [&[10][..], &[10, 10, 11], &[8, 9, 10]] {
+            assert!(!received.skips(&response(follows), 0), "{follows:?}");
+        }
+        // The deletion at 10 may have been compacted away on a stream that was slow.
+        for skips in [&[11][..], &[10, 12]] {
+            assert!(received.skips(&response(skips), 0), "{skips:?}");
+        }
+        assert!(received.skips(&response(&[10]), 10), "history went up to there while it was under way");
+        let keyspace = Keyspace::new("/p").unwrap();
+        received.take(PbWatchResponse { fragment: true, ..response(&[10, 11]) }, &keyspace).unwrap();
+        assert!(!received.skips(&response(&[11, 12]), 0), "a commit goes on in the next fragment");
+        assert!(received.skips(&response(&[13]), 0));
+    }
+
+    #[test]
+    fn a_sign_of_life_that_leaves_revisions_out_is_doubted() {
+        let alive = |revision| {
+            let header = etcd_client::proto::PbResponseHeader { revision, ..Default::default() };
+            PbWatchResponse { header: Some(header), ..response(&[]) }
+        };
+        let received = Received::behind(Revision(9));
+        assert!(received.skips(&alive(10), 0));
+        assert!(!received.skips(&alive(9), 0));
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strongroom_store::{Commit, EmbeddedStore, Entry, Kv, MemoryStore, Outcome, Page, Precondition, Revision, Write};
 #[cfg(feature = "etcd")]
-use strongroom_store::{EtcdNode, EtcdOptions, EtcdStore, EtcdTls};
+use strongroom_store::{EtcdOptions, EtcdStore, EtcdTls};
 use tempfile::TempDir;
 
 #[cfg(feature = "etcd")]
@@ -44,8 +44,6 @@ impl Fixture {
             user: None,
             timeout: Duration::from_secs(20),
             history: None,
-            node: EtcdNode { id: "one".to_owned(), place: "a test".to_owned() },
-            take_over: false,
         };
         let store = Arc::new(EtcdStore::open(options).await.unwrap());
         Self { etcd: Some((Arc::clone(&store), server)), ..Self::over(store, None) }

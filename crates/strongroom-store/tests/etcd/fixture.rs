@@ -5,14 +5,14 @@ use std::thread;
 use std::time::Duration;
 
 use strongroom_store::{
-    Change, Commit, EtcdNode, EtcdOptions, EtcdStore, EtcdTls, Kv, Outcome, Revision, StoreError, Watch, Write,
+    Change, Commit, EtcdOptions, EtcdStore, EtcdTls, Kv, Outcome, Revision, StoreError, Watch, Write,
 };
 
 use crate::server::EtcdServer;
 
 pub(crate) const PREFIX: &str = "/tests/one";
 
-/// How the node `one` opens the store of a server.
+/// How a node opens the store of a server.
 pub(crate) fn options(server: &EtcdServer) -> EtcdOptions {
     EtcdOptions {
         endpoints: server.endpoints(),
@@ -21,13 +21,7 @@ pub(crate) fn options(server: &EtcdServer) -> EtcdOptions {
         user: None,
         timeout: Duration::from_secs(10),
         history: None,
-        node: node("one"),
-        take_over: false,
     }
-}
-
-pub(crate) fn node(id: &str) -> EtcdNode {
-    EtcdNode { id: id.to_owned(), place: format!("the place of {id}") }
 }
 
 pub(crate) async fn open(server: &EtcdServer) -> EtcdStore {

@@ -105,6 +105,37 @@ async fn this_node_compacts_what_nobody_was_promised_and_keeps_what_somebody_rea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_compact_at_once_keep_what_was_promised_and_do_not_disturb_each_other() {
+    let server = EtcdServer::start();
+    let (one, two) = (Arc::new(open(&server).await), open(&server).await);
+    let first = put(&one, "k", "v").await;
+    let mut watch = two.watch("", first).await.unwrap();
+    commit_many(&one, HISTORY_REVISIONS + 10).await;
+    let kept = Revision(first.0 + 20);
+    for _ in 0..12 {
+        let (of_one, of_two) = tokio::join!(one.forget(), two.forget());
+        of_one.and(of_two).unwrap();
+    }
+    assert!(is_compacted(two.range("", None, 1, Some(first)).await));
+    assert!(two.range("", None, 1, Some(kept)).await.is_ok());
+    assert!(is_compacted(watch.next().await.unwrap()), "nobody read the watch, and its history went");
+}
+
+#[tokio::test]
+async fn a_watch_tells_everything_though_others_write_to_the_same_etcd() {
+    let server = EtcdServer::start();
+    let store = open(&server).await;
+    let mut other = raw(&server).await;
+    let start = put(&store, "k", "0").await;
+    let mut watch = store.watch("", start).await.unwrap();
+    for n in 0..20 {
+        other.put("/other/program", n.to_string(), None).await.unwrap();
+        put(&store, "k", &n.to_string()).await;
+        assert_eq!(next(&mut watch).await, [format!("k={n}")]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_absence_is_caught_up_with_commit_by_commit() {
     let server = EtcdServer::start();
     let store = Arc::new(open(&server).await);

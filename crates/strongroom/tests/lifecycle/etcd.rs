@@ -62,21 +62,23 @@ fn what_one_node_founded_another_serves_after_it() {
 }
 
 #[test]
-fn a_second_node_waits_for_its_turn_and_one_that_takes_over_locks_the_first_out() {
+fn two_nodes_serve_one_store_and_one_that_leaves_takes_nothing_from_the_other() {
     let etcd = EtcdServer::start();
     let folder = Folder::new();
     let first = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
-    assert_eq!(status(&keys(&first)), "200");
     let other = another(&folder);
-    let place = folder.data().display().to_string();
-    refused(&mut serve(&other, &etcd.endpoints(), ""), &["/strongroom", "is in use by", &place], "--take-over");
-    assert_eq!(status(&keys(&first)), "200");
-    let second = Server::start_with(&other, serve(&other, &etcd.endpoints(), "").arg("--take-over"));
-    assert_eq!(status(&keys(&second)), "200");
-    until(&first, "503");
+    let second = Server::start_with(&other, &mut serve(&other, &etcd.endpoints(), ""));
+    for node in [&first, &second] {
+        assert_eq!(status(&keys(node)), "200");
+        assert_eq!(node.health()["cluster"]["registeredNodes"], 2);
+    }
     first.stop();
     assert_eq!(status(&keys(&second)), "200");
+    let first = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
+    assert_eq!(status(&keys(&first)), "200");
     second.stop();
+    assert_eq!(status(&keys(&first)), "200");
+    first.stop();
 }
 
 #[test]
