@@ -25,6 +25,7 @@ pub mod data_plane;
 pub mod hardening;
 pub mod http;
 pub mod jobs;
+mod limited_file;
 pub mod logging;
 pub mod membership;
 pub mod metrics;

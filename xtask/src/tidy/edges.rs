@@ -24,7 +24,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("strongroom-types", &[]),
     ("strongroom-crypto", &["strongroom-types"]),
     ("strongroom-security-domain", &["strongroom-types", "strongroom-crypto"]),
-    ("strongroom-store", &[]),
+    // For a password and a private key that are wiped and never shown.
+    ("strongroom-store", &["strongroom-types"]),
     ("strongroom-cluster", &["strongroom-store"]),
     ("strongroom-core", &["strongroom-types", "strongroom-crypto", "strongroom-security-domain", "strongroom-store"]),
     ("strongroom-api", &["strongroom-types"]),

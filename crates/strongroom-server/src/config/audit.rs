@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::audit_log::{AuditTerms, OnFull, SegmentTerms};
 use crate::config::SettingsError;
 use crate::config::settings::in_range;
+use crate::config::url::without_user;
 
 /// `[audit]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -61,8 +62,7 @@ impl Audit {
     pub fn places(self) -> Result<CheckpointPlaces, SettingsError> {
         let file = self.checkpoint_file;
         let Some(text) = self.checkpoint_url else { return Ok(CheckpointPlaces { file, url: None }) };
-        let url = Url::parse(&text).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
-        let url = url.ok_or(SettingsError::CheckpointUrl(text))?;
+        let url = without_user(&text).filter(|url| url.scheme() == "https").ok_or(SettingsError::CheckpointUrl)?;
         Ok(CheckpointPlaces { file, url: Some(url) })
     }
 

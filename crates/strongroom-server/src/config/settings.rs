@@ -165,8 +165,11 @@ pub enum SettingsError {
     #[error("store.endpoints must name 1 to 16 members of etcd")]
     EtcdEndpoints,
     /// Something that is no member of etcd.
-    #[error("store.endpoints: `{0}` is neither https://HOST:PORT nor, on loopback, http://HOST:PORT")]
-    EtcdEndpoint(String),
+    #[error("store.endpoints: number {0} is neither https://HOST:PORT nor, on loopback, http://HOST:PORT")]
+    EtcdEndpoint(usize),
+    /// A prefix that no store can have.
+    #[error("store.prefix: {0:?} is no path such as /strongroom")]
+    EtcdPrefix(String),
     /// Some members with TLS and some without, or files for TLS without any.
     #[error("store.endpoints: either all are https, or none is and there is nothing to set for TLS")]
     EtcdMixed,
@@ -185,11 +188,11 @@ pub enum SettingsError {
     #[error("[cluster]: {0}")]
     Cluster(#[from] TimingError),
     /// Records would travel in the clear, or nowhere.
-    #[error("telemetry.otlp_endpoint `{0}` is neither an https URL nor an http URL on loopback")]
-    OtlpEndpoint(String),
+    #[error("telemetry.otlp_endpoint is neither an https URL nor an http URL on loopback, or names a user or a query")]
+    OtlpEndpoint,
     /// Checkpoints would travel in the clear, or nowhere.
-    #[error("audit.checkpoint_url `{0}` is no https URL without a user name")]
-    CheckpointUrl(String),
+    #[error("audit.checkpoint_url is no https URL without a user name and a password")]
+    CheckpointUrl,
     /// A subnet's listener that does not say where exactly it listens.
     #[error("network {subnet} listens on {listen}, which is no single address and port")]
     NetworkListener {
@@ -228,13 +231,16 @@ impl SettingsError {
             Self::EtcdEndpoints | Self::EtcdEndpoint(_) => {
                 "name each member, such as \"https://etcd1.example.com:2379\""
             }
+            Self::EtcdPrefix(_) => {
+                "name a path of letters, digits and /._- that begins with / and does not end in it, at most 128 bytes"
+            }
             Self::EtcdMixed => {
                 "name all members with https:// if etcd speaks TLS, or leave the files out if it does not"
             }
             Self::HalfOfStore { .. } => "set both or neither",
             Self::ClusterAlone => "set [store] kind = \"etcd\", or leave [cluster] out",
             Self::Cluster(_) => "correct the values, or leave them out for the defaults",
-            Self::OtlpEndpoint(_) => "name a base URL such as https://collector.example.com:4318",
+            Self::OtlpEndpoint => "name a base URL such as https://collector.example.com:4318",
             Self::MetricsExposed(_) => {
                 "use an ADDRESS:PORT on loopback such as 127.0.0.1:9480, and let an agent on this machine read it"
             }
@@ -242,7 +248,7 @@ impl SettingsError {
             Self::StorageAccountTwice(_) => "give each blob store a name of its own",
             Self::BackupDirectory(_) => "name the folder from / on, without . and ..",
             Self::Limit(_) | Self::OutOfRange { .. } => "correct the value, or leave it out for the default",
-            Self::CheckpointUrl(_) => "name an https URL, such as https://collector.example.com/checkpoints",
+            Self::CheckpointUrl => "name an https URL, such as https://collector.example.com/checkpoints",
             Self::NetworkListener { .. } => "use an address of this machine that only this network reaches, and a port",
             Self::NetworkHidden { .. } => {
                 "give it an address of its own, or say by clients whose requests are which network's"

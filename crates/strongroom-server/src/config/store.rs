@@ -1,14 +1,13 @@
 //! `[store]`: where records lie.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
 use serde::Deserialize;
 
 use crate::config::SettingsError;
 use crate::config::settings::in_range;
+use crate::config::url::{keeps_secrets, without_user};
 
 /// `[store]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -89,14 +88,18 @@ impl Store {
         if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_MAX {
             return Err(SettingsError::EtcdEndpoints);
         }
-        if let Some(endpoint) = self.endpoints.iter().find(|endpoint| !is_endpoint(endpoint)) {
-            return Err(SettingsError::EtcdEndpoint(shown(endpoint)));
-        }
+        let numbered = self.endpoints.iter().zip(1..);
+        let endpoints = numbered.map(|(text, number)| endpoint(text).ok_or(SettingsError::EtcdEndpoint(number)));
+        let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
         // A client that would fall back to plain HTTP at one member has no secret left.
-        let https = self.endpoints.iter().filter(|endpoint| endpoint.starts_with(HTTPS)).count();
+        let https = endpoints.iter().filter(|endpoint| endpoint.starts_with(HTTPS)).count();
         let has_tls_keys = self.ca_file.is_some() || self.certificate_file.is_some() || self.private_key_file.is_some();
-        if https != self.endpoints.len() && (https > 0 || has_tls_keys) {
+        if https != endpoints.len() && (https > 0 || has_tls_keys) {
             return Err(SettingsError::EtcdMixed);
+        }
+        let prefix = self.prefix.unwrap_or_else(|| PREFIX.to_owned());
+        if !is_prefix(&prefix) {
+            return Err(SettingsError::EtcdPrefix(prefix));
         }
         let timeout = in_range("store.timeout_seconds", self.timeout_seconds.unwrap_or(TIMEOUT_SECONDS), 1..=60)?;
         let history = match self.history_minutes.unwrap_or(HISTORY_MINUTES) {
@@ -106,8 +109,8 @@ impl Store {
         Ok(EtcdSettings {
             identity_files: both(self.certificate_file, self.private_key_file, "certificate_file", "private_key_file")?,
             user: both(self.user, self.password_file, "user", "password_file")?,
-            endpoints: self.endpoints,
-            prefix: self.prefix.unwrap_or_else(|| PREFIX.to_owned()),
+            endpoints,
+            prefix,
             ca_file: self.ca_file,
             timeout: Duration::from_secs(timeout),
             history: history.map(|minutes| Duration::from_secs(minutes * 60)),
@@ -115,20 +118,22 @@ impl Store {
     }
 }
 
-/// A scheme, a host and a port, and nothing else. Plain HTTP stays on this machine: what travels is sealed, but a password
-/// of etcd is not, and nobody there has shown who they are.
-fn is_endpoint(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    let bare = url.username().is_empty() && url.query().is_none() && url.fragment().is_none() && url.path() == "/";
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback());
-    scheme && bare && !host.is_empty() && !text.ends_with('/')
+/// A scheme, a host and a port, and nothing else, as every part of the program spells them. Plain HTTP stays on this machine:
+/// what travels is sealed, but a password of etcd is not, and nobody there has shown who they are.
+fn endpoint(text: &str) -> Option<String> {
+    let url = without_user(text).filter(|url| url.path() == "/" && url.query().is_none() && keeps_secrets(url))?;
+    Some(url.origin().ascii_serialization())
 }
 
-/// Without a user and a password, which do not belong there and must not be repeated.
-fn shown(endpoint: &str) -> String {
-    endpoint.rsplit('@').next().unwrap_or_default().to_owned()
+#[cfg(feature = "etcd")]
+fn is_prefix(text: &str) -> bool {
+    strongroom_store::EtcdOptions::is_prefix(text)
+}
+
+/// Never asked: there is no etcd without the feature.
+#[cfg(not(feature = "etcd"))]
+fn is_prefix(_: &str) -> bool {
+    false
 }
 
 fn both<A, B>(

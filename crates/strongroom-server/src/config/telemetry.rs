@@ -4,6 +4,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use crate::config::SettingsError;
+use crate::config::url::{keeps_secrets, without_user};
 
 /// `[telemetry]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -27,7 +28,7 @@ impl Telemetry {
         if !cfg!(feature = "otlp") {
             return Err(SettingsError::NoOtlp);
         }
-        OtlpEndpoint::parse(&text).map(Some).ok_or(SettingsError::OtlpEndpoint(text))
+        OtlpEndpoint::parse(&text).map(Some).ok_or(SettingsError::OtlpEndpoint)
     }
 }
 
@@ -35,14 +36,7 @@ impl OtlpEndpoint {
     /// The base URL of a collector, such as `https://collector.example.com:4318`; `None` if records would travel in the clear
     /// over a network.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut url = Url::parse(text).ok()?;
-        let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
-        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let is_loopback =
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        if !plain || !(url.scheme() == "https" || (url.scheme() == "http" && is_loopback)) {
-            return None;
-        }
+        let mut url = without_user(text).filter(|url| url.query().is_none() && keeps_secrets(url))?;
         if !url.path().ends_with('/') {
             let path = format!("{}/", url.path());
             url.set_path(&path);
@@ -67,9 +61,13 @@ mod tests {
         {
             assert!(OtlpEndpoint::parse(good).is_some(), "{good}");
         }
-        for bad in
-            ["http://collector.example.com", "http://10.0.0.1", "https://u@a.example", "https://a.example?b", "x"]
-        {
+        for bad in [
+            "http://collector.example.com",
+            "http://10.0.0.1",
+            "https://u@a.example",
+            "https://:p@a.example",
+            "https://a.example?b",
+        ] {
             assert!(OtlpEndpoint::parse(bad).is_none(), "{bad}");
         }
     }

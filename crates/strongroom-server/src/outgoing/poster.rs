@@ -21,13 +21,13 @@ pub(crate) enum Plain {
     Refused,
 }
 
-/// An endpoint did not take what it was sent.
+/// An endpoint did not take what it was sent. It is known by its host: the rest of its URL may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
-    #[error("{0}")]
-    Http(#[from] reqwest::Error),
-    #[error("{url} answers {status}")]
-    Status { url: Url, status: u16 },
+    #[error("{host}: {source}")]
+    Http { host: String, source: reqwest::Error },
+    #[error("{host} answers {status}")]
+    Status { host: String, status: u16 },
 }
 
 impl Poster {
@@ -41,11 +41,33 @@ impl Poster {
 
     /// Sends a record.
     pub(crate) async fn post(&self, url: Url, content_type: &str, body: impl Into<Body>) -> Result<(), PostError> {
-        let request = self.0.post(url.clone()).header("content-type", content_type);
-        let status = request.body(body).send().await?.status();
-        if status.is_success() { Ok(()) } else { Err(PostError::Status { url, status: status.as_u16() }) }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let sent = self.0.post(url).header("content-type", content_type).body(body).send().await;
+        match sent.map(|answer| answer.status()) {
+            Ok(status) if status.is_success() => Ok(()),
+            Ok(status) => Err(PostError::Status { host, status: status.as_u16() }),
+            Err(error) => Err(PostError::Http { host, source: error.without_url() }),
+        }
     }
 }
 
 /// For one POST, from connecting to the answer.
 const POST_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_failure_repeats_what_stands_in_the_url_besides_the_host() {
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        drop(taken);
+        let poster = Poster::new(&RootCertStore::empty(), Plain::Refused).unwrap();
+        for url in [format!("https://127.0.0.1:{port}/hush?sig=hush"), "http://127.0.0.1:1/hush?sig=hush".to_owned()] {
+            let error = poster.post(Url::parse(&url).unwrap(), "text/plain", "x").await.unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("127.0.0.1") && !shown.contains("hush"), "{shown}");
+        }
+    }
+}

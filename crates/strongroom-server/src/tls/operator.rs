@@ -12,6 +12,7 @@ use strongroom_types::Timestamp;
 use x509_cert::der::Decode;
 
 use crate::http::host::Domain;
+use crate::limited_file::{self, PEM_BYTES_MAX};
 use crate::tls::dns_names;
 use crate::tls::error::{FileProblem, TlsError};
 use crate::tls::provider;
@@ -36,7 +37,9 @@ impl OperatorCertificate {
         let chain = certificates(&self.certificate)?;
         let leaf = chain.first().ok_or_else(|| of_certificate(FileProblem::NoCertificate))?;
         let not_after = check_time(leaf, now).map_err(of_certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.private_key).map_err(|error| of_key(key_problem(error)))?;
+        let key = limited_file::read(&self.private_key, PEM_BYTES_MAX);
+        let key = key.map_err(|error| of_key(FileProblem::Unreadable(error.to_string())))?;
+        let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| of_key(FileProblem::NoPrivateKey))?;
         let key = provider().key_provider.load_private_key(key).map_err(|_| of_key(FileProblem::UnusableKey))?;
         let certified = CertifiedKey::new(chain, key);
         certified.keys_match().map_err(|_| of_key(FileProblem::KeyMismatch))?;
@@ -60,17 +63,13 @@ pub fn uncovered(certificate: &CertificateDer<'_>, domains: &[Domain]) -> Vec<St
 /// # Errors
 /// [`TlsError::File`].
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |error: rustls::pki_types::pem::Error| {
-        let problem = match error {
-            rustls::pki_types::pem::Error::Io(error) => FileProblem::Unreadable(error.to_string()),
-            _ => FileProblem::MalformedCertificate,
-        };
-        TlsError::File { path: path.to_owned(), problem }
-    };
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    let failed = |problem| TlsError::File { path: path.to_owned(), problem };
+    let pem = limited_file::read(path, PEM_BYTES_MAX);
+    let pem = pem.map_err(|error| failed(FileProblem::Unreadable(error.to_string())))?;
+    let found = CertificateDer::pem_slice_iter(pem.expose()).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|_| failed(FileProblem::MalformedCertificate))?;
     if found.is_empty() {
-        return Err(TlsError::File { path: path.to_owned(), problem: FileProblem::NoCertificate });
+        return Err(failed(FileProblem::NoCertificate));
     }
     Ok(found)
 }
@@ -90,13 +89,6 @@ fn check_time(certificate: &CertificateDer<'_>, now: Timestamp) -> Result<Timest
         return Err(FileProblem::Expired(rfc3339(not_after)));
     }
     Ok(not_after)
-}
-
-fn key_problem(error: rustls::pki_types::pem::Error) -> FileProblem {
-    match error {
-        rustls::pki_types::pem::Error::Io(error) => FileProblem::Unreadable(error.to_string()),
-        _ => FileProblem::NoPrivateKey,
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! How to reach etcd, and as who.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+use strongroom_types::Secret;
+
+use super::keyspace::Keyspace;
 
 /// How to reach etcd, which store there, and as who.
 #[derive(Clone)]
@@ -28,7 +32,7 @@ pub struct EtcdTls {
     /// The CAs that are trusted, PEM; without it, the system's.
     pub ca: Option<Vec<u8>>,
     /// The client's certificate and its private key, both PEM.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub identity: Option<(Vec<u8>, Arc<Secret<Vec<u8>>>)>,
 }
 
 /// A user of etcd.
@@ -37,10 +41,16 @@ pub struct EtcdUser {
     /// Its name.
     pub name: String,
     /// Its password.
-    pub password: String,
+    pub password: Arc<Secret<String>>,
 }
 
 impl EtcdOptions {
+    /// Whether a store can have this prefix.
+    #[must_use]
+    pub fn is_prefix(prefix: &str) -> bool {
+        Keyspace::new(prefix).is_some()
+    }
+
     /// For one member. The share of the time limit that it may take to connect is up to the caller.
     pub(super) fn connect(&self, endpoint: &str, connect: Duration) -> ConnectOptions {
         let mut options = ConnectOptions::new()
@@ -54,7 +64,7 @@ impl EtcdOptions {
             options = options.with_tls(self.tls.options());
         }
         if let Some(user) = &self.user {
-            options = options.with_user(&user.name, &user.password);
+            options = options.with_user(&user.name, user.password.expose());
         }
         options
     }
@@ -67,7 +77,7 @@ impl EtcdTls {
             None => TlsOptions::new().with_native_roots(),
         };
         match &self.identity {
-            Some((certificate, key)) => options.identity(Identity::from_pem(certificate, key)),
+            Some((certificate, key)) => options.identity(Identity::from_pem(certificate, key.expose())),
             None => options,
         }
     }
@@ -97,8 +107,11 @@ mod tests {
         let options = EtcdOptions {
             endpoints: vec!["https://127.0.0.1:2379".to_owned()],
             prefix: "/strongroom".to_owned(),
-            tls: EtcdTls { ca: None, identity: Some((b"certificate".to_vec(), b"private".to_vec())) },
-            user: Some(EtcdUser { name: "somebody".to_owned(), password: "hunter2".to_owned() }),
+            tls: EtcdTls {
+                ca: None,
+                identity: Some((b"certificate".to_vec(), Arc::new(Secret::new(b"private".to_vec())))),
+            },
+            user: Some(EtcdUser { name: "somebody".to_owned(), password: Arc::new(Secret::new("hunter2".to_owned())) }),
             timeout: Duration::from_secs(5),
             history: None,
         };

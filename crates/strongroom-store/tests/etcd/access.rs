@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use etcd_client::{Client, Permission, PermissionType};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use strongroom_store::{EtcdOpenError, EtcdOptions, EtcdStore, EtcdTls, EtcdUser, Kv, StoreError};
+use strongroom_types::Secret;
 
 use crate::fixture::{options, put, put_of, raw, value};
 use crate::server::EtcdServer;
@@ -29,10 +31,10 @@ impl Authority {
     }
 
     /// A certificate for a host, and its private key, both PEM.
-    fn issue(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
+    fn issue(&self, name: &str) -> (Vec<u8>, Arc<Secret<Vec<u8>>>) {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
+        (certificate.pem().into_bytes(), Arc::new(Secret::new(key.serialize_pem().into_bytes())))
     }
 }
 
@@ -53,7 +55,7 @@ fn server(authority: &Authority, folder: &Path, clients: Clients) -> EtcdServer 
     };
     let mut arguments = vec![
         format!("--cert-file={}", write("server.pem", &certificate)),
-        format!("--key-file={}", write("server.key", &key)),
+        format!("--key-file={}", write("server.key", key.expose())),
     ];
     if clients == Clients::WithCertificate {
         arguments.push("--client-cert-auth".to_owned());
@@ -115,6 +117,10 @@ async fn plain_http_is_not_spoken_to_a_member_that_wants_tls() {
     assert!(matches!(error, EtcdOpenError::Unreachable { .. }), "{error}");
 }
 
+fn user(name: &str, password: &str) -> EtcdUser {
+    EtcdUser { name: name.to_owned(), password: Arc::new(Secret::new(password.to_owned())) }
+}
+
 /// Users of etcd: `root`, `writer` with all rights below the prefix, `reader` that may only read there.
 async fn with_users(server: &EtcdServer) -> Client {
     let mut client = raw(server).await;
@@ -136,10 +142,7 @@ async fn with_users(server: &EtcdServer) -> Client {
 async fn a_user_with_its_password_is_let_in_and_nobody_else() {
     let server = EtcdServer::start();
     with_users(&server).await;
-    let as_user = |name: &str, password: &str| EtcdOptions {
-        user: Some(EtcdUser { name: name.to_owned(), password: password.to_owned() }),
-        ..options(&server)
-    };
+    let as_user = |name: &str, password: &str| EtcdOptions { user: Some(user(name, password)), ..options(&server) };
     let store = EtcdStore::open(as_user("writer", "writer-password")).await.unwrap();
     let revision = put(&store, "k", "v").await;
     let mut watch = store.watch("", revision).await.unwrap();
@@ -157,7 +160,7 @@ async fn a_user_with_its_password_is_let_in_and_nobody_else() {
 #[tokio::test]
 async fn a_user_is_refused_by_an_etcd_that_has_none() {
     let server = EtcdServer::start();
-    let user = Some(EtcdUser { name: "somebody".to_owned(), password: "x".to_owned() });
+    let user = Some(user("somebody", "x"));
     let error = refused(EtcdOptions { user, ..options(&server) }).await;
     assert!(matches!(error, EtcdOpenError::Refused { .. }), "{error}");
 }
@@ -166,7 +169,7 @@ async fn a_user_is_refused_by_an_etcd_that_has_none() {
 async fn a_login_that_etcd_forgot_is_renewed_and_a_right_that_it_took_is_missed() {
     let mut server = EtcdServer::start();
     with_users(&server).await;
-    let user = Some(EtcdUser { name: "writer".to_owned(), password: "writer-password".to_owned() });
+    let user = Some(user("writer", "writer-password"));
     let store = EtcdStore::open(EtcdOptions { user, ..options(&server) }).await.unwrap();
     put(&store, "k", "1").await;
     // Tokens are kept in memory by a member.

@@ -1,13 +1,13 @@
 //! Shared keys of blob stores: read from their files when they are asked for, and kept nowhere.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use strongroom_core::pools::StorageAccountName;
 use strongroom_types::Secret;
+
+use crate::limited_file;
 
 /// The files with the shared keys of storage accounts.
 #[derive(Debug, Clone, Default)]
@@ -50,10 +50,9 @@ impl StorageKeys {
 /// [`StorageKeyError`] if the file cannot be read or holds no key.
 pub fn shared_key_in(path: &Path) -> Result<Secret<String>, StorageKeyError> {
     let failed = |problem: String| StorageKeyError { path: path.to_owned(), problem };
-    let mut text = Secret::new(String::new());
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(text.expose_mut()));
-    read.map_err(|error| failed(error.to_string()))?;
-    let key = Secret::new(text.expose().trim().to_owned());
+    let read = limited_file::read(path, FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
+    let text = std::str::from_utf8(read.expose()).unwrap_or_default();
+    let key = Secret::new(text.trim().to_owned());
     match STANDARD.decode(key.expose()).map(Secret::new) {
         Ok(bytes) if !bytes.expose().is_empty() => Ok(key),
         _ => Err(failed("it holds no key in base64".to_owned())),
