@@ -26,13 +26,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use etcd_client::{GetOptions, Txn, TxnOp, TxnResponse};
+use etcd_client::{Compare, GetOptions, Txn, TxnOp, TxnResponse};
 use tokio::sync::watch as latest;
 
 use self::history::{History, TICKS};
 use self::keyspace::{Keyspace, number};
 use self::members::Members;
-use self::open::{Access, fence, header_revision, keys_only, ranges};
+use self::open::{Access, fence, first_record, header_revision, keys_only};
 use self::trouble::Trouble;
 use self::watch::EtcdWatch;
 use crate::limits::check_key;
@@ -152,8 +152,7 @@ impl Kv for EtcdStore {
         check_key(key)?;
         let question = self.inner.fenced([TxnOp::get(self.inner.keyspace.data(key), None)]);
         let answer = self.run(self.inner.ask(&question)).await?;
-        let record = ranges(answer).next().and_then(|records| records.into_iter().next());
-        record.map(|record| self.inner.keyspace.entry(record)).transpose()
+        first_record(answer).map(|record| self.inner.keyspace.entry(record)).transpose()
     }
 
     async fn range(
@@ -197,8 +196,13 @@ impl Kv for EtcdStore {
 impl Inner {
     /// Questions that are answered only while the store is the one that was opened.
     fn fenced(&self, questions: impl Into<Vec<TxnOp>>) -> Txn {
-        let fence = fence(&self.keyspace, self.format);
-        Txn::new().when([fence]).and_then(questions).or_else([keys_only(self.keyspace.format())])
+        self.fenced_if([], questions)
+    }
+
+    /// What is done only while that holds, and more does. Otherwise the answer has the format record.
+    fn fenced_if(&self, more: impl IntoIterator<Item = Compare>, operations: impl Into<Vec<TxnOp>>) -> Txn {
+        let all: Vec<Compare> = [fence(&self.keyspace, self.format)].into_iter().chain(more).collect();
+        Txn::new().when(all).and_then(operations).or_else([keys_only(self.keyspace.format())])
     }
 
     async fn ask(&self, question: &Txn) -> Result<TxnResponse, StoreError> {
@@ -214,8 +218,7 @@ impl Inner {
 
     /// The format record in the answer of a transaction that was not done is still the one of the store that was opened.
     fn check_format(&self, answer: TxnResponse) -> Result<(), StoreError> {
-        let format = ranges(answer).next().and_then(|records| records.into_iter().next());
-        match format {
+        match first_record(answer) {
             Some(record) if record.mod_revision == number(self.format) => Ok(()),
             _ => Err(self.explain(self.lose())),
         }
@@ -225,7 +228,10 @@ impl Inner {
     fn lose(&self) -> Trouble {
         if !self.lost.swap(true, Ordering::AcqRel) {
             let prefix = self.keyspace.prefix();
-            tracing::error!(prefix, "something else lies at the prefix in etcd than was opened; this node can only be stopped");
+            tracing::error!(
+                prefix,
+                "something else lies at the prefix in etcd than was opened; this node can only be stopped"
+            );
         }
         Trouble::Refused(LOST.to_owned())
     }

@@ -15,7 +15,7 @@ use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 
 use super::Inner;
 use super::keyspace::{Keyspace, number, revision};
-use super::open::{fence, header_revision, keys_only, ranges};
+use super::open::{header_revision, keys_only, ranges};
 use super::trouble::Trouble;
 use crate::{Commit, Outcome, Precondition, Revision, StoreError, Write};
 
@@ -23,7 +23,7 @@ use crate::{Commit, Outcome, Precondition, Revision, StoreError, Write};
 pub(super) async fn commit(inner: &Inner, commit: &Commit) -> Result<Outcome, StoreError> {
     // Every commit that follows has a higher revision.
     let before = inner.newest();
-    match inner.members.tell(&transaction(&inner.keyspace, inner.format, commit)).await {
+    match inner.members.tell(&transaction(inner, commit)).await {
         Ok(answer) => {
             inner.note(&answer);
             if answer.succeeded() {
@@ -38,7 +38,8 @@ pub(super) async fn commit(inner: &Inner, commit: &Commit) -> Result<Outcome, St
     }
 }
 
-fn transaction(keyspace: &Keyspace, format: u64, commit: &Commit) -> Txn {
+fn transaction(inner: &Inner, commit: &Commit) -> Txn {
+    let keyspace = &inner.keyspace;
     let preconditions = commit.preconditions.iter().map(|precondition| comparison(keyspace, precondition));
     let writes = commit.writes.iter().map(|write| match write {
         Write::Put(key, value) => TxnOp::put(keyspace.data(key), value.clone(), None),
@@ -49,8 +50,7 @@ fn transaction(keyspace: &Keyspace, format: u64, commit: &Commit) -> Txn {
         // Without any question etcd would answer from what this one member knows, which may be old.
         writes.push(keys_only(keyspace.format()));
     }
-    let comparisons: Vec<Compare> = std::iter::once(fence(keyspace, format)).chain(preconditions).collect();
-    Txn::new().when(comparisons).and_then(writes).or_else([keys_only(keyspace.format())])
+    inner.fenced_if(preconditions, writes)
 }
 
 fn comparison(keyspace: &Keyspace, precondition: &Precondition) -> Compare {
@@ -66,10 +66,8 @@ fn comparison(keyspace: &Keyspace, precondition: &Precondition) -> Compare {
 
 /// Finds out whether a batch that etcd had no space for was done all the same.
 async fn settle(inner: &Inner, commit: &Commit, before: u64) -> Result<Outcome, StoreError> {
-    let questions: Vec<TxnOp> =
-        commit.writes.iter().map(|write| TxnOp::get(inner.keyspace.data(write.key()), None)).collect();
-    let look = Txn::new().when([fence(&inner.keyspace, inner.format)]).and_then(questions);
-    let answer = inner.members.ask(&look.or_else([keys_only(inner.keyspace.format())])).await;
+    let questions = commit.writes.iter().map(|write| TxnOp::get(inner.keyspace.data(write.key()), None));
+    let answer = inner.members.ask(&inner.fenced(questions.collect::<Vec<_>>())).await;
     let answer = answer.map_err(|trouble| StoreError::OutcomeUnknown(trouble.text().to_owned()))?;
     inner.note(&answer);
     if !answer.succeeded() {
@@ -114,7 +112,9 @@ fn judge(writes: &[Write], found: &[Option<Record>], before: Revision) -> Result
         record.is_some_and(|record| Some(record.modified) == done_at && record.value == *value)
     };
     match done_at {
-        Some(done_at) if puts.iter().all(|(value, record)| as_written(value, *record)) => Ok(Outcome::Committed(done_at)),
+        Some(done_at) if puts.iter().all(|(value, record)| as_written(value, *record)) => {
+            Ok(Outcome::Committed(done_at))
+        }
         _ => Err(StoreError::OutcomeUnknown(NO_SPACE.to_owned())),
     }
 }

@@ -15,6 +15,7 @@ use crate::{Entry, Revision, StoreError};
 /// The keys of one store.
 pub(super) struct Keyspace {
     prefix: String,
+    format: String,
     data: String,
 }
 
@@ -25,15 +26,19 @@ impl Keyspace {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
         let is_path = prefix.len() > 1 && prefix.starts_with('/') && !prefix.ends_with('/');
         let good = is_path && prefix.len() <= PREFIX_BYTES_MAX && prefix.bytes().all(allowed);
-        good.then(|| Self { prefix: prefix.to_owned(), data: format!("{prefix}/data/") })
+        good.then(|| Self {
+            prefix: prefix.to_owned(),
+            format: format!("{prefix}/format"),
+            data: format!("{prefix}/data/"),
+        })
     }
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    pub(super) fn format(&self) -> String {
-        format!("{}/format", self.prefix)
+    pub(super) fn format(&self) -> &str {
+        &self.format
     }
 
     /// In form 1 only.

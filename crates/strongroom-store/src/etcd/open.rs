@@ -84,7 +84,9 @@ pub enum EtcdOpenError {
         prefix: String,
     },
     /// An older release wrote it, and it was not to be changed.
-    #[error("the store at {prefix} in etcd has format {found}, which nodes of this release have yet to change to {FORMAT}")]
+    #[error(
+        "the store at {prefix} in etcd has format {found}, which nodes of this release have yet to change to {FORMAT}"
+    )]
     OlderFormat {
         /// The prefix.
         prefix: String,
@@ -134,7 +136,9 @@ impl EtcdOpenError {
             Self::Corrupt { .. } => "do not write to it; restore the members of etcd as its own guide says",
             Self::Foreign { .. } => "choose another [store] prefix; nothing there was changed",
             Self::NewerFormat { .. } => "use the release that wrote it, or a newer one",
-            Self::Missing { .. } => "check [store] prefix and endpoints; a store is made by the first `strongroom serve`",
+            Self::Missing { .. } => {
+                "check [store] prefix and endpoints; a store is made by the first `strongroom serve`"
+            }
             Self::OlderFormat { .. } => "start a node of this release on it first",
             Self::Owned { prefix, .. } => {
                 return format!(
@@ -191,7 +195,12 @@ pub(super) async fn open(members: &Members, keyspace: &Keyspace, access: Access)
         match there {
             Some(record) => return Ok(Opened::of(record, newest)),
             None if answer.succeeded() => {
-                tracing::info!(prefix = keyspace.prefix(), format = FORMAT, before = form, "the store in etcd has its form");
+                tracing::info!(
+                    prefix = keyspace.prefix(),
+                    format = FORMAT,
+                    before = form,
+                    "the store in etcd has its form"
+                );
                 return Ok(Opened { format: newest, newest });
             }
             None => {}
@@ -271,7 +280,7 @@ pub(super) fn fence(keyspace: &Keyspace, format: u64) -> Compare {
 }
 
 /// Asks for a key without its value.
-pub(super) fn keys_only(key: String) -> TxnOp {
+pub(super) fn keys_only(key: &str) -> TxnOp {
     TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
 }
 
@@ -281,6 +290,11 @@ pub(super) fn ranges(answer: TxnResponse) -> impl Iterator<Item = Vec<PbKeyValue
         Some(PbTxnOpResponse::ResponseRange(range)) => Some(range.kvs),
         _ => None,
     })
+}
+
+/// The answer to the first question, which was for one key.
+pub(super) fn first_record(answer: TxnResponse) -> Option<PbKeyValue> {
+    ranges(answer).next().and_then(|records| records.into_iter().next())
 }
 
 /// The newest revision when the transaction was done; its own if it wrote.

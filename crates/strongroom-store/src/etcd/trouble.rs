@@ -46,6 +46,11 @@ impl Trouble {
         Self::Lost(SILENCE.to_owned())
     }
 
+    /// A watch ended without a reason.
+    pub(super) fn stream_ended() -> Self {
+        Self::Lost("the stream ended".to_owned())
+    }
+
     /// The same for a request that only asked for a connection or a login: nothing was to be done.
     pub(super) fn before_sending(self) -> Self {
         match self {
@@ -104,9 +109,10 @@ impl Trouble {
             Code::Unavailable if says("no leader") => Self::NotDone(text()),
             Code::DataLoss => Self::Corrupt(text()),
             Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition => Self::Refused(text()),
-            Code::InvalidArgument if says("user name is empty") || says("authentication failed") => {
-                Self::Refused(text())
-            }
+            // Rights have just changed: asked again, the member has caught up with that.
+            Code::InvalidArgument if says("revision in auth header is old") => Self::NotDone(text()),
+            // What is wrong with a request is found before it is proposed.
+            Code::InvalidArgument => Self::Refused(text()),
             // Broken connections have nothing in their own message that helps.
             Code::Unknown | Code::Internal | Code::Cancelled | Code::Unavailable if !says("etcdserver") => {
                 Self::Lost(deepest(status))
@@ -149,9 +155,11 @@ mod tests {
 
     #[test]
     fn what_etcd_certainly_did_not_do_is_told_from_what_it_may_have_done() {
-        for (code, message) in
-            [(Code::Unavailable, "etcdserver: no leader"), (Code::ResourceExhausted, "etcdserver: too many requests")]
-        {
+        for (code, message) in [
+            (Code::Unavailable, "etcdserver: no leader"),
+            (Code::ResourceExhausted, "etcdserver: too many requests"),
+            (Code::InvalidArgument, "etcdserver: revision in auth header is old"),
+        ] {
             assert!(of(code, message).is_untouched(), "{message}");
         }
         for (code, message) in [
@@ -174,6 +182,8 @@ mod tests {
         assert!(matches!(of(Code::OutOfRange, ahead), Trouble::Ahead));
         assert!(matches!(of(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"), Trouble::Full));
         assert!(matches!(of(Code::PermissionDenied, "etcdserver: permission denied"), Trouble::Refused(_)));
-        assert!(matches!(of(Code::InvalidArgument, "etcdserver: user name is empty"), Trouble::Refused(_)));
+        for wrong in ["etcdserver: user name is empty", "etcdserver: request is too large", "too many operations"] {
+            assert!(matches!(of(Code::InvalidArgument, wrong), Trouble::Refused(_)), "{wrong}");
+        }
     }
 }

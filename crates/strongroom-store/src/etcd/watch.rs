@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use etcd_client::proto::{PbEvent, PbWatchResponse};
 use etcd_client::{EventType, WatchOptions, WatchStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Inner;
 use super::keyspace::{Keyspace, number, revision};
@@ -24,7 +24,8 @@ use crate::{Change, Revision, StoreError, Watch};
 pub(super) struct EtcdWatch {
     inner: Arc<Inner>,
     prefix: String,
-    stream: Option<WatchStream>,
+    /// The stream, and the member it comes from.
+    stream: Option<(usize, WatchStream)>,
     /// A response behind a gap, until it is known that nothing was lost in it.
     doubted: Option<PbWatchResponse>,
     received: Received,
@@ -65,16 +66,7 @@ impl EtcdWatch {
             .with_start_revision(number(from))
             .with_progress_notify()
             .with_fragment();
-        let mut stream = self.inner.members.watch(&first, options).await?;
-        let limit = self.inner.members.options().timeout;
-        let created = timeout(limit, stream.message()).await.map_err(|_| Trouble::silence())?;
-        match created.map_err(Trouble::of)? {
-            Some(answer) if answer.canceled() && answer.compact_revision() > 0 => return Err(Trouble::Compacted),
-            Some(answer) if answer.canceled() => return Err(Trouble::Refused(answer.cancel_reason().to_owned())),
-            Some(_) => {}
-            None => return Err(Trouble::Lost("the stream ended".to_owned())),
-        }
-        self.stream = Some(stream);
+        self.stream = Some(self.inner.members.watch(&first, options).await?);
         Ok(())
     }
 
@@ -83,14 +75,14 @@ impl EtcdWatch {
         if self.doubted.is_some() {
             return self.verify().await;
         }
-        let Some(stream) = &mut self.stream else { return self.reconnect().await };
+        let Some((_, stream)) = &mut self.stream else { return self.reconnect().await };
         let taken = match stream.message().await {
             Ok(Some(response)) if self.received.skips(&response.0, self.inner.history.compacted()) => {
                 self.doubted = Some(response.0);
                 return;
             }
             Ok(Some(response)) => self.received.take(response.0, &self.inner.keyspace),
-            Ok(None) => Err(Trouble::Lost("the stream ended".to_owned())),
+            Ok(None) => Err(Trouble::stream_ended()),
             Err(error) => Err(Trouble::of(error)),
         };
         if let Err(trouble) = taken {
@@ -108,7 +100,12 @@ impl EtcdWatch {
                 self.received.compact();
                 Ok(())
             }
-            Err(error) => Err(Trouble::Lost(error.to_string())),
+            // Nobody says so now. A new stream begins at what was received, and that shows it as well.
+            Err(_) => {
+                self.stream = None;
+                self.received.partial = None;
+                Ok(())
+            }
         };
         if let Err(trouble) = taken {
             self.break_off(&trouble);
@@ -116,9 +113,10 @@ impl EtcdWatch {
     }
 
     fn break_off(&mut self, why: &Trouble) {
-        self.stream = None;
         self.received.partial = None;
-        self.inner.members.leave_current(why);
+        if let Some((member, _)) = self.stream.take() {
+            self.inner.members.leave(member, why);
+        }
     }
 
     async fn reconnect(&mut self) {
@@ -185,7 +183,8 @@ impl Received {
             return false;
         }
         let alive = response.header.as_ref().map_or(Revision(0), |header| revision(header.revision));
-        let told = response.events.iter().filter_map(|event| event.kv.as_ref()).map(|record| revision(record.mod_revision));
+        let told =
+            response.events.iter().filter_map(|event| event.kv.as_ref()).map(|record| revision(record.mod_revision));
         let mut last = self.last();
         let mut left_out = response.events.is_empty() && alive > last;
         for at in told {
