@@ -64,6 +64,7 @@ pub struct Barrier {
     witness: Arc<Witness>,
     node: NodeId,
     deployment: Arc<Sealer>,
+    change_base: u64,
 }
 
 impl std::fmt::Debug for Barrier {
@@ -83,7 +84,12 @@ impl Barrier {
         node: NodeId,
         deployment: Arc<Sealer>,
     ) -> Self {
-        Self { store, entropy, clock, audit, witness, node, deployment }
+        Self { store, entropy, clock, audit, witness, node, deployment, change_base: 0 }
+    }
+
+    /// The same over a store whose revisions count from there on: the deployment was copied into it.
+    pub(crate) fn with_change_base(self, change_base: u64) -> Self {
+        Self { change_base, ..self }
     }
 
     /// The node that works with it.

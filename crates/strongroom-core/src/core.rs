@@ -88,7 +88,8 @@ impl Core {
     /// A core over an opened deployment, with the default limits.
     pub fn new(deployment: Deployment, foundations: Foundations) -> Self {
         let Foundations { store, entropy, clock, audit, witness, node, root, pool } = foundations;
-        let barrier = Barrier::new(store, entropy, clock, audit, witness, node, Arc::clone(deployment.sealer()));
+        let barrier = Barrier::new(store, entropy, clock, audit, witness, node, Arc::clone(deployment.sealer()))
+            .with_change_base(deployment.change_base());
         let caches = Caches {
             rights: Cache::new(CACHED_RIGHTS_MAX),
             access: Cache::new(CACHED_RIGHTS_MAX),

@@ -23,6 +23,7 @@ pub struct Deployment {
     pub id: DeploymentId,
     root: Root,
     sealer: Arc<Sealer>,
+    change_base: u64,
 }
 
 impl std::fmt::Debug for Deployment {
@@ -38,6 +39,14 @@ struct DeploymentRecord {
     root_provider: String,
     root_check: String,
     wrapped_key: String,
+    /// What the revisions of the stores it lay in before add up to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    change_base: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the node knows before it looks into the store.
@@ -62,7 +71,12 @@ impl Deployment {
         entropy: &dyn Entropy,
         expectation: Expectation,
     ) -> Result<Self> {
-        if let Some(entry) = store.get(layout::DEPLOYMENT).await? {
+        let mut found = store.get(layout::DEPLOYMENT).await?;
+        if found.is_none() && holds_records(store).await? {
+            // Another node may just have founded it.
+            found = Some(store.get(layout::DEPLOYMENT).await?.ok_or(DeploymentError::Incomplete)?);
+        }
+        if let Some(entry) = found {
             return Self::from_record(&entry.value, provider, expectation);
         }
         if let Some(folder) = expectation.remembered {
@@ -96,6 +110,11 @@ impl Deployment {
         &self.root
     }
 
+    /// What is added to the store's revision wherever change numbers rest on it: see [`moved`].
+    pub(crate) fn change_base(&self) -> u64 {
+        self.change_base
+    }
+
     fn found(provider: &dyn RootProvider, entropy: &dyn Entropy) -> Result<Vec<u8>> {
         let id = DeploymentId::from_random(entropy.sixteen()?);
         let key = Root::generate(entropy)?;
@@ -105,15 +124,13 @@ impl Deployment {
             root_provider: provider.name().to_owned(),
             root_check: URL_SAFE_NO_PAD.encode(provider.check_value()),
             wrapped_key: URL_SAFE_NO_PAD.encode(provider.wrap(&purpose(id), key.expose())?),
+            change_base: 0,
         };
         serde_json::to_vec(&record).map_err(|_| DeploymentError::Malformed.into())
     }
 
     fn from_record(bytes: &[u8], provider: &dyn RootProvider, expectation: Expectation) -> Result<Self> {
-        let record: DeploymentRecord = serde_json::from_slice(bytes).map_err(|_| DeploymentError::Malformed)?;
-        if record.format != FORMAT {
-            return Err(DeploymentError::Malformed.into());
-        }
+        let record = DeploymentRecord::parse(bytes)?;
         if let Some(folder) = expectation.remembered.filter(|folder| *folder != record.id) {
             let (folder, store) = (folder.to_string(), record.id.to_string());
             return Err(DeploymentError::OtherDeployment { folder, store }.into());
@@ -131,8 +148,41 @@ impl Deployment {
         let root = Root::from_bytes(key.expose())?;
         let uuid = record.id.uuid();
         let sealer = Sealer::new(&root, DomainId::from_uuid(uuid), Epoch::FIRST, uuid)?;
-        Ok(Self { id: record.id, root, sealer: Arc::new(sealer) })
+        Ok(Self { id: record.id, root, sealer: Arc::new(sealer), change_base: record.change_base })
     }
+}
+
+impl DeploymentRecord {
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|_| DeploymentError::Malformed)?;
+        if record.format == FORMAT { Ok(record) } else { Err(DeploymentError::Malformed.into()) }
+    }
+}
+
+/// The deployment record for another store, into which everything else was copied as it was when the store it comes from was `at`
+/// a revision.
+///
+/// No change number is higher than the revision that its commit made, and new ones rest on that ([`crate::barrier`]). The other
+/// store counts its revisions from anywhere, so those of this one are added to them from now on. Taking the higher of both
+/// would not do: the numbers of a record that is made, removed and made again would then stand still.
+///
+/// # Errors
+/// [`DeploymentError::Malformed`].
+pub fn moved(record: &[u8], at: Revision) -> Result<Vec<u8>> {
+    let record = DeploymentRecord::parse(record)?;
+    let moved = DeploymentRecord { change_base: record.change_base.saturating_add(at.0), ..record };
+    serde_json::to_vec(&moved).map_err(|_| DeploymentError::Malformed.into())
+}
+
+/// Whether there is anything but registrations of nodes, which come before the deployment is opened.
+async fn holds_records(store: &dyn Kv) -> Result<bool> {
+    for behind in [None, Some(BEHIND_NODES)] {
+        let page = store.range("", behind, 1, None).await?;
+        if page.entries.iter().any(|entry| !entry.key.starts_with(layout::NODES)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Compares the store with what this node has seen, before anything is served.
@@ -164,3 +214,5 @@ fn purpose(id: DeploymentId) -> String {
 }
 
 const FORMAT: u16 = 1;
+/// Behind all registrations in the order of keys: `0` follows `/`, and no key is this one.
+const BEHIND_NODES: &str = "node0";

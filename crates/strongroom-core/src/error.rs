@@ -338,6 +338,9 @@ pub enum DeploymentError {
     /// A root exists, but the store is empty.
     #[error("the store is empty, but a platform root exists already")]
     RootWithoutStore,
+    /// There are records and no deployment that they belong to.
+    #[error("the store holds records but no deployment: a copy into it was cut off, or its deployment record is gone")]
+    Incomplete,
     /// The store is older than what this node has seen.
     #[error("record {key} is older than this node has seen ({found} < {seen}): the store was rolled back")]
     RolledBack {

@@ -23,6 +23,7 @@
 //! audit/outbox/<node>/<event id>                      events on their way to the log of a node
 //! audit/outbox/<event id>                             the same as earlier releases wrote them: of whichever node starts first
 //! node/<id>                                           in the clear: the registration of a node (`strongroom-cluster`)
+//! copying                                             in the clear: a deployment is being copied into this store
 //! ```
 
 use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, NodeId, Timestamp};
@@ -35,6 +36,10 @@ use crate::pools::MANAGEMENT_GUARD;
 pub const DEPLOYMENT: &str = "deployment";
 /// Prefix of everything sealed under the deployment key that belongs to no HSM.
 pub const DEPLOYMENT_AREA: &str = "d/";
+/// Prefix of the registrations of nodes, which `strongroom-cluster` keeps. They belong to the store and not to the deployment.
+pub const NODES: &str = "node/";
+/// There while a deployment is copied into this store: until it is whole, it has no deployment record.
+pub const COPYING: &str = "copying";
 /// Prefix of events on their way to a log.
 pub const OUTBOX: &str = "audit/outbox/";
 

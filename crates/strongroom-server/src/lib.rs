@@ -33,6 +33,7 @@ mod outgoing;
 pub mod resealing;
 pub mod serve;
 pub mod statements;
+pub mod store_copy;
 pub mod tasks;
 #[cfg(feature = "otlp")]
 pub mod telemetry;

@@ -66,6 +66,7 @@ pub use blobs::named_place;
 pub use error::{StartError, StopError};
 pub use port_holder::PortHolder;
 pub use ready::Ready;
+pub(crate) use store::{look, open_alone};
 pub use trust::check_files;
 
 /// A server that serves.

@@ -42,18 +42,19 @@ struct Kept {
     audit: Arc<MemoryAudit>,
     blobs: Arc<MemoryBlobs>,
     node: NodeId,
+    seen: HashMap<String, u64>,
 }
 
 impl Kept {
     fn of(test: &TestCore) -> Self {
         let (clock, audit, blobs) = (Arc::clone(&test.clock), Arc::clone(&test.audit), Arc::clone(&test.blobs));
-        Self { clock, audit, blobs, node: test.node }
+        Self { clock, audit, blobs, node: test.node, seen: HashMap::new() }
     }
 
     fn new() -> Result<Self> {
         let (clock, audit) = (Arc::new(FakeClock::at(START)), Arc::new(MemoryAudit::default()));
         let node = NodeId::from_random(SystemEntropy.sixteen()?);
-        Ok(Self { clock, audit, blobs: Arc::new(MemoryBlobs::default()), node })
+        Ok(Self { clock, audit, blobs: Arc::new(MemoryBlobs::default()), node, seen: HashMap::new() })
     }
 }
 
@@ -100,6 +101,15 @@ impl TestCore {
         open(store, Arc::clone(&self.root), kept, |core| core).await
     }
 
+    /// The same node on a store that the deployment was moved to; it remembers what it has seen in the other one.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn moved_to(&self, store: Arc<dyn Kv>) -> Result<Self> {
+        let kept = Kept { seen: self.witness.all(), ..Kept::of(self) };
+        open(store, Arc::clone(&self.root), kept, |core| core).await
+    }
+
     /// The same under another policy on the security domains of active HSMs.
     ///
     /// # Errors
@@ -141,11 +151,11 @@ pub async fn core_under(root: MemoryRoot, store: Arc<dyn Kv>) -> Result<TestCore
 async fn open(
     store: Arc<dyn Kv>,
     root: Arc<MemoryRoot>,
-    Kept { clock, audit, blobs, node }: Kept,
+    Kept { clock, audit, blobs, node, seen }: Kept,
     configured: impl FnOnce(Core) -> Core,
 ) -> Result<TestCore> {
     let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
-    let witness = Arc::new(Witness::new(HashMap::new(), Box::new(NoLog)));
+    let witness = Arc::new(Witness::new(seen, Box::new(NoLog)));
     let foundations = Foundations {
         store: Arc::clone(&store),
         entropy: Arc::new(SystemEntropy),

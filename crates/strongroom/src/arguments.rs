@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Look at a configuration file without starting anything.
     #[command(after_help = CHECK_CONFIG_EXAMPLES)]
     CheckConfig(CheckConfigArguments),
+    /// Look after the store of a deployment that nobody serves.
+    #[command(subcommand, after_help = STORE_EXAMPLES)]
+    Store(StoreCommand),
     /// Handle a security domain offline: custodians' keys, checks, opening, new custodians.
     #[command(subcommand, after_help = CEREMONY_EXAMPLES)]
     Ceremony(strongroom_cli::ceremony::Ceremony),
@@ -49,6 +52,26 @@ pub(crate) enum Command {
     /// Say who can do something with a key or a resource, and by which right.
     #[command(after_help = WHO_CAN_EXAMPLES)]
     WhoCan(strongroom_cli::who_can::WhoCan),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy all records into another, empty store, and compare both.
+    #[command(after_help = STORE_EXAMPLES)]
+    Copy(CopyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArguments {
+    /// The configuration (TOML) of the deployment as it is; all its nodes must be stopped.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The configuration (TOML) it will be served with; nothing but its store counts here.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -310,6 +333,13 @@ Examples:
   strongroom bench backup --keys 1000 100000
 
 docs/performance.md says how to read the table. Exit code 1 if a request failed: its row is void.";
+
+const STORE_EXAMPLES: &str = "\
+Examples:
+  strongroom store copy --config embedded.toml --to etcd.toml
+  strongroom store copy --config etcd.toml --to embedded.toml --json
+
+Records stay sealed; no root is needed. The store that is copied from stays as it is: do not serve both.";
 
 const CHECK_CONFIG_EXAMPLES: &str = "\
 Example:

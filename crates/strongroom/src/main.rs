@@ -10,6 +10,7 @@ mod domain;
 mod drill;
 mod quickstart;
 mod serve;
+mod store;
 mod who_can;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => run(serve::run(arguments)),
         Command::Quickstart(arguments) => run(quickstart::run(arguments)),
         Command::CheckConfig(arguments) => check_config::run(&arguments),
+        Command::Store(command) => run(store::run(command)),
         Command::Ceremony(step) => strongroom_cli::ceremony::run(step).map_err(Failure::from),
         Command::Audit(command) => audit::run(command),
         Command::Domain(command) => run(domain::run(command)),

@@ -47,11 +47,11 @@ enum Replaced {
 
 impl Replaced {
     /// The number that is higher than that of every record that ever lay there. No number is higher than the revision that
-    /// its commit made, so none of those is higher than the store's present revision.
-    fn next(self, present: Revision) -> u64 {
+    /// its commit made (with what is added to it: [`crate::deployment::moved`]), so none of those is higher than the present one.
+    fn next(self, present: u64) -> u64 {
         match self {
             Self::Change(change) => change.saturating_add(1),
-            Self::Unseen => present.0.saturating_add(1),
+            Self::Unseen => present.saturating_add(1),
         }
     }
 }
@@ -165,9 +165,9 @@ impl<'a> Transaction<'a> {
         let Self { barrier, mut commit, puts, discards, detail: _ } = self;
         let mut replaced = puts.iter().map(|put| put.replaced).chain(discards.iter().map(|discard| discard.replaced));
         let present = if replaced.any(|replaced| matches!(replaced, Replaced::Unseen)) {
-            barrier.store.revision().await?
+            barrier.store.revision().await?.0.saturating_add(barrier.change_base)
         } else {
-            Revision::default()
+            0
         };
         let mut changes = Vec::with_capacity(puts.len() + discards.len());
         for Put { sealer, key, replaced, plaintext } in puts {

@@ -159,6 +159,17 @@ impl World {
         }
     }
 
+    /// The same node on a store that the deployment was moved to.
+    pub(crate) async fn moved_to(&self, store: &Arc<dyn Kv>) -> Self {
+        Self {
+            test: self.test.moved_to(Arc::clone(store)).await.unwrap(),
+            store: Arc::clone(store),
+            tenant: self.tenant,
+            administrator: self.administrator,
+            name: self.name.clone(),
+        }
+    }
+
     /// The request of a job.
     pub(crate) fn job(&self, operation: &'static str) -> Request {
         Request::internal(draw_uuid().unwrap(), self.test.clock.now(), operation, String::new())

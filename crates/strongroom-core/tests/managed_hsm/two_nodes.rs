@@ -1,17 +1,19 @@
 //! Two nodes on one store: what is changed on one is seen and judged on the other at once, and neither takes the other's
 //! writes for a rollback.
 
+use std::sync::Arc;
+
 use strongroom_core::Error;
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::audit::Event;
 use strongroom_core::backup::{OrderedKind, Ran};
-use strongroom_core::deployment::check_not_rolled_back;
+use strongroom_core::deployment::{self, check_not_rolled_back};
 use strongroom_core::epochs::{ResealRound, ResealStep};
 use strongroom_core::guard::Swept;
 use strongroom_core::keys::{KeyAttributes, KeyReference, ReleaseTerms, UpdateKey};
 use strongroom_core::layout;
 use strongroom_crypto::SystemEntropy;
-use strongroom_store::{Commit, Write};
+use strongroom_store::{Commit, Entry, Kv, LIMIT_MAX, MemoryStore, Write};
 use strongroom_types::{Algorithm, DataAction, Scope};
 
 use crate::download_again::prove;
@@ -81,6 +83,48 @@ async fn a_name_that_comes_and_goes_on_different_nodes_is_never_taken_for_rolled
         while hsm.sweep_leftovers(&|operation| sweeper.job(operation)).await.unwrap() == Swept::Some {}
     }
     assert_nothing_looks_rolled_back(&nodes).await;
+}
+
+async fn remove(world: &World, key: &KeyReference) {
+    let hsm = world.hsm().await;
+    hsm.delete_key(&world.administration(), &key.name).await.unwrap();
+    hsm.purge_key(&world.administration(), &key.name).await.unwrap();
+    while hsm.sweep_leftovers(&|operation| world.job(operation)).await.unwrap() == Swept::Some {}
+}
+
+/// Everything of a store in another one, whose revisions begin anew.
+async fn moved(from: &dyn Kv) -> Arc<dyn Kv> {
+    let (to, page) = (MemoryStore::new(), from.range("", None, LIMIT_MAX, None).await.unwrap());
+    assert!(!page.more);
+    for Entry { key, value, .. } in page.entries {
+        let value = if key == layout::DEPLOYMENT { deployment::moved(&value, page.revision).unwrap() } else { value };
+        to.commit(Commit { preconditions: vec![], writes: vec![Write::Put(key, value)] }).await.unwrap();
+    }
+    Arc::new(to)
+}
+
+#[tokio::test]
+async fn a_name_that_was_freed_in_another_store_is_used_again_without_an_alarm() {
+    let (one, other) = two().await;
+    // Numbers that the other node knows nothing of, and that the new store is far from.
+    for _ in 0..20 {
+        remove(&one, &one.ec_key("comes-and-goes").await).await;
+    }
+    let store = moved(one.store.as_ref()).await;
+    assert!(store.revision().await.unwrap() < one.store.revision().await.unwrap());
+    let (one, other) = (one.moved_to(&store).await, other.moved_to(&store).await);
+    assert_nothing_looks_rolled_back(&[&one, &other]).await;
+    for _ in 0..3 {
+        let key = other.ec_key("comes-and-goes").await;
+        sign(&one, "comes-and-goes").await.unwrap();
+        remove(&one, &key).await;
+    }
+    // And once more, back to where it was.
+    let store = moved(store.as_ref()).await;
+    let (one, other) = (one.moved_to(&store).await, other.moved_to(&store).await);
+    other.ec_key("comes-and-goes").await;
+    sign(&one, "comes-and-goes").await.unwrap();
+    assert_nothing_looks_rolled_back(&[&one, &other]).await;
 }
 
 #[tokio::test]

@@ -305,6 +305,10 @@ fn deployment(error: &DeploymentError) -> String {
         DeploymentError::StoreLost { .. } => {
             "put the store back; for a new deployment use an empty folder with --data-dir"
         }
+        DeploymentError::Incomplete => {
+            "if a copy was cut off, empty this store and copy again, or serve the one it was copied from; otherwise put the \
+             newest store back"
+        }
         DeploymentError::RootWithoutStore => {
             "put the store back, or found a new deployment under this root with --init"
         }

@@ -21,6 +21,48 @@ pub(super) async fn open(folder: &DataDir, settings: &Settings, tasks: &Tasks) -
     }
 }
 
+/// A store that is open for something else than serving.
+pub(crate) struct Held {
+    pub(crate) store: Arc<dyn Kv>,
+    /// Locked as long as an embedded store is open.
+    _folder: Option<DataDir>,
+}
+
+/// Opens a store that is there, if it is. In etcd it can then only be looked at.
+pub(crate) async fn look(settings: &Settings) -> Result<Option<Held>, StartError> {
+    match &settings.store {
+        StorePlace::Embedded if !settings.data_dir.join(FILE).exists() => Ok(None),
+        StorePlace::Embedded => embedded(settings).map(Some),
+        #[cfg(feature = "etcd")]
+        StorePlace::Etcd(place) => {
+            let store = Arc::new(strongroom_store::EtcdStore::observe(in_etcd::options(place)?).await?);
+            Ok(Some(Held { store, _folder: None }))
+        }
+        #[cfg(not(feature = "etcd"))]
+        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+    }
+}
+
+/// Opens a store, or makes it, to write to it without serving it.
+pub(crate) async fn open_alone(settings: &Settings) -> Result<Held, StartError> {
+    match &settings.store {
+        StorePlace::Embedded => embedded(settings),
+        #[cfg(feature = "etcd")]
+        StorePlace::Etcd(place) => {
+            let store = Arc::new(strongroom_store::EtcdStore::open(in_etcd::options(place)?).await?);
+            Ok(Held { store, _folder: None })
+        }
+        #[cfg(not(feature = "etcd"))]
+        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+    }
+}
+
+fn embedded(settings: &Settings) -> Result<Held, StartError> {
+    let folder = DataDir::open(&settings.data_dir)?;
+    let store = Arc::new(EmbeddedStore::open(&folder.join(FILE))?);
+    Ok(Held { store, _folder: Some(folder) })
+}
+
 /// Lets go of the store after a start that failed.
 pub(super) async fn give_up(store: &dyn Kv) {
     if let Err(error) = store.close().await {

@@ -17,4 +17,7 @@ mod server;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+#[cfg(feature = "etcd")]
+mod store_copy;
+#[cfg(test)]
 mod wire;

@@ -1,0 +1,199 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use strongroom_core::deployment::{Deployment, Expectation};
+use strongroom_crypto::SystemEntropy;
+use strongroom_crypto::providers::FileRoot;
+use strongroom_store::{MemoryStore, Page, Watch};
+
+use super::*;
+
+/// A deployment with some records in it, enough for several pages and commits.
+async fn deployment() -> (MemoryStore, FileRoot, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = FileRoot::create(&folder.path().join("root.key"), &SystemEntropy).unwrap();
+    let store = MemoryStore::new();
+    let founding = Expectation { init: true, ..Expectation::default() };
+    Deployment::open(&store, &root, &SystemEntropy, founding).await.unwrap();
+    for n in 0..1500 {
+        write(&store, &format!("d/{n:04}"), &vec![7; n]).await;
+    }
+    write(&store, "z/large", &vec![1; COMMIT_BYTES_MAX - 7]).await;
+    (store, root, folder)
+}
+
+async fn write(store: &dyn Kv, key: &str, value: &[u8]) {
+    let writes = vec![Write::Put(key.to_owned(), value.to_vec())];
+    store.commit(Commit { preconditions: vec![], writes }).await.unwrap();
+}
+
+async fn all(store: &dyn Kv) -> Vec<(String, Vec<u8>)> {
+    let (mut all, mut walk) = (Vec::new(), Walk::begin(store).await.unwrap());
+    while let Some(entry) = walk.next().await.unwrap() {
+        all.push((entry.key, entry.value));
+    }
+    all
+}
+
+async fn copied(from: &dyn Kv, to: &dyn Kv) -> Result<Copied, CopyError> {
+    transfer(from, to, |_| {}).await
+}
+
+async fn opens(store: &dyn Kv, root: &FileRoot) -> bool {
+    let expectation = Expectation { root_existed: true, init: true, ..Expectation::default() };
+    Deployment::open(store, root, &SystemEntropy, expectation).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_copy_there_and_back_holds_the_same_and_opens() {
+    let (from, root, _folder) = deployment().await;
+    let (there, back) = (MemoryStore::new(), MemoryStore::new());
+    let first = copied(&from, &there).await.unwrap();
+    assert_eq!(first.records, 1501);
+    assert_eq!(all(&there).await, all(&from).await);
+    assert!(opens(&there, &root).await);
+    assert!(there.get(layout::COPYING).await.unwrap().is_none());
+    assert_eq!(copied(&there, &back).await.unwrap(), first);
+    assert_eq!(all(&back).await, all(&from).await);
+    assert!(opens(&back, &root).await && opens(&from, &root).await);
+}
+
+#[tokio::test]
+async fn registrations_stay_behind_and_a_store_with_any_is_not_copied() {
+    let (from, _root, _folder) = deployment().await;
+    write(&from, "node/a-1-1", b"{}").await;
+    let to = MemoryStore::new();
+    let error = copied(&from, &to).await.unwrap_err();
+    assert!(matches!(&error, CopyError::InUse { nodes } if nodes == "node/a-1-1"), "{error}");
+    assert!(all(&to).await.is_empty());
+}
+
+#[tokio::test]
+async fn only_a_deployment_is_copied_and_only_into_an_empty_store() {
+    let (from, _root, _folder) = deployment().await;
+    let empty = MemoryStore::new();
+    assert!(matches!(copied(&empty, &MemoryStore::new()).await, Err(CopyError::NoDeployment)));
+    write(&empty, "a", b"b").await;
+    assert!(matches!(copied(&from, &empty).await, Err(CopyError::NotEmpty)));
+    assert_eq!(all(&empty).await.len(), 1);
+}
+
+/// A store whose commits fail for good after so many, or do something else besides.
+struct Failing {
+    store: MemoryStore,
+    commits_left: Mutex<u32>,
+    then: Then,
+}
+
+enum Then {
+    Full,
+    /// Another value than was asked for.
+    Alter,
+    /// An unknown outcome, once, of a batch that was written.
+    Unknown,
+}
+
+#[async_trait]
+impl Kv for Failing {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        self.store.range(prefix, after, limit, at).await
+    }
+
+    async fn commit(&self, mut commit: Commit) -> Result<Outcome, StoreError> {
+        let due = {
+            let mut left = self.commits_left.lock().unwrap();
+            *left = left.saturating_sub(1);
+            *left == 0
+        };
+        match self.then {
+            Then::Full if due => return Err(StoreError::Full),
+            Then::Alter if due => {
+                if let Some(Write::Put(_, value)) = commit.writes.first_mut() {
+                    value.push(0);
+                }
+            }
+            Then::Unknown if due => {
+                *self.commits_left.lock().unwrap() = u32::MAX;
+                self.store.commit(commit).await?;
+                return Err(StoreError::OutcomeUnknown("lost".to_owned()));
+            }
+            _ => {}
+        }
+        self.store.commit(commit).await
+    }
+
+    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        self.store.watch(prefix, behind).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.store.revision().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+fn failing(commits: u32, then: Then) -> Failing {
+    Failing { store: MemoryStore::new(), commits_left: Mutex::new(commits), then }
+}
+
+#[tokio::test]
+async fn a_copy_that_was_cut_off_serves_nobody_and_is_not_gone_on_with() {
+    let (from, root, _folder) = deployment().await;
+    let before = all(&from).await;
+    for commits in [2, 3, 10] {
+        let to = failing(commits, Then::Full);
+        let error = copied(&from, &to).await.unwrap_err();
+        assert!(matches!(error, CopyError::Store { which: TO, source: StoreError::Full }), "{error}");
+        assert!(!opens(&to.store, &root).await, "not even with --init");
+        let again = copied(&from, &to.store).await.unwrap_err();
+        assert!(matches!(again, CopyError::Unfinished), "{again}");
+        assert!(again.remedy().contains("empty the store"));
+    }
+    assert_eq!(all(&from).await, before);
+    assert!(opens(&from, &root).await);
+}
+
+#[tokio::test]
+async fn what_was_written_otherwise_than_it_was_read_is_found() {
+    let (from, root, _folder) = deployment().await;
+    let to = failing(5, Then::Alter);
+    let error = copied(&from, &to).await.unwrap_err();
+    assert!(matches!(error, CopyError::Different { .. }), "{error}");
+    assert!(!opens(&to.store, &root).await);
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_written_again() {
+    let (from, root, _folder) = deployment().await;
+    let to = failing(4, Then::Unknown);
+    copied(&from, &to).await.unwrap();
+    assert_eq!(all(&to.store).await, all(&from).await);
+    assert!(opens(&to.store, &root).await);
+}
+
+#[tokio::test]
+async fn a_source_that_changes_meanwhile_is_noticed() {
+    let (from, root, _folder) = deployment().await;
+    let to = MemoryStore::new();
+    check_target(&to).await.unwrap();
+    begin(&to).await.unwrap();
+    let (_, at) = write_all(&from, &to, &mut |_| {}).await.unwrap();
+    compare(&from, &to, at, &mut |_| {}).await.unwrap();
+    write(&from, "d/0003", &[7; 3]).await;
+    let error = compare(&from, &to, at, &mut |_| {}).await.unwrap_err();
+    assert!(matches!(&error, CopyError::Changed { key } if key == "d/0003"), "{error}");
+    assert!(!opens(&to, &root).await);
+}
