@@ -23,8 +23,10 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, filter: &[&str]) -> 
 pub(crate) enum Part {
     Usual,
     Conformance,
-    /// The crash tests of the usual part, for much longer.
+    /// The crash tests of the usual part, and the one in which machines fail, for much longer.
     Soak,
+    /// The usual part, with all records in etcd.
+    OnEtcd,
 }
 
 impl Part {
@@ -32,16 +34,27 @@ impl Part {
     const fn filter(self) -> &'static [&'static str] {
         match self {
             Self::Usual => &["--skip", CONFORMANCE],
+            // Those that have it in their name run on etcd in any case.
+            Self::OnEtcd => &["--skip", CONFORMANCE, "--skip", "_on_etcd", "--skip", "chaos::"],
             Self::Conformance => &[CONFORMANCE],
-            Self::Soak => &["crash::", "a_drill_that_is_killed"],
+            Self::Soak => &["crash::", "a_drill_that_is_killed", "chaos::"],
         }
     }
 
     /// How many crashes of each kind its tests have to survive unless the variable says otherwise.
     const fn kills(self) -> &'static str {
         match self {
-            Self::Usual | Self::Conformance => "100",
+            Self::Usual | Self::Conformance | Self::OnEtcd => "100",
             Self::Soak => "1000",
+        }
+    }
+
+    /// What its tests are told besides.
+    const fn variables(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Usual | Self::Conformance => &[],
+            Self::Soak => &[("STRONGROOM_CHAOS_MINUTES", "30")],
+            Self::OnEtcd => &[("STRONGROOM_TEST_STORE", "etcd")],
         }
     }
 }
@@ -66,6 +79,7 @@ pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, fi
             tests.env(KILLS_VARIABLE, part.kills());
         }
         tests.env("STRONGROOM_TEST_EXCHANGES", &exchanges);
+        tests.envs(part.variables().iter().copied());
         program::run(&mut tests, "see the test and the server's log above; `cargo xtask acceptance NAME` runs one")
     })?;
     steps.run("what was said, against the OpenAPI reference", || {

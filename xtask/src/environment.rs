@@ -131,12 +131,13 @@ const BUILDING: [Need; 2] = [
     Need { package: "protobuf-compiler", probe: &["protoc", "--version"] },
 ];
 
-const TESTING: [Need; 9] = [
+const TESTING: [Need; 10] = [
     Need { package: "build-essential", probe: &["cc", "--version"] },
     Need { package: "curl", probe: &["curl", "--version"] },
     Need { package: "etcd-server", probe: &["etcd", "--version"] },
     Need { package: "gdb", probe: &["gdb", "--version"] },
     Need { package: "iproute2", probe: &["ip", "-V"] },
+    Need { package: "nftables", probe: &["nft", "--version"] },
     Need { package: "openssl", probe: &["openssl", "version"] },
     Need { package: "python3", probe: &["python3", "--version"] },
     Need { package: "python3-venv", probe: &["python3", "-c", "import ensurepip, venv"] },

@@ -106,10 +106,13 @@ Tasks:
                        the fuzz targets, or one of them, under libFuzzer for N seconds each (default 60);
                        needs a nightly toolchain, installs cargo-fuzz below the target folder
   conformance          the official SDKs for Go and Java; installs Maven, a JDK and Go if they are missing
-  soak                 what takes too long for every change: 1,000 crashes of each kind, backups of 100,000 keys
+  soak                 what takes too long for every change: 1,000 crashes of each kind, half an hour of failing
+                       machines, every acceptance test on etcd, 100,000 simulated clusters, backups of 100,000 keys
 
 Environment:
   STRONGROOM_TEST_KILLS  how many crashes of each kind the crash tests cause (default 100; soak 1000)
+  STRONGROOM_CHAOS_MINUTES
+                         for how long machines fail in the test of a cluster (default: each fault once; soak 30)
   STRONGROOM_TEST_STORE  where the deployments of the acceptance tests keep their records: embedded (the default) or etcd
   STRONGROOM_BLESS       with acceptance and conformance: put the proofs of this run into
                          docs/compatibility/proofs.json

@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: what takes too long for every change: crashes by the thousand, 100,000 simulated
-//! clusters, and backups of 100,000 keys.
+//! `cargo xtask soak`: what takes too long for every change: crashes by the thousand, half an hour of failing machines, every
+//! acceptance test on etcd, 100,000 simulated clusters, and backups of 100,000 keys.
 
 use crate::acceptance::{self, Part};
 use crate::failure::Failure;
@@ -10,6 +10,7 @@ use crate::{environment, program};
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
     acceptance::run_tests(workspace, steps, Part::Soak, &[])?;
+    acceptance::run_tests(workspace, steps, Part::OnEtcd, &[])?;
     steps.run("100,000 simulated clusters", || {
         let mut simulation = workspace.cargo();
         simulation.args(["test", "--release", "--package", "strongroom-cluster", "--lib", "simulation"]);

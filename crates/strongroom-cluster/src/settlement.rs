@@ -98,7 +98,7 @@ impl Settlement {
             for (key, peer) in gone {
                 match peer.registration.standing {
                     Standing::Registered => self.expel(key, peer, self.timing.call_max()).await,
-                    Standing::Expelled => self.replace(&key, &peer, Write::Delete(key.clone())).await,
+                    Standing::Expelled => drop(self.replace(&key, &peer, Write::Delete(key.clone())).await),
                 }
             }
         }
@@ -155,23 +155,27 @@ impl Settlement {
     }
 
     async fn expel(&self, key: String, peer: Peer, limit: Duration) {
-        tracing::warn!(registration = %key, name = %peer.registration.name, "a node does not answer and is expelled");
         let write = if self.rules.hold(Rule::ExpulsionIsRemembered) {
             Write::Put(key.clone(), peer.registration.expelled().encode())
         } else {
             Write::Delete(key.clone())
         };
         // Cut short or not: the loop looks again at what came of it.
-        let _ = within(self.clock.as_ref(), limit, self.replace(&key, &peer, write)).await;
+        if within(self.clock.as_ref(), limit, self.replace(&key, &peer, write)).await == Some(true) {
+            tracing::warn!(registration = %key, name = %peer.registration.name, "a node does not answer and was expelled");
+        }
     }
 
-    /// Writes over a registration that is as it was seen.
-    async fn replace(&self, key: &str, peer: &Peer, write: Write) {
+    /// Writes over a registration that is as it was seen; whether that was done.
+    async fn replace(&self, key: &str, peer: &Peer, write: Write) -> bool {
         let preconditions = vec![Precondition::Unchanged(key.to_owned(), peer.revision)];
         let commit = self.engine.commit(Commit { preconditions, writes: vec![write] });
         match call(self.clock.as_ref(), self.timing.call_max(), commit).await {
-            Ok(Outcome::Committed(_) | Outcome::Conflict) => {}
-            Err(error) => tracing::warn!(%error, registration = %key, "the registration could not be changed"),
+            Ok(outcome) => matches!(outcome, Outcome::Committed(_)),
+            Err(error) => {
+                tracing::debug!(%error, registration = %key, "the registration could not be changed");
+                false
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! It fails as what it builds fails.
 
+pub mod consistency;
 mod core;
 mod faulty_store;
 pub mod fuzz;

@@ -1,16 +1,11 @@
 //! What clients did and saw, and whether that can be: the promise as a check.
-//!
-//! Changes of one record are linearizable. What is read of it (the use of a key, the right to use it) shows every change that
-//! was acknowledged before the request was whole; a change that is not acknowledged yet may show or not, on each node by
-//! itself. So a change has two moments in the histories: it happens, and, no later than its answer, it is *settled*: from
-//! then on nobody sees what was before it. An existing checker searches for an order of all moments that explains the history.
+//! [`strongroom_testkit::consistency`] says what the promise is for one object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use strongroom_store::Revision;
-use todc_utils::linearizability::WGLChecker;
-use todc_utils::linearizability::history::{Action as Moment, History as Actions};
+use strongroom_testkit::consistency::{Seen, Steps, is_linearizable};
 use todc_utils::specifications::Specification;
 
 use super::model::{self, Action, Answer, KeyState};
@@ -132,8 +127,8 @@ impl History {
         violations.extend(no_answer_by_a_right_whose_end_was_acknowledged(&operations));
         let keys: BTreeSet<usize> = operations.iter().filter_map(|operation| operation.key()).collect();
         for key in keys {
-            let moments = of_object(&operations, |operation| operation.key_steps(key));
-            if !linearizable::<KeySpecification>(moments) {
+            let requests = operations.iter().filter_map(|operation| operation.key_steps(key)).collect();
+            if !is_linearizable::<KeySpecification>(requests) {
                 let story: Vec<&&Operation> =
                     operations.iter().filter(|operation| operation.key() == Some(key)).collect();
                 violations.push(format!("the history of key {key} cannot be: {story:#?}"));
@@ -141,8 +136,8 @@ impl History {
         }
         let principals: BTreeSet<usize> = operations.iter().map(|operation| operation.principal).collect();
         for principal in principals {
-            let moments = of_object(&operations, |operation| operation.role_steps(principal));
-            if !linearizable::<RoleSpecification>(moments) {
+            let requests = operations.iter().filter_map(|operation| operation.role_steps(principal)).collect();
+            if !is_linearizable::<RoleSpecification>(requests) {
                 violations.push(format!("the history of the rights of {principal} cannot be: {operations:#?}"));
             }
         }
@@ -161,16 +156,6 @@ impl Recorded {
     }
 }
 
-/// What one request did to one object.
-struct Steps<S> {
-    /// Between its beginning and its end.
-    first: S,
-    /// At its end.
-    then: Option<S>,
-    /// Whether it matters that it may never have ended.
-    pending: bool,
-}
-
 impl Operation {
     fn key(&self) -> Option<usize> {
         match self.kind {
@@ -183,19 +168,19 @@ impl Operation {
         if self.key() != Some(of) {
             return None;
         }
-        let life = self.began;
-        let look = |first| Some(Steps { first, then: None, pending: false });
+        let (began, life, end) = (self.began, self.began, self.end.map(|end| end.at));
+        let look = |first| Some(Steps { began, end, first, then: None });
         match (self.kind, self.end.map(|end| end.outcome)) {
             (Kind::Use { .. }, Some(Outcome::Answered { answer, .. })) => look(KeyStep::Used(answer)),
             (Kind::Change { action, .. }, Some(Outcome::Answered { answer, .. })) => match answer {
                 Answer::Done(..) | Answer::Some | Answer::Purged => {
                     let first = KeyStep::Changed { life, action, answer: Some(answer) };
-                    Some(Steps { first, then: Some(KeyStep::Settled(life)), pending: false })
+                    Some(Steps { began, end, first, then: Some(KeyStep::Settled(life)) })
                 }
                 refusal => look(KeyStep::Refused { action, answer: refusal }),
             },
             (Kind::Change { action, .. }, None) => {
-                Some(Steps { first: KeyStep::Changed { life, action, answer: None }, then: None, pending: true })
+                look(KeyStep::Changed { life, action, answer: None })
             }
             _ => None,
         }
@@ -203,48 +188,24 @@ impl Operation {
 
     fn role_steps(&self, principal: usize) -> Option<Steps<RoleStep>> {
         let outcome = self.end.map(|end| end.outcome);
+        let (began, end) = (self.began, self.end.map(|end| end.at));
         let change = |role, settled: bool| {
             let then = settled.then_some(RoleStep::Settled(self.began));
-            Some(Steps { first: RoleStep::Changed(self.began, role), then, pending: !settled })
+            Some(Steps { began, end: end.filter(|_| settled), first: RoleStep::Changed(began, role), then })
         };
         match (self.kind, outcome) {
             (Kind::Role { of, role }, None) if of == principal => change(role, false),
             (Kind::Role { of, role }, Some(Outcome::RoleChanged { .. })) if of == principal => change(role, true),
             // A change by this principal was judged in its commit; a use when it was answered.
             (Kind::Use { .. }, Some(Outcome::Answered { assignment, .. })) if self.principal == principal => {
-                Some(Steps { first: RoleStep::Used(assignment), then: None, pending: false })
+                Some(Steps { began, end, first: RoleStep::Used(assignment), then: None })
             }
             (_, Some(Outcome::Forbidden)) if self.principal == principal => {
-                Some(Steps { first: RoleStep::Forbidden, then: None, pending: false })
+                Some(Steps { began, end, first: RoleStep::Forbidden, then: None })
             }
             _ => None,
         }
     }
-}
-
-/// The moments of one object's history in their order.
-fn of_object<S: Clone>(
-    operations: &[&Operation],
-    steps: impl Fn(&Operation) -> Option<Steps<S>>,
-) -> Vec<(usize, Moment<S>)> {
-    let mut moments = Vec::new();
-    for (process, operation) in operations.iter().enumerate() {
-        let Some(Steps { first, then, pending }) = steps(operation) else { continue };
-        // What was never answered may happen at any time from its beginning on.
-        let end = if pending { u64::MAX } else { operation.end.map_or(u64::MAX, |end| end.at) };
-        moments.push((operation.began, process, Moment::Call(first.clone())));
-        moments.push((end, process, Moment::Response(first)));
-        if let Some(then) = then {
-            moments.push((end, process, Moment::Call(then.clone())));
-            moments.push((end, process, Moment::Response(then)));
-        }
-    }
-    moments.sort_by_key(|(at, ..)| *at);
-    moments.into_iter().map(|(_, process, moment)| (process, moment)).collect()
-}
-
-fn linearizable<S: Specification>(moments: Vec<(usize, Moment<S::Operation>)>) -> bool {
-    moments.is_empty() || WGLChecker::<S>::is_linearizable(Actions::from_actions(moments))
 }
 
 /// A use by a right is not answered once the end of that right is acknowledged; a change by it is not even if it began after.
@@ -268,47 +229,6 @@ fn no_answer_by_a_right_whose_end_was_acknowledged(operations: &[&Operation]) ->
     };
     let late = operations.iter().filter(too_late);
     late.map(|operation| format!("answered by a right whose end was acknowledged: {operation:?}")).collect()
-}
-
-/// What may be seen of an object: the settled value, and what was changed since. The last is what the next change is judged on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Seen<T> {
-    values: Vec<(u64, T)>,
-    unsettled: BTreeSet<u64>,
-}
-
-impl<T: Copy> Seen<T> {
-    fn new(value: T) -> Self {
-        Self { values: vec![(0, value)], unsettled: BTreeSet::new() }
-    }
-
-    fn last(&self) -> Option<T> {
-        self.values.last().map(|(_, value)| *value)
-    }
-
-    fn changed(&self, by: u64, value: T) -> Self {
-        let mut after = self.clone();
-        after.values.push((by, value));
-        after.unsettled.insert(by);
-        after
-    }
-
-    /// `None` if the change has not happened yet.
-    fn settled(&self, by: u64) -> Option<Self> {
-        let mut after = self.clone();
-        if !after.unsettled.remove(&by) {
-            return None;
-        }
-        // A later change may have been settled already.
-        if let Some(place) = after.values.iter().position(|(change, _)| *change == by) {
-            after.values.drain(..place);
-        }
-        Some(after)
-    }
-
-    fn shows(&self, seen: impl Fn(T) -> bool) -> bool {
-        self.values.iter().any(|(_, value)| seen(*value))
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -348,9 +268,9 @@ impl Specification for KeySpecification {
                 Err(_) => unchanged(answer.is_none()),
             },
             KeyStep::Settled(life) => state.settled(*life).map_or_else(|| unchanged(false), |after| (true, after)),
-            KeyStep::Used(answer) => unchanged(state.shows(|key| answer.tells(model::used(key)))),
+            KeyStep::Used(answer) => unchanged(state.shows(|_, key| answer.tells(model::used(key)))),
             KeyStep::Refused { action, answer } => {
-                unchanged(state.shows(|key| model::change(key, *action, 0).is_err_and(|refusal| refusal == *answer)))
+                unchanged(state.shows(|_, key| model::change(key, *action, 0).is_err_and(|refusal| refusal == *answer)))
             }
         }
     }
@@ -378,9 +298,9 @@ impl Specification for RoleSpecification {
         match step {
             RoleStep::Changed(by, role) => (true, state.changed(*by, *role)),
             RoleStep::Settled(by) => state.settled(*by).map_or_else(|| (false, state.clone()), |after| (true, after)),
-            RoleStep::Used(None) => (state.shows(|seen| seen.is_some()), state.clone()),
-            RoleStep::Used(role) => (state.shows(|seen| seen == *role), state.clone()),
-            RoleStep::Forbidden => (state.shows(|seen| seen.is_none()), state.clone()),
+            RoleStep::Used(None) => (state.shows(|_, seen| seen.is_some()), state.clone()),
+            RoleStep::Used(role) => (state.shows(|_, seen| seen == *role), state.clone()),
+            RoleStep::Forbidden => (state.shows(|_, seen| seen.is_none()), state.clone()),
         }
     }
 }

@@ -279,6 +279,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// The same for one of many, whose seed was drawn from another one's.
+    pub(crate) fn quiet(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Marsaglia's xorshift; it never reaches zero from another number.
     fn roll(&mut self) -> u64 {
         self.0 ^= self.0 << 13;

@@ -292,7 +292,8 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A line `export NAME='value'`.
-fn exported(line: &str) -> Option<(String, String)> {
+/// A variable that a line of `client.env` exports.
+pub(crate) fn exported(line: &str) -> Option<(String, String)> {
     let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
     let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
     Some((name.to_owned(), value.replace("'\\''", "'")))

@@ -1,7 +1,7 @@
 //! What the tests are told from outside: where the official clients are, how often to crash.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where deployments keep their records unless a test says so itself: `STRONGROOM_TEST_STORE`.
 #[expect(clippy::disallowed_methods, reason = "a test is told by its environment what to test")]
@@ -86,6 +86,12 @@ pub(crate) fn kills() -> u32 {
         Some(text) => text.parse().expect("STRONGROOM_TEST_KILLS is a number"),
         None => KILLS_BY_HAND,
     }
+}
+
+/// For how long machines fail in the cluster's test; each kind of fault happens once if nobody says.
+pub(crate) fn chaos() -> Option<Duration> {
+    let minutes: u64 = variable("STRONGROOM_CHAOS_MINUTES")?.parse().expect("STRONGROOM_CHAOS_MINUTES is a number");
+    Some(Duration::from_secs(60 * minutes))
 }
 
 /// Where what is said on the wire is kept; it is not if there is none.

@@ -38,6 +38,11 @@ impl Exchanges {
         Self { test, folder: environment::exchanges() }
     }
 
+    /// Those of nobody.
+    pub(crate) fn unkept() -> Self {
+        Self { test: String::new(), folder: None }
+    }
+
     /// Keeps one, if somebody asked for it.
     pub(crate) fn keep(&self, exchange: &Exchange<'_>) {
         let Some(folder) = self.folder.as_ref().filter(|_| has_reference(exchange.url)) else { return };

@@ -57,6 +57,8 @@ mod bench;
 #[cfg(test)]
 mod ceremony;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod comparison;

@@ -157,7 +157,7 @@ impl Upstream {
         let authority = std::fs::read(certificate.authority()).expect("the CA is there");
         let client = reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(&authority).expect("it is a certificate")])
-            .dns_resolver(Loopback)
+            .dns_resolver(Loopback(Ipv4Addr::LOCALHOST))
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
             .no_proxy()

@@ -22,19 +22,33 @@ pub(crate) struct Rest {
 
 impl Rest {
     pub(crate) fn new(variables: BTreeMap<String, String>) -> Self {
+        Self::at(variables, Ipv4Addr::LOCALHOST)
+    }
+
+    /// A client of the node at that address.
+    pub(crate) fn at(variables: BTreeMap<String, String>, node: Ipv4Addr) -> Self {
+        Self::with(variables, node, ANSWER_MAX, Exchanges::of_this_test())
+    }
+
+    /// A client of the node at that address that waits only so long; what it says is not kept.
+    pub(crate) fn reaching(variables: BTreeMap<String, String>, node: Ipv4Addr, patience: Duration) -> Self {
+        Self::with(variables, node, patience, Exchanges::unkept())
+    }
+
+    fn with(variables: BTreeMap<String, String>, node: Ipv4Addr, patience: Duration, exchanges: Exchanges) -> Self {
         // Only the first one in the process is taken; all are the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let authority = fs::read(&variables["STRONGROOM_CA_FILE"]).expect("the CA file is there");
         let client = Client::builder()
             .tls_certs_only(Certificate::from_pem_bundle(&authority).expect("the CA file holds certificates"))
-            .dns_resolver(Loopback)
+            .dns_resolver(Loopback(node))
             .user_agent(USER_AGENT)
-            .timeout(ANSWER_MAX)
+            .timeout(patience)
             .no_proxy()
             .build()
             .expect("a client");
-        Self { runtime, client, variables, exchanges: Exchanges::of_this_test() }
+        Self { runtime, client, variables, exchanges }
     }
 
     /// A variable of `client.env`.
@@ -44,6 +58,12 @@ impl Rest {
 
     pub(crate) fn is_healthy(&self) -> bool {
         let url = format!("{}/health", self.variable("STRONGROOM_MANAGEMENT_URL"));
+        self.try_send(&Method::GET, &url, None, None).is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Whether a load balancer would send requests there.
+    pub(crate) fn is_ready(&self) -> bool {
+        let url = format!("{}/health/ready", self.variable("STRONGROOM_MANAGEMENT_URL"));
         self.try_send(&Method::GET, &url, None, None).is_ok_and(|answer| answer.status == 200)
     }
 
@@ -200,12 +220,12 @@ impl Answer {
     }
 }
 
-/// Finds every name on loopback: these tests need no name service.
-pub(crate) struct Loopback;
+/// Finds every name at one address: these tests need no name service.
+pub(crate) struct Loopback(pub(crate) Ipv4Addr);
 
 impl Resolve for Loopback {
     fn resolve(&self, _: Name) -> Resolving {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let address = SocketAddr::new(IpAddr::V4(self.0), 0);
         let addresses: Addrs = Box::new(std::iter::once(address));
         Box::pin(std::future::ready(Ok(addresses)))
     }
