@@ -5,7 +5,7 @@
 //! nothing else is ever mistaken for the store. Every call ends within a time limit. Several nodes may use a store at once; what
 //! makes that safe is not the engine's but the crate `strongroom-cluster`'s.
 //!
-//! Read first: [`open`] for what is opened and what is refused, [`commit`] for what is known when no answer comes, [`watch`] for how no
+//! Read first: [`open`] for what is opened and what is refused, [`commit`] and [`turn`] for what is known when no answer comes, [`watch`] for how no
 //! change is lost, [`history`] for what is compacted away.
 //!
 //! It fails with [`StoreError::Unavailable`] as long as etcd does not answer, has no quorum or refuses this user, and for ever
@@ -20,6 +20,7 @@ mod open;
 mod options;
 mod paging;
 mod trouble;
+mod turn;
 mod watch;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use self::keyspace::{Keyspace, number};
 use self::members::Members;
 use self::open::{Access, fence, first_record, header_revision, keys_only};
 use self::trouble::Trouble;
+use self::turn::Turn;
 use self::watch::EtcdWatch;
 use crate::limits::check_key;
 use crate::{Commit, Entry, Kv, Outcome, Page, Revision, StoreError, Watch};
@@ -52,6 +54,7 @@ struct Inner {
     keyspace: Keyspace,
     /// When the format record was last written: what every call is fenced with.
     format: u64,
+    turn: Turn,
     access: Access,
     /// Whether something else lies at the prefix by now.
     lost: AtomicBool,
@@ -86,6 +89,7 @@ impl EtcdStore {
             members,
             keyspace,
             format: opened.format,
+            turn: Turn::default(),
             access,
             lost: AtomicBool::new(false),
             newest: AtomicU64::new(opened.newest),
@@ -199,10 +203,10 @@ impl Inner {
         self.fenced_if([], questions)
     }
 
-    /// What is done only while that holds, and more does. Otherwise the answer has the format record.
+    /// What is done only while that holds, and more does. Otherwise the answer has the format record and that of the turn.
     fn fenced_if(&self, more: impl IntoIterator<Item = Compare>, operations: impl Into<Vec<TxnOp>>) -> Txn {
         let all: Vec<Compare> = [fence(&self.keyspace, self.format)].into_iter().chain(more).collect();
-        Txn::new().when(all).and_then(operations).or_else([keys_only(self.keyspace.format())])
+        Txn::new().when(all).and_then(operations).or_else([self.keyspace.format(), self.keyspace.turn()].map(keys_only))
     }
 
     async fn ask(&self, question: &Txn) -> Result<TxnResponse, StoreError> {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! PREFIX/format      which form the rest has
+//! PREFIX/turn        written when the answer of a commit was lost
 //! PREFIX/data/KEY    what was committed as KEY
 //! ```
 //!
@@ -16,6 +17,7 @@ use crate::{Entry, Revision, StoreError};
 pub(super) struct Keyspace {
     prefix: String,
     format: String,
+    turn: String,
     data: String,
 }
 
@@ -29,6 +31,7 @@ impl Keyspace {
         good.then(|| Self {
             prefix: prefix.to_owned(),
             format: format!("{prefix}/format"),
+            turn: format!("{prefix}/turn"),
             data: format!("{prefix}/data/"),
         })
     }
@@ -39,6 +42,10 @@ impl Keyspace {
 
     pub(super) fn format(&self) -> &str {
         &self.format
+    }
+
+    pub(super) fn turn(&self) -> &str {
+        &self.turn
     }
 
     /// In form 1 only.
