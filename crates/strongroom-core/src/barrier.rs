@@ -22,6 +22,7 @@ use crate::ports::{AuditSink, Clock};
 use crate::witness::Witness;
 use crate::{Error, Result};
 
+pub use outbox::OutboxOf;
 pub(crate) use outdated::Outdated;
 pub use transaction::Transaction;
 

@@ -1,8 +1,9 @@
 //! The outbox: events of committed changes that may not have reached a log yet (protocols.md §7).
 //!
 //! Each node has its own part, and copies it into its own log. What a node leaves that is gone for good is moved to another
-//! one's part by a commit that both depend on, so that two who try do not both have it. The gone node may have
-//! written the line and not have removed the record any more: then the event stands in both logs, under the same event id.
+//! one's part by a commit that both depend on, so that two who try do not both have it; where there is one process at a time,
+//! it stays where it is. The gone node may have written the line and not have removed the record any more: then the event
+//! stands in both logs, under the same event id.
 
 use strongroom_store::{Commit, Entry, Outcome, Precondition, Write};
 use strongroom_types::NodeId;
@@ -14,11 +15,39 @@ use crate::{Error, Result, layout};
 /// An event in the outbox, with its store key.
 pub type OutboxEvent = (String, Event);
 
+/// Whose events a log takes over from the outbox at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxOf {
+    /// Those of its own node, and those that bear no node's name.
+    ThisNode,
+    /// All: where nobody else can be at work.
+    Everybody,
+}
+
 impl Barrier {
     /// This node's events of committed changes that may not have reached its log yet.
     pub async fn outbox(&self) -> Result<Vec<OutboxEvent>> {
         let own = self.outbox_entries(&layout::outbox_of(self.node)).await?;
         own.into_iter().map(|entry| self.open_event(entry)).collect()
+    }
+
+    /// The events that a log writes at its start. Those of a release before there were several nodes are moved to this
+    /// node first, where others may find them too; all others stay under their key until their line is written.
+    ///
+    /// # Errors
+    /// What the store says. Events that were moved before are then this node's.
+    pub async fn outbox_at_start(&self, whose: OutboxOf) -> Result<Vec<OutboxEvent>> {
+        let entries = self.outbox_entries(layout::OUTBOX).await?;
+        let mut events = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match (whose, layout::outbox_owner(&entry.key)) {
+                (OutboxOf::Everybody, _) => events.push(self.open_event(entry)?),
+                (OutboxOf::ThisNode, None) => events.extend(self.move_one(entry).await?),
+                (OutboxOf::ThisNode, Some(owner)) if owner == self.node => events.push(self.open_event(entry)?),
+                (OutboxOf::ThisNode, Some(_)) => {}
+            }
+        }
+        Ok(events)
     }
 
     /// The nodes that have events in the outbox: those at work, and those that are gone.
@@ -39,20 +68,6 @@ impl Barrier {
             return Ok(Vec::new());
         }
         let entries = self.outbox_entries(&layout::outbox_of(gone)).await?;
-        self.move_here(entries).await
-    }
-
-    /// The same for the events that a release before there were several nodes has left.
-    ///
-    /// # Errors
-    /// As [`Barrier::adopt_outbox`].
-    pub async fn adopt_ownerless_outbox(&self) -> Result<Vec<OutboxEvent>> {
-        let mut entries = self.outbox_entries(layout::OUTBOX).await?;
-        entries.retain(|entry| layout::outbox_owner(&entry.key).is_none());
-        self.move_here(entries).await
-    }
-
-    async fn move_here(&self, entries: Vec<Entry>) -> Result<Vec<OutboxEvent>> {
         let mut moved = Vec::with_capacity(entries.len());
         for entry in entries {
             moved.extend(self.move_one(entry).await?);

@@ -7,6 +7,7 @@ use strongroom_core::Error;
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::audit::Event;
 use strongroom_core::backup::{OrderedKind, Ran};
+use strongroom_core::barrier::OutboxOf;
 use strongroom_core::deployment::{self, check_not_rolled_back};
 use strongroom_core::epochs::{ResealRound, ResealStep};
 use strongroom_core::guard::Swept;
@@ -341,9 +342,14 @@ async fn events_that_bear_no_nodes_name_go_to_the_first_node_that_starts() {
     let bytes = serde_json::to_vec(&early).unwrap();
     let sealed = barrier.deployment().seal(&SystemEntropy, &place, 1, &bytes).unwrap();
     one.store.commit(Commit { preconditions: vec![], writes: vec![Write::Put(place.clone(), sealed)] }).await.unwrap();
-    let adopted = other.test.core.barrier().adopt_ownerless_outbox().await.unwrap();
-    assert_eq!(ids(&adopted), [early.event_id]);
+    let other = other.test.core.barrier();
+    let (own, taken) = (other.outbox().await.unwrap(), other.outbox_at_start(OutboxOf::ThisNode).await.unwrap());
+    assert_eq!(ids(&taken).len(), own.len() + 1);
+    assert!(ids(&taken).contains(&early.event_id), "besides its own");
     assert!(one.store.get(&place).await.unwrap().is_none());
-    assert!(barrier.adopt_ownerless_outbox().await.unwrap().is_empty());
-    assert_eq!(other.test.core.barrier().outbox().await.unwrap(), adopted);
+    assert_eq!(ids(&other.outbox().await.unwrap()), ids(&taken));
+    let of_one = barrier.outbox().await.unwrap();
+    assert_eq!(barrier.outbox_at_start(OutboxOf::ThisNode).await.unwrap(), of_one, "each has its own");
+    let all = barrier.outbox_at_start(OutboxOf::Everybody).await.unwrap();
+    assert_eq!(ids(&all), ids(&[of_one, taken].concat()));
 }

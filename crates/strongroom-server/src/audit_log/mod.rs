@@ -47,6 +47,8 @@ pub use scan::deployment;
 use segment::{Batch as SegmentBatch, Found, Segments, Signing};
 pub use segment::{SegmentTerms, timestamp};
 pub use strangers::Strangers;
+/// Whose events [`AuditLog::recover`] takes over.
+pub use strongroom_core::barrier::OutboxOf;
 /// What [`timestamp`] answers with.
 pub use strongroom_types::Timestamp;
 
@@ -116,15 +118,6 @@ pub struct Starting {
     pub new_log: Uuid,
 }
 
-/// Whose events a log takes over from the outbox at its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutboxOf {
-    /// Those of its own node, and those that bear no node's name.
-    ThisNode,
-    /// All: where nobody else can be at work.
-    Everybody,
-}
-
 /// Why the outbox could not be taken over.
 #[derive(Debug, thiserror::Error)]
 #[error("the outbox of audit events cannot be read")]
@@ -185,15 +178,8 @@ impl AuditLog {
     /// # Errors
     /// If the outbox cannot be read.
     pub async fn recover(&self, core: &Core, whose: OutboxOf) -> Result<(), RecoverError> {
-        let (barrier, recorded) = (core.barrier(), self.recorded());
-        // What is moved here is then found with what is this node's own.
-        barrier.adopt_ownerless_outbox().await.map_err(RecoverError)?;
-        if whose == OutboxOf::Everybody {
-            for gone in barrier.outbox_owners().await.map_err(RecoverError)? {
-                barrier.adopt_outbox(gone).await.map_err(RecoverError)?;
-            }
-        }
-        for (key, event) in barrier.outbox().await.map_err(RecoverError)? {
+        let recorded = self.recorded();
+        for (key, event) in core.barrier().outbox_at_start(whose).await.map_err(RecoverError)? {
             if recorded.contains(&event.event_id) {
                 let _ = self.queue.send(Message::Recorded { outbox_key: key });
             } else {

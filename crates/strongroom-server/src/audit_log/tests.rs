@@ -180,7 +180,9 @@ async fn each_node_logs_its_own_changes_and_one_logs_those_of_a_node_that_is_gon
     // On a store that one process has to itself, whatever is left goes to the one that starts.
     let later = changed(&other).await;
     let log = AuditLog::open(logs[1].path(), Arc::clone(&test.store), AuditTerms::default()).unwrap();
+    let before = test.store.revision().await.unwrap();
     log.recover(&test.core, OutboxOf::Everybody).await.unwrap();
+    assert_eq!(test.store.revision().await.unwrap(), before, "nothing is written before its line is");
     log.start(starting()).unwrap();
     log.flush().await.unwrap();
     assert!(text_of(logs[1].path()).contains(&later.to_string()));
