@@ -132,8 +132,11 @@ impl Core {
             }
             Err(error) => return Err(error),
         };
-        // It waits for its quorum, which may take days: no attempt is lost by that.
+        // It waits for its quorum, which may take days: no attempt is lost by that. Other nodes may have it open.
         if self.is_sealed(*instance, &guard.value) {
+            if record.owner == Some(worker.id) {
+                self.rest(&stored, record.clone()).await?;
+            }
             return Ok(Claimed::NotNow);
         }
         if record.attempt >= ATTEMPTS_MAX {

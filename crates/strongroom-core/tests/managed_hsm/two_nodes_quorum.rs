@@ -1,16 +1,23 @@
 //! Two nodes on one store: what is in the memory of one of them only, transfer keys and the secrets of domains under
 //! provider `quorum`, is never a wrong answer of the other.
 
+use std::pin::pin;
+use std::sync::Arc;
+
 use strongroom_core::activation::DownloadStatus;
+use strongroom_core::backup::{OrderedKind, Ran, Worker};
 use strongroom_core::recovery::UploadStatus;
 use strongroom_core::{Error, Result};
 use strongroom_security_domain::{EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, SecurityDomainError};
+use strongroom_store::{Kv, MemoryStore};
 use strongroom_testkit::MemoryRoot;
 use uuid::Uuid;
 
 use crate::download_again::prove;
+use crate::full_backup::start;
 use crate::recovery::{blob, spoiled};
-use crate::support::World;
+use crate::slow_store::SlowStore;
+use crate::support::{World, poll_once};
 use crate::two_nodes::{assert_nothing_looks_rolled_back, sign};
 
 async fn transfer_key(world: &World) -> String {
@@ -109,7 +116,12 @@ async fn a_transfer_key_that_is_gone_stands_in_nobodys_way() {
 
 /// Two nodes under provider `quorum`, with a key in an HSM that the first has open; and the HSM's file.
 async fn under_quorum() -> (World, World, String) {
-    let one = World::under(MemoryRoot::generate().unwrap().without_hsm_roots()).await;
+    under_quorum_on(Arc::new(MemoryStore::new())).await
+}
+
+/// The same on a store of the test's choice.
+async fn under_quorum_on(store: Arc<dyn Kv>) -> (World, World, String) {
+    let one = World::under_on(MemoryRoot::generate().unwrap().without_hsm_roots(), store).await;
     let file = one.activate().await;
     one.grant_keys().await;
     one.ec_key("k").await;
@@ -185,4 +197,24 @@ async fn under_provider_quorum_a_rotation_seals_the_nodes_that_lack_the_new_root
     let key = transfer_key(&other).await;
     upload(&other, &blob(&rotated.file, &key)).await.unwrap();
     sign(&other, "k").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_of_a_node_on_which_the_hsm_is_sealed_goes_to_one_that_has_it_open() {
+    let store = Arc::new(SlowStore::default());
+    let (mut one, other, file) = under_quorum_on(Arc::<SlowStore>::clone(&store)).await;
+    let key = transfer_key(&other).await;
+    upload(&other, &blob(&file, &key)).await.unwrap();
+    start(&one, &one.administration(), OrderedKind::Backup).await.unwrap();
+    let job = one.test.core.running_jobs().await.unwrap().remove(0);
+    let owner = Worker { id: one.test.node, takeover_seconds: 60, credentials: None };
+    // It has begun, and is cut off.
+    let _held = store.hold_next_commit();
+    assert!(poll_once(pin!(one.test.core.run_job(&owner, &job))).is_pending());
+    one.restart().await;
+    one.test.core.keep_jobs().await.unwrap();
+    let open = Worker { id: other.test.node, ..owner.clone() };
+    assert_eq!(other.test.core.run_job(&open, &job).await.unwrap(), Ran::Later, "its owner lives");
+    assert_eq!(one.test.core.run_job(&owner, &job).await.unwrap(), Ran::Later, "and puts it down");
+    assert_eq!(other.test.core.run_job(&open, &job).await.unwrap(), Ran::Ended);
 }
