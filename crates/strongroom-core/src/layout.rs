@@ -107,8 +107,11 @@ pub fn running_job(instance: InstanceId) -> String {
 
 /// When a node that works on backups and restores was last heard of.
 pub fn job_owner(node: NodeId) -> String {
-    format!("d/job-owner/{node}")
+    format!("{JOB_OWNERS}{node}")
 }
+
+/// Prefix of when each of those nodes was last heard of.
+pub const JOB_OWNERS: &str = "d/job-owner/";
 
 /// Prefix of the backups and restores that are under way.
 pub const RUNNING_JOBS: &str = "d/job/";

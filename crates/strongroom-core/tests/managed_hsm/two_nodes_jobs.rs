@@ -1,15 +1,16 @@
 //! Two nodes that do the same jobs at the same time, over a store that answers late, loses answers and fails: nothing is
 //! done twice in effect, and everything is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use strongroom_core::Error;
-use strongroom_core::backup::{JobState, OrderedKind, Ran, Worker};
+use strongroom_core::backup::{JobState, OrderedKind, Ran, RunningJob, Worker};
 use strongroom_core::epochs::{ResealRound, ResealStep};
 use strongroom_core::guard::Swept;
 use strongroom_core::ports::Clock;
+use strongroom_core::{Error, layout};
 use strongroom_store::{Commit, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch};
 use strongroom_types::NodeId;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use crate::epochs::{SECOND, domain, sealed};
 use crate::full_backup::{CONTAINER, folder, keys_of, start, status};
 use crate::full_restore::whole;
 use crate::rotation::{monthly, set, versions};
-use crate::support::World;
+use crate::support::{World, poll_once};
 use crate::two_nodes::{assert_nothing_looks_rolled_back, ids, sign};
 
 /// A store in memory whose answers come late, and not always: one seed, one behaviour.
@@ -267,20 +268,22 @@ async fn of_nodes_that_adopt_the_events_of_a_gone_one_at_the_same_time_one_has_e
     }
 }
 
+/// A job begins, and is cut off.
+fn cut_off(world: &World, worker: &Worker, job: &RunningJob) {
+    let mut working = pin!(world.test.core.run_job(worker, job));
+    while world.test.blobs.calls() == 0 {
+        assert!(poll_once(working.as_mut()).is_pending());
+    }
+}
+
 #[tokio::test]
 async fn a_job_whose_node_has_died_is_taken_over_and_one_whose_node_lives_is_not() {
     let (_, one, other, _) = two(1).await;
     one.ec_key("k").await;
     start(&one, &one.administration(), OrderedKind::Backup).await.unwrap();
     let job = one.test.core.running_jobs().await.unwrap().remove(0);
-    // It has begun, and is cut off.
     let claimed = Worker { id: one.test.node, takeover_seconds: 60, credentials: None };
-    {
-        let mut working = std::pin::pin!(one.test.core.run_job(&claimed, &job));
-        while one.test.blobs.calls() == 0 {
-            assert!(crate::support::poll_once(working.as_mut()).is_pending());
-        }
-    }
+    cut_off(&one, &claimed, &job);
     let waiting = Worker { id: other.test.node, ..claimed.clone() };
     for _ in 0..4 {
         one.test.clock.advance_seconds(50);
@@ -300,16 +303,35 @@ async fn a_node_that_comes_back_goes_on_with_its_own_job_at_once() {
     start(&one, &one.administration(), OrderedKind::Backup).await.unwrap();
     let job = one.test.core.running_jobs().await.unwrap().remove(0);
     let own = Worker { id: one.test.node, takeover_seconds: 60, credentials: None };
-    {
-        let mut working = std::pin::pin!(one.test.core.run_job(&own, &job));
-        while one.test.blobs.calls() == 0 {
-            assert!(crate::support::poll_once(working.as_mut()).is_pending());
-        }
-    }
+    cut_off(&one, &own, &job);
     one.restart().await;
     let stranger = Worker { id: NodeId::from_uuid(Uuid::from_u128(9)), ..own.clone() };
     assert_eq!(one.test.core.run_job(&stranger, &job).await.unwrap(), Ran::Later);
     assert_eq!(one.test.core.run_job(&own, &job).await.unwrap(), Ran::Ended);
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_for_a_day_is_forgotten_and_may_come_back() {
+    let (store, one, other, _) = two(3).await;
+    let owners = async || {
+        let page = store.range(layout::JOB_OWNERS, None, 10, None).await.unwrap();
+        let nodes = page.entries.into_iter().map(|entry| entry.key.rsplit_once('/').unwrap().1.parse().unwrap());
+        nodes.collect::<BTreeSet<NodeId>>()
+    };
+    let both = BTreeSet::from([one.test.node, other.test.node]);
+    one.test.core.keep_jobs().await.unwrap();
+    other.test.core.keep_jobs().await.unwrap();
+    one.test.clock.advance_seconds(24 * 3600);
+    one.test.core.keep_jobs().await.unwrap();
+    assert_eq!(owners().await, both, "not before");
+    one.test.clock.advance_seconds(1);
+    one.test.core.keep_jobs().await.unwrap();
+    assert_eq!(owners().await, BTreeSet::from([one.test.node]));
+    other.test.core.keep_jobs().await.unwrap();
+    assert_eq!(owners().await, both);
+    one.test.core.keep_jobs().await.unwrap();
+    assert_eq!(owners().await, both);
+    assert_nothing_looks_rolled_back(&[&one, &other]).await;
 }
 
 #[tokio::test]
