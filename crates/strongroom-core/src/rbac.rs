@@ -10,7 +10,7 @@ mod definitions;
 mod rights;
 
 pub use assignments::{AssignmentFilter, RoleAssignment};
-pub use builtin::{ADMINISTRATOR, BuiltInRole, RoleDefinitionId};
+pub use builtin::{ADMINISTRATOR, BuiltInRole, CRYPTO_OFFICER, CRYPTO_USER, RoleDefinitionId};
 pub use definitions::{CustomRole, DefinitionFilter, Permission, RoleDefinition, RoleKind, RoleSpecification};
 pub use rights::Rights;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use strongroom_core::activation::DownloadStatus;
 use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, ReleaseTerms, Tags, UpdateKey};
 use strongroom_core::ports::Clock;
-use strongroom_core::rbac::{AssignmentFilter, RoleDefinitionId};
+use strongroom_core::rbac::{AssignmentFilter, CRYPTO_OFFICER, CRYPTO_USER, RoleDefinitionId};
 use strongroom_core::request::Request;
 use strongroom_core::{Error, Result, layout};
 use strongroom_crypto::KeySpecification;
@@ -265,6 +265,3 @@ fn ec() -> CreateKey {
         release: ReleaseTerms::default(),
     }
 }
-
-const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
-const CRYPTO_OFFICER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));

@@ -68,11 +68,17 @@ impl BuiltInRole {
 /// Managed HSM Administrator: what the initial administrators get at activation.
 pub const ADMINISTRATOR: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0xa290e904_7015_4bba_90c8_60543313cdb4));
 
+/// Managed HSM Crypto Officer.
+pub const CRYPTO_OFFICER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
+
+/// Managed HSM Crypto User.
+pub const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
+
 const BUILT_IN: &[BuiltInRole] = {
     use DataAction::*;
     &[
         BuiltInRole {
-            id: RoleDefinitionId(Uuid::from_u128(0xa290e904_7015_4bba_90c8_60543313cdb4)),
+            id: ADMINISTRATOR,
             role_name: "Managed HSM Administrator",
             data_actions: &[
                 RoleAssignmentsRead,
@@ -95,7 +101,7 @@ const BUILT_IN: &[BuiltInRole] = {
             ],
         },
         BuiltInRole {
-            id: RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778)),
+            id: CRYPTO_OFFICER,
             role_name: "Managed HSM Crypto Officer",
             data_actions: &[
                 RoleAssignmentsRead,
@@ -111,7 +117,7 @@ const BUILT_IN: &[BuiltInRole] = {
             ],
         },
         BuiltInRole {
-            id: RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b)),
+            id: CRYPTO_USER,
             role_name: "Managed HSM Crypto User",
             data_actions: &[
                 RoleDefinitionsRead,

@@ -2,17 +2,14 @@
 
 use strongroom_core::activation::{Download, DownloadStatus};
 use strongroom_core::download_policy::{DownloadPolicy, QUORUM_PROOF_SECONDS};
-use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::rbac::ADMINISTRATOR;
 use strongroom_core::recovery::UploadStatus;
 use strongroom_core::{Error, Result};
 use strongroom_security_domain::{CertificateJwk, Custodians, SecurityDomainError, open_file};
 use strongroom_testkit::MemoryRoot;
-use uuid::Uuid;
 
 use crate::recovery::{blob, quorum};
 use crate::support::{World, stranger};
-
-const ADMINISTRATOR: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0xa290e904_7015_4bba_90c8_60543313cdb4));
 
 /// The same three people, all of whom are wanted now.
 pub(crate) fn all_three() -> Custodians {

@@ -10,6 +10,7 @@ use strongroom_core::keys::{CreateKey, KeyAttributes, KeyReference, ReleasePolic
 use strongroom_core::managed_hsm::ManagedHsm;
 use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
+pub(crate) use strongroom_core::rbac::{CRYPTO_OFFICER, CRYPTO_USER};
 use strongroom_core::request::Request;
 use strongroom_crypto::KeySpecification;
 use strongroom_security_domain::Custodians;
@@ -19,11 +20,6 @@ use strongroom_testkit::{
 };
 use strongroom_types::{CurveName, HsmName, PrincipalId, Protection, Scope, TenantId};
 use uuid::Uuid;
-
-pub(crate) const CRYPTO_USER: RoleDefinitionId =
-    RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
-pub(crate) const CRYPTO_OFFICER: RoleDefinitionId =
-    RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
 
 pub(crate) const CRYPTO_SERVICE_RELEASE: RoleDefinitionId =
     RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625c));

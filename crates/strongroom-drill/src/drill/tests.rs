@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use strongroom_core::keys::{CreateKey, KeyAttributes, ReleaseTerms, Tags};
-use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::rbac::{CRYPTO_OFFICER, CRYPTO_USER};
 use strongroom_crypto::{KeySpecification, SystemEntropy};
 use strongroom_security_domain::{CertificateTerms, Custodians, NewCustodian, certificate_of_pem, open_file};
 use strongroom_store::MemoryStore;
@@ -11,12 +11,9 @@ use strongroom_testkit::{START, TestCore, add_hsm, core_on, draw_uuid, managed_h
 use strongroom_types::{
     CurveName, HsmName, KeyOperations, PrincipalId, Protection, RsaSize, Scope, SymmetricSize, TenantId,
 };
-use uuid::Uuid;
 
 use super::*;
 
-const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
-const CRYPTO_OFFICER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
 const CONTAINER: &str = "memory://backups";
 
 /// An HSM with keys of every kind, and a backup of it.

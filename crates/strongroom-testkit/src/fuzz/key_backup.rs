@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use strongroom_core::hsm::Hsm;
 use strongroom_core::keys::{CreateKey, Key, KeyAttributes, KeyReference, ReleaseTerms, Tags};
-use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::rbac::{CRYPTO_OFFICER, CRYPTO_USER};
 use strongroom_core::request::Request;
 use strongroom_core::{Error, Result};
 use strongroom_crypto::backup::{BackupChunks, BackupKey, BackupKind, Position};
@@ -165,6 +165,3 @@ fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Builder::new_current_thread().build().expect("a runtime"))
 }
-
-const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
-const CRYPTO_OFFICER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));

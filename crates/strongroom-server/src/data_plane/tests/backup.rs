@@ -2,13 +2,11 @@
 
 use serde_json::{Value, json};
 use strongroom_core::backup::Worker;
-use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::rbac::{ADMINISTRATOR, CRYPTO_USER};
 use uuid::Uuid;
 
 use crate::data_plane::tests::world::{Answer, HSM, World};
 
-const ADMINISTRATOR: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0xa290e904_7015_4bba_90c8_60543313cdb4));
-const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
 /// As the Azure CLI sends it.
 const VERSION: &str = "api-version=7.5-preview.1";
 const CONTAINER: &str = "memory:backups";

@@ -4,9 +4,8 @@ use serde_json::Value;
 use strongroom_api::operations::OPERATIONS;
 use strongroom_core::managed_hsm::{ManagedHsm, PublicNetworkAccess};
 use strongroom_core::network::{ConnectionStatus, PrivateEndpointConnection};
-use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::rbac::CRYPTO_USER;
 use strongroom_testkit::{add_hsm, custodians, managed_hsm};
-use uuid::Uuid;
 
 use crate::data_plane::SubnetListener;
 use crate::data_plane::tests::matrix::{body, target};
@@ -14,7 +13,6 @@ use crate::data_plane::tests::world::{Answer, HSM, OTHER, World};
 use crate::http::exchange::Peer;
 use crate::http::proxies::{Proxies, ProxyForm};
 
-const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
 const LIST: &str = "/keys?api-version=7.6";
 /// Where a client outside arrives.
 const PUBLIC: &str = "127.0.0.1:8443";

@@ -1,13 +1,11 @@
 //! Paths, queries, headers, pages and error bodies as clients of Managed HSM know them (data-plane.md §1, §5, §6, §7).
 
 use serde_json::{Value, json};
-use strongroom_core::rbac::RoleDefinitionId;
+use strongroom_core::rbac::{CRYPTO_OFFICER, CRYPTO_USER};
 use uuid::Uuid;
 
 use crate::data_plane::tests::world::{Answer, HSM, World};
 
-const CRYPTO_USER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x21dbd100_6940_42c2_9190_5d6cb909625b));
-const CRYPTO_OFFICER: RoleDefinitionId = RoleDefinitionId(Uuid::from_u128(0x515eb02d_2335_4d2d_92f2_b1cbdf9c3778));
 const VERSION: &str = "api-version=7.6";
 
 /// A world, and the token of a program that may do everything with keys and roles.
