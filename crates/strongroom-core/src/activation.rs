@@ -13,7 +13,7 @@ use strongroom_security_domain::{Custodians, DomainSecrets, SecurityDomainFile};
 use strongroom_types::{DataAction, Scope};
 use uuid::Uuid;
 
-use crate::barrier::Stored;
+use crate::barrier::{Stored, Transaction};
 use crate::domain::{Activation, CustodianList, DomainRecord, KeptDomain, PendingDownload, Purpose};
 use crate::download_policy::Wanted;
 use crate::guard::{Guard, HsmState};
@@ -163,20 +163,10 @@ impl Hsm<'_> {
             transaction.replace(barrier.deployment(), &leave.guard, &waiting)?;
         }
         let wanted = Wanted { purpose: pending.purpose, custodians };
-        let with_pending = |record: DomainRecord| {
-            let quorum = record.quorum.map(|proof| proof.used_for(&wanted));
-            DomainRecord { pending: Some(pending.clone()), quorum, ..record }
-        };
-        match leave.record {
-            None => {
-                let record = with_pending(DomainRecord::default());
-                transaction.create(barrier.deployment(), layout::domain(self.instance()), &record)?;
-            }
-            Some(stored) => {
-                let record = with_pending(stored.value.clone());
-                transaction.replace(barrier.deployment(), &stored, &record)?;
-            }
-        }
+        let record = leave.record.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
+        let quorum = record.quorum.map(|proof| proof.used_for(&wanted));
+        let record = DomainRecord { pending: Some(pending.clone()), quorum, ..record };
+        self.stage_record(&mut transaction, leave.record.as_ref(), &record)?;
         transaction.commit(request).await?;
         Ok(())
     }
@@ -262,10 +252,7 @@ impl Hsm<'_> {
         let record = DomainRecord { active: Some(domain), activated_by: Some(by), ..DomainRecord::default() };
         let mut transaction = barrier.transaction().detail(detail);
         transaction.replace(barrier.deployment(), guard, &active)?;
-        match stored {
-            None => transaction.create(barrier.deployment(), layout::domain(self.instance()), &record)?,
-            Some(stored) => transaction.replace(barrier.deployment(), &stored, &record)?,
-        }
+        self.stage_record(&mut transaction, stored.as_ref(), &record)?;
         let generation = active.generation(self.instance());
         for assignment in &assignments {
             transaction.create(&sealer, generation.role_assignment(assignment.name), assignment)?;
@@ -296,6 +283,20 @@ impl Hsm<'_> {
     pub(crate) async fn domain_record(&self) -> Result<Option<Stored<DomainRecord>>> {
         let barrier = self.core().barrier();
         barrier.read(barrier.deployment(), &layout::domain(self.instance())).await
+    }
+
+    /// Adds what is kept of the security domain to a commit that depends on it being as it was read.
+    pub(crate) fn stage_record(
+        &self,
+        transaction: &mut Transaction<'_>,
+        stored: Option<&Stored<DomainRecord>>,
+        record: &DomainRecord,
+    ) -> Result<()> {
+        let deployment = self.core().barrier().deployment();
+        match stored {
+            Some(stored) => transaction.replace(deployment, stored, record),
+            None => transaction.create(deployment, layout::domain(self.instance()), record),
+        }
     }
 
     fn initial_assignments(&self, request: &Request) -> Result<Vec<RoleAssignment>> {
@@ -364,22 +365,12 @@ impl DomainRecord {
     pub(crate) fn confirmed(&self) -> Self {
         let Self { active, pending, activated_by, confirmed, quorum: _, resealing, transfer_keys, unsealed_by } =
             self.clone();
-        match pending {
-            // Whoever proved itself has had its file.
-            Some(PendingDownload { operation, domain, purpose: _, node: _ }) => Self {
-                active: Some(domain),
-                pending: None,
-                activated_by,
-                confirmed: Some(operation),
-                quorum: None,
-                resealing,
-                transfer_keys,
-                unsealed_by,
-            },
-            None => {
-                Self { active, pending, activated_by, confirmed, quorum: None, resealing, transfer_keys, unsealed_by }
-            }
-        }
+        let (active, confirmed) = match pending {
+            Some(PendingDownload { operation, domain, purpose: _, node: _ }) => (Some(domain), Some(operation)),
+            None => (active, confirmed),
+        };
+        // Whoever proved itself has had its file.
+        Self { active, pending: None, activated_by, confirmed, quorum: None, resealing, transfer_keys, unsealed_by }
     }
 }
 

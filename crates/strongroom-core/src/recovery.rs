@@ -12,7 +12,7 @@ use strongroom_types::{DataAction, DomainId, Scope};
 use uuid::Uuid;
 
 use crate::activation::Activated;
-use crate::barrier::{Stored, Transaction};
+use crate::barrier::Stored;
 use crate::domain::{Activation, CustodianList, DomainRecord, QuorumProof, UploadMark, sealer_of};
 use crate::download_policy::DownloadPolicy;
 use crate::guard::{Guard, HsmState};
@@ -21,7 +21,7 @@ use crate::ports::Lane;
 use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::transfer_keys::HeldKey;
-use crate::{Error, Result, layout};
+use crate::{Error, Result};
 
 /// How far an upload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,19 +159,6 @@ impl Hsm<'_> {
             self.core().open_domains().keep_only(self.instance(), &None);
         }
         Ok(())
-    }
-
-    fn stage_record(
-        &self,
-        transaction: &mut Transaction<'_>,
-        stored: Option<&Stored<DomainRecord>>,
-        record: &DomainRecord,
-    ) -> Result<()> {
-        let deployment = self.core().barrier().deployment();
-        match stored {
-            Some(stored) => transaction.replace(deployment, stored, record),
-            None => transaction.create(deployment, layout::domain(self.instance()), record),
-        }
     }
 
     /// Other nodes need not wait for a key that has failed too often.
