@@ -108,7 +108,7 @@ impl Hsm<'_> {
         };
         let (secrets, file) = self.core().run(Lane::Slow, build).await??;
         let operation = Uuid::from_bytes(self.core().barrier().entropy().sixteen()?);
-        let _only = self.core().open_domains().one_at_a_time().await;
+        let _only = self.core().open_domains().one_at_a_time(self.instance()).await;
         let domain = self.core().keep_domain(self.instance(), secrets, list)?;
         let node = (!self.core().root_provider().wraps_hsm_roots()).then(|| self.core().barrier().node());
         let pending = PendingDownload { operation, domain, purpose, node };

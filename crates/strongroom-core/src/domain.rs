@@ -203,9 +203,9 @@ impl std::fmt::Display for CustodianList {
 #[derive(Debug, Default)]
 pub(crate) struct OpenDomains {
     held: Mutex<HashMap<InstanceId, Vec<OpenDomain>>>,
-    /// Held by a download or a recovery from before its secrets are held until only the newest are: another one must not
-    /// take them for superseded before they are on record.
-    newest: tokio::sync::Mutex<()>,
+    /// Of each HSM, held by a download or a recovery from before its secrets are held until only the newest are: another
+    /// one must not take them for superseded before they are on record.
+    newest: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -216,9 +216,15 @@ struct OpenDomain {
 }
 
 impl OpenDomains {
-    /// Waits until nobody else is between holding secrets and dropping those they supersede.
-    pub(crate) async fn one_at_a_time(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.newest.lock().await
+    /// Waits until nobody else is between holding secrets of an HSM and dropping those they supersede.
+    pub(crate) async fn one_at_a_time(&self, instance: InstanceId) -> tokio::sync::OwnedMutexGuard<()> {
+        let newest = {
+            let mut all = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever holds one, or waits for it, has it too.
+            all.retain(|_, newest| Arc::strong_count(newest) > 1);
+            Arc::clone(all.entry(instance).or_default())
+        };
+        newest.lock_owned().await
     }
 
     /// Holds the secrets of a domain; answers their check value.
@@ -366,8 +372,8 @@ impl Core {
     /// What the store says.
     pub async fn drop_stale_domains(&self) -> Result<()> {
         let barrier = self.barrier();
-        let _only = self.open_domains().one_at_a_time().await;
         for instance in self.open_domains().instances() {
+            let _only = self.open_domains().one_at_a_time(instance).await;
             let stored = barrier.read::<DomainRecord>(barrier.deployment(), &layout::domain(instance)).await?;
             let record = stored.map(|stored| stored.value).unwrap_or_default();
             let pending = record.pending.map(|pending| pending.domain);

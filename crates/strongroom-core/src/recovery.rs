@@ -219,7 +219,7 @@ impl Hsm<'_> {
     ) -> Result<()> {
         let custodians = CustodianList::from(&opened.manifest);
         let detail = format!("recovered security domain {}, {custodians}", opened.secrets.domain_id());
-        let _only = self.core().open_domains().one_at_a_time().await;
+        let _only = self.core().open_domains().one_at_a_time(self.instance()).await;
         let domain = self.core().keep_domain(self.instance(), Arc::clone(&opened.secrets), custodians)?;
         let activated = Activated { domain, by: Activation::Upload(mark.clone()), detail };
         self.activate(request, guard, Some(stored), activated).await

@@ -218,3 +218,25 @@ async fn a_job_of_a_node_on_which_the_hsm_is_sealed_goes_to_one_that_has_it_open
     assert_eq!(one.test.core.run_job(&owner, &job).await.unwrap(), Ran::Later, "and puts it down");
     assert_eq!(other.test.core.run_job(&open, &job).await.unwrap(), Ran::Ended);
 }
+
+#[tokio::test]
+async fn a_download_of_one_hsm_that_waits_for_the_store_holds_up_no_other_one() {
+    let store = Arc::new(SlowStore::default());
+    let kv: Arc<dyn Kv> = Arc::<SlowStore>::clone(&store);
+    let world = World::under_on(MemoryRoot::generate().unwrap().without_hsm_roots(), kv).await;
+    world.add_hsm("hsm2", |_| {}).await;
+    let second = world.test.core.hsm(&"hsm2".parse().unwrap()).await.unwrap();
+    let request = world.administration();
+    let (_answered, release) = store.hold_next_commit();
+    let mut slow = pin!(download(&world));
+    assert!(poll_once(slow.as_mut()).is_pending());
+    assert!(poll_once(pin!(second.download_security_domain(&request, world.custodians()))).is_ready());
+    let mut dropping = pin!(world.test.core.drop_stale_domains());
+    assert!(poll_once(dropping.as_mut()).is_pending(), "what is about to be on record is not dropped");
+    release.send(()).unwrap();
+    let made = slow.await.unwrap();
+    dropping.await.unwrap();
+    let hsm = world.hsm().await;
+    let confirmed = hsm.confirm_download(&world.administration(), made.operation).await.unwrap();
+    assert_eq!(confirmed, DownloadStatus::Success);
+}

@@ -64,6 +64,11 @@ impl Work {
         });
         // Under any other provider none is ever sealed.
         if !core.root_provider().wraps_hsm_roots() {
+            let holding = Arc::clone(&core);
+            tasks.every_while(STALE_PERIOD, serving(), move || {
+                let core = Arc::clone(&holding);
+                async move { drop_stale(&core).await }
+            });
             tasks.every_while(SEALED_PERIOD, serving(), move || {
                 let (core, health) = (Arc::clone(&core), Arc::clone(&health));
                 async move { count_sealed(&core, &health).await }
@@ -82,10 +87,13 @@ impl Work {
     }
 }
 
-async fn count_sealed(core: &Core, health: &Health) {
+async fn drop_stale(core: &Core) {
     if let Err(error) = core.drop_stale_domains().await {
         tracing::warn!(%error, "roots in memory that count no more could not be looked for");
     }
+}
+
+async fn count_sealed(core: &Core, health: &Health) {
     match core.sealed_hsms().await {
         Ok(sealed) => health.set_sealed(sealed),
         Err(error) => tracing::warn!(%error, "the sealed managed HSMs could not be counted"),
@@ -121,6 +129,8 @@ const ADOPTION_PERIOD: Duration = Duration::from_secs(60);
 const RESEALING_PERIOD: Duration = Duration::from_secs(1);
 /// How often sealed managed HSMs are counted.
 const SEALED_PERIOD: Duration = Duration::from_secs(1);
+/// How often roots in memory are looked for that another node has superseded, or has purged.
+const STALE_PERIOD: Duration = Duration::from_secs(10);
 /// How often purges of keys that are due, and what purges left, are looked for.
 const KEYS_PERIOD: Duration = Duration::from_secs(60);
 /// How often the age of the token-signing key is looked at.
