@@ -57,12 +57,14 @@ impl Hsm<'_> {
     /// [`Error::AlreadyActivated`] once in use; [`Error::Forbidden`] for everybody but the initial administrators.
     pub async fn transfer_key(&self, request: &Request) -> Result<String> {
         self.authorize_transfer_key(request).await?;
+        // Looked at before the record: the mark of a key that is drawn from now on may not be in what is read.
+        let earlier = self.core().exchange_keys().marked(self.instance());
         let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
         let key = match self.core().transfer_key(self.instance(), &record, request.received) {
             Some(key) => key,
-            None => self.make_exchange_key(request).await?,
+            None => self.make_exchange_key(request, earlier.as_ref()).await?,
         };
-        retry_on_conflict!(self.try_begin_recovery(request, &key))?;
+        let key = retry_on_conflict!(self.try_begin_recovery(request, &key))?;
         Ok(key.exchange.transfer_key()?)
     }
 
@@ -96,7 +98,7 @@ impl Hsm<'_> {
         };
         let upload = Upload { key, begun: stage, opened, mark };
         let operation = retry_on_conflict!(self.try_finish_recovery(request, &upload))?;
-        self.core().exchange_keys().destroy(self.instance());
+        self.core().exchange_keys().destroy(self.instance(), &upload.key);
         Ok(operation)
     }
 
@@ -123,21 +125,24 @@ impl Hsm<'_> {
         Ok(if accepted { UploadStatus::Success } else { UploadStatus::Failed })
     }
 
-    async fn make_exchange_key(&self, request: &Request) -> Result<Arc<HeldKey>> {
+    async fn make_exchange_key(&self, request: &Request, earlier: Option<&Arc<HeldKey>>) -> Result<Arc<HeldKey>> {
         let name = self.record().name.folded().to_owned();
         let (entropy, received) = (Arc::clone(self.core().barrier().entropy()), request.received);
         let generate = move || ExchangeKey::generate(&name, received, entropy.as_ref());
         let exchange = self.core().run(Lane::Slow, generate).await??;
-        self.core().exchange_keys().hold(self.instance(), HeldKey::new(exchange, received), received)
+        self.core().exchange_keys().hold(self.instance(), HeldKey::new(exchange, received), earlier, received)
     }
 
-    async fn try_begin_recovery(&self, request: &Request, key: &HeldKey) -> Result<()> {
+    /// Marks a key that was drawn; answers it, or the one that counts already.
+    async fn try_begin_recovery(&self, request: &Request, key: &Arc<HeldKey>) -> Result<Arc<HeldKey>> {
         let (guard, stage) = self.authorize_transfer_key(request).await?;
         let stored = self.domain_record().await?;
         let record = stored.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
-        let is_known = self.core().transfer_key(self.instance(), &record, request.received).is_some();
-        if stage != Stage::New && is_known {
-            return Ok(());
+        match self.core().transfer_key(self.instance(), &record, request.received) {
+            Some(known) if stage != Stage::New => return Ok(known),
+            // Another request has drawn and marked it, and it has ended since: it never counts again.
+            None if key.is_marked() => return Err(Error::Conflict),
+            Some(_) | None => {}
         }
         let changes_state = matches!(stage, Stage::New | Stage::Recovering);
         let barrier = self.core().barrier();
@@ -158,14 +163,17 @@ impl Hsm<'_> {
         if changes_state {
             self.core().open_domains().keep_only(self.instance(), &None);
         }
-        Ok(())
+        Ok(Arc::clone(key))
     }
 
     /// Other nodes need not wait for a key that has failed too often.
-    async fn try_unmark(&self) -> Result<()> {
+    async fn try_unmark(&self, key: &HeldKey) -> Result<()> {
         let barrier = self.core().barrier();
         let Some(stored) = self.domain_record().await? else { return Ok(()) };
-        let record = stored.value.clone().without_transfer_key(barrier.node());
+        let record = stored.value.clone().without_transfer_key(barrier.node(), key);
+        if record == stored.value {
+            return Ok(());
+        }
         let mut transaction = barrier.transaction();
         transaction.replace(barrier.deployment(), &stored, &record)?;
         transaction.commit_step().await?;
@@ -176,8 +184,8 @@ impl Hsm<'_> {
         let opening = Arc::clone(key);
         let opened = self.core().run(Lane::Slow, move || opening.open(&upload)).await?;
         if key.is_spent() {
-            self.core().exchange_keys().destroy(self.instance());
-            retry_on_conflict!(self.try_unmark())?;
+            self.core().exchange_keys().destroy(self.instance(), key);
+            retry_on_conflict!(self.try_unmark(key))?;
         }
         let opened = opened?;
         if opened.secrets.newest_epoch() != opened.manifest.epoch {
@@ -231,7 +239,7 @@ impl Hsm<'_> {
         request: &Request,
         guard: &Stored<Guard>,
         stored: Stored<DomainRecord>,
-        Upload { opened, mark, .. }: &Upload,
+        Upload { key, begun: _, opened, mark }: &Upload,
     ) -> Result<()> {
         let own = self.check_own(&guard.value, opened)?;
         // A rotation that was never confirmed has left a file with one root more.
@@ -254,7 +262,7 @@ impl Hsm<'_> {
         let mut transaction = barrier.transaction().detail(detail);
         transaction.expect(guard);
         // Other nodes are sealed still, each with a transfer key of its own.
-        let record = stored.value.clone().without_transfer_key(barrier.node()).unsealed_by(mark.clone());
+        let record = stored.value.clone().without_transfer_key(barrier.node(), key).unsealed_by(mark.clone());
         transaction.replace(barrier.deployment(), &stored, &record)?;
         transaction.commit(request).await?;
         self.core().open_domains().hold(self.instance(), secrets)?;

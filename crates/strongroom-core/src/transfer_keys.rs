@@ -66,6 +66,10 @@ impl HeldKey {
         self.is_marked.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_marked(&self) -> bool {
+        self.is_marked.load(Ordering::Acquire)
+    }
+
     fn is_named_by(&self, mark: &TransferMark, node: NodeId) -> bool {
         mark.node == node && mark.thumbprint == self.exchange.thumbprint().to_string()
     }
@@ -82,9 +86,9 @@ impl DomainRecord {
         self
     }
 
-    /// The same without the transfer key of a node.
-    pub(crate) fn without_transfer_key(mut self, node: NodeId) -> Self {
-        self.transfer_keys.retain(|mark| mark.node != node);
+    /// The same without the mark of a node's transfer key.
+    pub(crate) fn without_transfer_key(mut self, node: NodeId, key: &HeldKey) -> Self {
+        self.transfer_keys.retain(|mark| !key.is_named_by(mark, node));
         self
     }
 }
@@ -119,13 +123,18 @@ impl Core {
 pub(crate) struct ExchangeKeys(Mutex<HashMap<InstanceId, Arc<HeldKey>>>);
 
 impl ExchangeKeys {
-    /// Holds a key, or answers the one that another request is about to mark. One that was marked counts no more, or it
-    /// would have been found.
-    pub(crate) fn hold(&self, instance: InstanceId, key: HeldKey, now: Timestamp) -> Result<Arc<HeldKey>> {
+    /// Holds a key in the place of one that counts no more, or answers the one that another request has drawn meanwhile.
+    pub(crate) fn hold(
+        &self,
+        instance: InstanceId,
+        key: HeldKey,
+        superseded: Option<&Arc<HeldKey>>,
+        now: Timestamp,
+    ) -> Result<Arc<HeldKey>> {
         let mut keys = self.lock();
         keys.retain(|_, key| now < key.expires);
-        if keys.get(&instance).is_some_and(|before| before.is_marked.load(Ordering::Acquire)) {
-            keys.remove(&instance);
+        if let Some(superseded) = superseded {
+            remove(&mut keys, instance, superseded);
         }
         if keys.len() >= EXCHANGE_KEYS_MAX && !keys.contains_key(&instance) {
             return Err(Error::LimitReached { what: "managed HSMs in recovery", limit: EXCHANGE_KEYS_MAX });
@@ -133,8 +142,14 @@ impl ExchangeKeys {
         Ok(Arc::clone(keys.entry(instance).or_insert_with(|| Arc::new(key))))
     }
 
-    pub(crate) fn destroy(&self, instance: InstanceId) {
-        self.lock().remove(&instance);
+    /// Destroys a key that has done its work, and not the next one of its HSM.
+    pub(crate) fn destroy(&self, instance: InstanceId, key: &Arc<HeldKey>) {
+        remove(&mut self.lock(), instance, key);
+    }
+
+    /// The key that is held of an HSM, if its mark was committed: it counts if that is still there afterwards.
+    pub(crate) fn marked(&self, instance: InstanceId) -> Option<Arc<HeldKey>> {
+        self.lock().get(&instance).filter(|key| key.is_marked()).map(Arc::clone)
     }
 
     fn live(&self, instance: InstanceId, now: Timestamp) -> Option<Arc<HeldKey>> {
@@ -143,6 +158,12 @@ impl ExchangeKeys {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Arc<HeldKey>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove(keys: &mut HashMap<InstanceId, Arc<HeldKey>>, instance: InstanceId, key: &Arc<HeldKey>) {
+    if keys.get(&instance).is_some_and(|held| Arc::ptr_eq(held, key)) {
+        keys.remove(&instance);
     }
 }
 

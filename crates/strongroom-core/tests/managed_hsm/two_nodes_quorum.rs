@@ -219,6 +219,84 @@ async fn a_job_of_a_node_on_which_the_hsm_is_sealed_goes_to_one_that_has_it_open
     assert_eq!(other.test.core.run_job(&open, &job).await.unwrap(), Ran::Ended);
 }
 
+/// An HSM in use on a store whose answers wait, its file, and a new HSM that is looked at.
+async fn on_slow_store() -> (Arc<SlowStore>, World, String) {
+    let store = Arc::new(SlowStore::default());
+    let (mut world, file) = World::usable_on(Arc::<SlowStore>::clone(&store)).await;
+    world.add_hsm("hsm2", |_| {}).await;
+    world.name = "hsm2".parse().unwrap();
+    (store, world, file)
+}
+
+#[tokio::test]
+async fn an_upload_whose_success_is_told_late_leaves_the_next_transfer_key_alone() {
+    let (store, mut world, file) = on_slow_store().await;
+    world.name = "hsm1".parse().unwrap();
+    let first = transfer_key(&world).await;
+    let uploaded = blob(&file, &first);
+    let (answered, release) = store.hold_next_commit();
+    let mut late = pin!(upload(&world, &uploaded));
+    assert!(poll_once(late.as_mut()).is_pending());
+    answered.await.unwrap();
+    let next = transfer_key(&world).await;
+    assert_ne!(next, first);
+    release.send(()).unwrap();
+    late.await.unwrap();
+    assert_eq!(transfer_key(&world).await, next);
+    upload(&world, &blob(&file, &next)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_upload_that_may_fail_leaves_the_next_transfer_key_alone() {
+    let (store, world, file) = on_slow_store().await;
+    let broken = spoiled(&blob(&file, &transfer_key(&world).await));
+    let rejected = |result| matches!(result, Err(Error::SecurityDomain(SecurityDomainError::Rejected)));
+    for _ in 1..EXCHANGE_TRIES_MAX {
+        assert!(rejected(upload(&world, &broken).await));
+    }
+    let mut late = pin!(upload(&world, &broken));
+    // Up to where the key is gone and its mark is not.
+    let (_seen, release) = loop {
+        let (seen, release) = store.hold_next();
+        assert!(poll_once(late.as_mut()).is_pending());
+        if status(&world).await == UploadStatus::Failed {
+            break (seen, release);
+        }
+        release.send(()).unwrap();
+    };
+    let next = transfer_key(&world).await;
+    release.send(()).unwrap();
+    assert!(rejected(late.await));
+    assert_eq!(transfer_key(&world).await, next);
+    upload(&world, &blob(&file, &next)).await.unwrap();
+}
+
+/// However far one of them is when the other one is answered.
+#[tokio::test]
+async fn two_questions_for_a_transfer_key_get_the_same_one() {
+    let (store, mut world, _) = on_slow_store().await;
+    for reads in 0.. {
+        let name = format!("new{reads}");
+        world.add_hsm(&name, |_| {}).await;
+        world.name = name.parse().unwrap();
+        let mut held = store.hold_next();
+        let mut slow = pin!(transfer_key(&world));
+        for _ in 0..reads {
+            assert!(poll_once(slow.as_mut()).is_pending());
+            let next = store.hold_next();
+            std::mem::replace(&mut held, next).1.send(()).unwrap();
+        }
+        if poll_once(slow.as_mut()).is_ready() {
+            assert!(reads > 3, "{reads}");
+            return;
+        }
+        let fast = transfer_key(&world).await;
+        held.1.send(()).unwrap();
+        assert_eq!(slow.await, fast, "after {reads} reads");
+        assert_eq!(transfer_key(&world).await, fast);
+    }
+}
+
 #[tokio::test]
 async fn a_download_of_one_hsm_that_waits_for_the_store_holds_up_no_other_one() {
     let store = Arc::new(SlowStore::default());
