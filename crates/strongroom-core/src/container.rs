@@ -305,7 +305,8 @@ impl<'a> KeyContainer<'a> {
         if guard.value.deleted { Err(Error::HsmNotFound) } else { Ok(guard) }
     }
 
-    async fn permit(&self, guard: Stored<Guard>) -> Result<Permit<'a>> {
+    /// Leave under a guard that was read: for whoever is authorized, and for the server's own jobs.
+    pub(crate) async fn permit(&self, guard: Stored<Guard>) -> Result<Permit<'a>> {
         match guard.value.state {
             HsmState::Active => self.permit_in(guard).await,
             HsmState::Restoring => Err(Error::Restoring),

@@ -84,17 +84,14 @@ impl Hsm<'_> {
     /// [`Error::NotActivated`], [`Error::Sealed`]: later; [`Error::Tampered`] if a record does not open.
     pub async fn reseal(&self, request: &JobRequest<'_>, round: &mut ResealRound) -> Result<ResealStep> {
         // Most of the time there is nothing to do, and nothing needs to be opened to see that.
-        if !self.living_guard().await?.value.is_resealing() {
+        let guard = self.living_guard().await?;
+        if !guard.value.is_resealing() {
             return Ok(ResealStep::Idle);
         }
-        let permit = self.permit_for_job().await?;
-        let guard = &permit.guard().value;
-        let of = Some((permit.generation(), guard.epoch));
+        let permit = self.permit(guard).await?;
+        let of = Some((permit.generation(), permit.guard().value.epoch));
         if round.of != of {
             *round = ResealRound { of, ..ResealRound::default() };
-        }
-        if !guard.is_resealing() {
-            return Ok(ResealStep::Idle);
         }
         // What nothing points to any more is removed, and opens for nobody.
         let (prefix, after) = (permit.generation().prefix(), round.after.as_deref());

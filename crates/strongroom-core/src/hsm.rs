@@ -22,7 +22,14 @@ impl Core {
     /// # Errors
     /// [`Error::HsmNotFound`] if there is none, it is still being made, or it is deleted.
     pub async fn hsm(&self, name: &HsmName) -> Result<Hsm<'_>> {
-        let record = self.managed_hsm(name).await?.ok_or(Error::HsmNotFound)?;
+        self.hsm_of(self.managed_hsm(name).await?.ok_or(Error::HsmNotFound)?)
+    }
+
+    /// The HSM of a record that was read.
+    ///
+    /// # Errors
+    /// As [`Core::hsm`].
+    pub fn hsm_of(&self, record: Stored<ManagedHsm>) -> Result<Hsm<'_>> {
         if record.value.deletion.is_some() || record.value.provisioning != Provisioning::Succeeded {
             return Err(Error::HsmNotFound);
         }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use strongroom_core::barrier::Stored;
 use strongroom_core::epochs::{ResealRound, ResealStep};
 use strongroom_core::managed_hsm::ManagedHsm;
 use strongroom_core::request::Request;
@@ -35,33 +36,29 @@ impl Resealing {
         };
         self.rounds().retain(|instance, _| hsms.iter().any(|hsm| hsm.value.instance == *instance));
         for hsm in hsms {
-            let hsm = hsm.value;
             match self.run_on(&hsm, is_stopping).await {
                 // Not active, sealed, being restored, or deleted meanwhile: it goes on when that is over.
                 Ok(()) | Err(Error::NotActivated | Error::Sealed | Error::Restoring | Error::HsmNotFound) => {}
                 Err(error) => {
-                    let hsm = hsm.resource_id();
+                    let hsm = hsm.value.resource_id();
                     tracing::warn!(hsm, %error, "records could not be sealed again; it will be tried again");
                 }
             }
         }
     }
 
-    async fn run_on(&self, record: &ManagedHsm, is_stopping: &(dyn Fn() -> bool + Sync)) -> Result<()> {
-        if !self.core.guard(record.instance).await?.value.is_resealing() {
-            return Ok(());
-        }
-        let resource_id = record.resource_id();
+    async fn run_on(&self, record: &Stored<ManagedHsm>, is_stopping: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        let hsm = self.core.hsm_of(record.clone())?;
+        let (instance, resource_id) = (record.value.instance, record.value.resource_id());
         let (entropy, clock) = (self.core.barrier().entropy(), self.core.barrier().clock());
         let request = |operation| {
             // Without random bytes no id; the step ends with the first use of the generator anyway.
             let id = entropy.sixteen().map_or(Uuid::nil(), |bytes| uuid::Builder::from_random_bytes(bytes).into_uuid());
             Request::internal(id, clock.now(), operation, resource_id.clone())
         };
-        let mut round = self.rounds().get(&record.instance).cloned().unwrap_or_default();
+        let mut round = self.rounds().get(&instance).cloned().unwrap_or_default();
         let mut conflicts_left = CONFLICTS_MAX;
         while !is_stopping() {
-            let hsm = self.core.hsm(&record.name).await?;
             match hsm.reseal(&request, &mut round).await {
                 Ok(ResealStep::Idle) => break,
                 Ok(ResealStep::Went) => conflicts_left = CONFLICTS_MAX,
@@ -73,7 +70,7 @@ impl Resealing {
                 Err(Error::Conflict) if conflicts_left > 0 => conflicts_left -= 1,
                 Err(error) => return Err(error),
             }
-            self.rounds().insert(record.instance, round.clone());
+            self.rounds().insert(instance, round.clone());
         }
         Ok(())
     }

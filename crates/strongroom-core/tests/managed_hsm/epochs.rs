@@ -218,9 +218,11 @@ async fn a_step_with_nothing_to_do_reads_the_guard_alone_and_one_that_finds_noth
     confirm(&world, &rotate(&world).await.unwrap()).await.unwrap();
     assert_eq!(hsm.reseal(&job, &mut round).await.unwrap(), ResealStep::Went);
     assert!(sealed(&world).await.iter().all(|(_, epoch)| *epoch == SECOND));
+    let before = store.counts();
     let mut clean = pin!(hsm.reseal(&job, &mut round));
     assert!(poll_once(clean.as_mut()).is_pending());
     assert_eq!(clean.await.unwrap(), ResealStep::Ended(SECOND));
+    assert_eq!(store.counts().gets, before.gets + 2, "the guard and the record of the domain, each once");
 }
 
 /// A round that began under one epoch does not end the next.
