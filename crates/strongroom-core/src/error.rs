@@ -361,4 +361,8 @@ impl Error {
     pub fn bad_parameter(parameter: &'static str, problem: impl Into<String>) -> Self {
         Self::BadParameter { parameter, problem: problem.into() }
     }
+    /// Whether what was asked for may have been done already: the store's answer is lost.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::Store(StoreError::OutcomeUnknown(_)))
+    }
 }

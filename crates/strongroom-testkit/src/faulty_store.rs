@@ -21,7 +21,7 @@ pub enum CommitFault {
     NotApplied,
     /// Nothing is written, and the caller is told so: [`StoreError::Full`].
     Full,
-    /// It is judged and written like any other, but the answer is lost: [`StoreError::Unavailable`].
+    /// It is judged and written like any other, but the answer is lost: [`StoreError::OutcomeUnknown`].
     AnswerLost,
 }
 
@@ -128,7 +128,7 @@ impl Kv for FaultyStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         let fault = self.state().arrive();
         match fault {
-            Some(CommitFault::NotApplied) => return Err(unavailable()),
+            Some(CommitFault::NotApplied) => return Err(StoreError::Unavailable(MADE.to_owned())),
             Some(CommitFault::Full) => return Err(StoreError::Full),
             Some(CommitFault::AnswerLost) | None => {}
         }
@@ -138,7 +138,7 @@ impl Kv for FaultyStore {
             Outcome::Committed(_) => state.counts.committed += 1,
             Outcome::Conflict => state.counts.conflicts += 1,
         }
-        if fault.is_some() { Err(unavailable()) } else { Ok(outcome) }
+        if fault.is_some() { Err(StoreError::OutcomeUnknown(MADE.to_owned())) } else { Ok(outcome) }
     }
 
     async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
@@ -154,10 +154,8 @@ impl Kv for FaultyStore {
     }
 }
 
-/// The same for both faults: a caller cannot tell them apart.
-fn unavailable() -> StoreError {
-    StoreError::Unavailable("a test made it fail".to_owned())
-}
+/// What the errors say.
+const MADE: &str = "a test made it fail";
 
 #[cfg(test)]
 mod tests {
@@ -194,7 +192,7 @@ mod tests {
     async fn a_commit_whose_answer_is_lost_is_applied() {
         let store = store();
         store.fail_next_commit(CommitFault::AnswerLost);
-        assert!(matches!(put(&store, "a").await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(put(&store, "a").await, Err(StoreError::OutcomeUnknown(_))));
         assert!(holds(&store, "a").await);
         assert_eq!(put(&store, "a").await.unwrap(), Outcome::Conflict);
     }

@@ -5,6 +5,7 @@ use strongroom_api::error::ErrorBody;
 use strongroom_core::audit::{Result as EventResult, rfc3339};
 use strongroom_core::identity::IdentityError;
 use strongroom_core::{Error as CoreError, pools};
+use strongroom_store::StoreError;
 use uuid::Uuid;
 
 use crate::arm::storage::StorageKeyError;
@@ -78,7 +79,9 @@ impl ArmError {
             tracing::error!(%request_id, error = self as &dyn std::error::Error, "a management request failed");
         }
         let mut answer = json(status, &ErrorBody::new(code, message.as_str()));
-        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+        let passes = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        // What may have been done already is not to be repeated blindly.
+        if passes && !self.core().is_some_and(CoreError::is_outcome_unknown) {
             answer = with_header(answer, header::RETRY_AFTER.as_str(), "1");
         }
         (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })
@@ -86,13 +89,15 @@ impl ArmError {
 
     /// Whether the request is to be authorized again from the start (protocols.md §4).
     pub(crate) fn is_conflict(&self) -> bool {
-        matches!(
-            self,
-            Self::Pools(
-                pools::Error::Core(CoreError::Conflict)
-                    | pools::Error::Directory(IdentityError::Core(CoreError::Conflict))
-            )
-        )
+        matches!(self.core(), Some(CoreError::Conflict))
+    }
+
+    /// The core's own error, if it is one.
+    fn core(&self) -> Option<&CoreError> {
+        match self {
+            Self::Pools(pools::Error::Core(error) | pools::Error::Directory(IdentityError::Core(error))) => Some(error),
+            _ => None,
+        }
     }
 
     fn status(&self) -> (StatusCode, &'static str) {
@@ -300,7 +305,7 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         }
         E::ManagementNotAllowed => (StatusCode::FORBIDDEN, "Forbidden"),
         E::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "ResourceNotFound"),
-        E::BadParameter { .. } => (StatusCode::BAD_REQUEST, "BadRequest"),
+        E::BadParameter { .. } | E::Store(StoreError::TooLarge { .. }) => (StatusCode::BAD_REQUEST, "BadRequest"),
         E::Throttled => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
         E::Store(_) | E::AuditUnavailable | E::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         // The management plane asks the core for nothing of this; if it happens it is a mistake of ours.
@@ -358,6 +363,8 @@ fn message_of_core(error: &CoreError) -> String {
         | CoreError::Restoring
         | CoreError::BadParameter { .. } => return sentence(&error.to_string()),
         CoreError::ManagementNotAllowed => return MANAGEMENT_NOT_ALLOWED.to_owned(),
+        CoreError::Store(StoreError::TooLarge { .. }) => return TOO_LARGE.to_owned(),
+        error if error.is_outcome_unknown() => return OUTCOME_UNKNOWN.to_owned(),
         _ => {}
     }
     let (status, _) = status_of_core(error);
@@ -378,6 +385,8 @@ fn message_of_directory(error: &IdentityError) -> String {
     }
 }
 
+const TOO_LARGE: &str = "The request is too large: ask for less at once.";
+const OUTCOME_UNKNOWN: &str = "Whether the request was carried out is not known. Look before you repeat it.";
 const MANAGEMENT_NOT_ALLOWED: &str = "The management plane may not deal with keys of this managed HSM. One of its \
                                       administrators can allow it: az keyvault setting update --name \
                                       AllowKeyManagementOperationsThroughARM --value true.";
@@ -392,4 +401,4 @@ fn sentence(text: &str) -> String {
 const INTERNAL: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError");
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@
 //! Read first: [`Arm::handle`], the table in `operations.rs`.
 
 mod dispatch;
-mod error;
+pub(crate) mod error;
 mod federated;
 mod filter;
 mod groups;

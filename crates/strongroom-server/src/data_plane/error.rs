@@ -71,7 +71,9 @@ impl ApiError {
             body = body.with_inner(inner);
         }
         let mut answer = json(status, &body);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        // What may have been done already is not to be repeated blindly.
+        if passes && !matches!(&self, Self::Core(error) if error.is_outcome_unknown()) {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })

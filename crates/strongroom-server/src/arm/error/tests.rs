@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ArmError;
 use crate::arm::storage::StorageKeyError;
-use crate::data_plane::error::tests::{Line, assert_page_lists, core_errors, one_of_each};
+use crate::data_plane::error::tests::{Line, assert_page_lists, core_errors, one_of_each, too_large};
 
 const NIL: Uuid = Uuid::nil();
 
@@ -104,7 +104,8 @@ one_of_each!(identity_errors: IdentityError {
 
 /// Every error that can come out of this plane.
 fn errors() -> impl Iterator<Item = ArmError> {
-    let of_the_directory = identity_errors().into_iter().map(pools::Error::Directory);
+    let of_the_directory = identity_errors().into_iter().chain(core_errors().into_iter().map(IdentityError::Core));
+    let of_the_directory = of_the_directory.map(pools::Error::Directory);
     let of_the_core = core_errors().into_iter().map(pools::Error::Core);
     let of_pools = pools_errors().into_iter().chain(of_the_directory).chain(of_the_core);
     arm_errors().into_iter().chain(of_pools.map(ArmError::Pools))
@@ -123,11 +124,19 @@ fn the_page_of_errors_lists_every_code_of_the_management_plane_and_no_other() {
 fn what_the_server_is_to_blame_for_is_not_explained_to_the_client() {
     for error in errors() {
         let told = error.to_string();
+        let unknown = error.core().is_some_and(CoreError::is_outcome_unknown);
         let (answer, event) = error.answer(NIL);
         if answer.status().is_server_error() {
             assert!(!event.message.contains(&told), "{}", event.message);
         }
         let retried = answer.headers().contains_key(http::header::RETRY_AFTER);
-        assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503), "{}", event.message);
+        assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503) && !unknown, "{}", event.message);
+        assert_eq!(unknown, event.message == super::OUTCOME_UNKNOWN, "{}", event.message);
     }
+}
+
+#[test]
+fn a_commit_that_is_too_large_is_the_clients_to_mend() {
+    let (answer, event) = ArmError::from(too_large()).answer(NIL);
+    assert_eq!((answer.status().as_u16(), event.message.as_str()), (400, super::TOO_LARGE));
 }

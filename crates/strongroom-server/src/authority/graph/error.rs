@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 use strongroom_core::Error;
 use strongroom_core::identity::IdentityError;
+use strongroom_store::StoreError;
 
 use crate::authentication::AuthenticationError;
 use crate::http::exchange::{Inbound, Outbound, json as json_answer, with_header};
@@ -29,6 +30,8 @@ pub(super) enum GraphError {
     LimitReached { what: &'static str, limit: usize },
     #[error("The directory cannot be used at the moment.")]
     Unavailable(#[source] IdentityError),
+    #[error("Whether the request was carried out is not known. Look before you repeat it.")]
+    OutcomeUnknown(#[source] IdentityError),
 }
 
 impl GraphError {
@@ -48,9 +51,9 @@ impl GraphError {
             Self::NotAuthenticated(AuthenticationError::TooManyFailures { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")
             }
-            Self::NotAuthenticated(AuthenticationError::Unavailable(_)) | Self::Unavailable(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
-            }
+            Self::NotAuthenticated(AuthenticationError::Unavailable(_))
+            | Self::Unavailable(_)
+            | Self::OutcomeUnknown(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Self::NotAuthenticated(_) => (StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken"),
             Self::Denied | Self::Protected(_) => (StatusCode::FORBIDDEN, "Authorization_RequestDenied"),
             Self::LimitReached { .. } => (StatusCode::FORBIDDEN, "Directory_QuotaExceeded"),
@@ -62,7 +65,10 @@ impl GraphError {
     /// The answer.
     pub(super) fn answer(&self, inbound: &Inbound) -> Outbound {
         let (status, code) = self.row();
-        if let Self::Unavailable(error) | Self::NotAuthenticated(AuthenticationError::Unavailable(error)) = self {
+        if let Self::Unavailable(error)
+        | Self::OutcomeUnknown(error)
+        | Self::NotAuthenticated(AuthenticationError::Unavailable(error)) = self
+        {
             tracing::error!(request = %inbound.id, %error, "the directory cannot answer");
         }
         let answer = json_answer(status, &json!({"error": {"code": code, "message": self.to_string()}}));
@@ -90,6 +96,10 @@ impl From<IdentityError> for GraphError {
             IdentityError::Protected => Self::Protected("The principal".to_owned()),
             IdentityError::GroupNotEmpty => Self::bad_request("The group still has members: remove them first."),
             IdentityError::LimitReached { what, limit } => Self::LimitReached { what, limit },
+            IdentityError::Core(Error::Store(StoreError::TooLarge { .. })) => {
+                Self::bad_request("The request is too large: ask for less at once.")
+            }
+            IdentityError::Core(ref core) if core.is_outcome_unknown() => Self::OutcomeUnknown(error),
             other => Self::Unavailable(other),
         }
     }
@@ -97,9 +107,12 @@ impl From<IdentityError> for GraphError {
 
 impl From<Error> for GraphError {
     fn from(error: Error) -> Self {
-        Self::Unavailable(error.into())
+        IdentityError::from(error).into()
     }
 }
 
 /// Characters of an unknown id that an error repeats.
 const KEY_SHOWN_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests;

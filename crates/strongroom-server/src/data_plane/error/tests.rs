@@ -34,6 +34,10 @@ fn refused_by_network(by: RefusedBy) -> Error {
     Error::RefusedByNetwork(Box::new(Refusal { by, origin }))
 }
 
+pub(crate) fn too_large() -> Error {
+    Error::Store(StoreError::TooLarge { operations: 1, bytes: 1 << 20 })
+}
+
 fn domain() -> strongroom_types::DomainId {
     strongroom_types::DomainId::from_uuid(Uuid::nil())
 }
@@ -105,7 +109,8 @@ one_of_each!(core_errors: Error {
     Error::SecurityDomain(_) => Error::SecurityDomain(SecurityDomainError::Foreign);
     Error::Crypto(_) =>
         Error::Crypto(CryptoError::Rejected), Error::Crypto(CryptoError::Entropy);
-    Error::Store(_) => Error::Store(StoreError::Full);
+    Error::Store(_) =>
+        Error::Store(StoreError::Full), too_large(), Error::Store(StoreError::OutcomeUnknown("lost".to_owned()));
     Error::AuditUnavailable => Error::AuditUnavailable;
     Error::Internal(_) => Error::Internal("fault");
 });
@@ -169,12 +174,21 @@ fn the_page_of_errors_lists_every_code_and_no_other() {
 #[test]
 fn what_the_server_is_to_blame_for_is_not_explained_to_the_client() {
     for error in core_errors() {
-        let told = error.to_string();
+        let (told, unknown) = (error.to_string(), error.is_outcome_unknown());
         let (answer, event) = ApiError::Core(error).answer(Uuid::nil(), Product::ManagedHsm);
         if answer.status().is_server_error() {
             assert!(!event.message.contains(&told), "{}", event.message);
         }
         let retried = answer.headers().contains_key(header::RETRY_AFTER);
-        assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503), "{}", event.message);
+        assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503) && !unknown, "{}", event.message);
+        assert_eq!(unknown, event.message.contains("is not known"), "{}", event.message);
     }
+}
+
+#[test]
+fn a_commit_that_is_too_large_is_the_clients_to_mend() {
+    assert_eq!(
+        ApiError::Core(too_large()).answer(Uuid::nil(), Product::ManagedHsm).0.status(),
+        StatusCode::BAD_REQUEST
+    );
 }
