@@ -12,10 +12,21 @@ pub struct SecurityDomainObject {
 /// The answer of `POST /securitydomain/upload` and of the pending polls.
 #[derive(Debug, Clone, Serialize)]
 pub struct SecurityDomainOperationStatus {
-    /// `InProgress`, `Success` or `Failed`.
-    pub status: &'static str,
+    /// How far it is.
+    pub status: OperationStatus,
     /// Text for people.
     pub status_details: &'static str,
+}
+
+/// How far an operation on the security domain is; the names are those of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum OperationStatus {
+    /// Ask again.
+    InProgress,
+    /// Done.
+    Success,
+    /// Over without success, or it never was.
+    Failed,
 }
 
 /// The answer of `GET /securitydomain/upload`.
@@ -69,8 +80,8 @@ pub struct SecurityDomainCustodians {
 pub struct SecurityDomainRotation {
     /// The epoch.
     pub epoch: u32,
-    /// `InProgress` or `Success`.
-    pub status: &'static str,
+    /// How far it is; it does not fail.
+    pub status: OperationStatus,
     /// Records that were sealed again so far.
     pub records: u64,
     /// When the epoch began, seconds since 1970.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::operations::{Operation, OperationId};
-use strongroom_api::security_domain as api;
+use strongroom_api::security_domain::{self as api, OperationStatus};
 use strongroom_core::Error;
 use strongroom_core::activation::{Download, DownloadStatus};
 use strongroom_core::audit::{Event, Result as EventResult};
@@ -23,8 +23,6 @@ use crate::http::exchange::{Inbound, Outbound, json, with_header};
 /// The query parameter of a status URL that stands for a token.
 pub(super) const OPERATION_PARAMETER: &str = "operation";
 
-/// The status of what is over, and of what never was.
-const FAILED: &str = "Failed";
 /// What the log of strangers says of a status URL with an operation that is not known.
 const UNKNOWN_OPERATION: &str = "UnknownOperation";
 
@@ -126,7 +124,7 @@ pub(super) async fn status_by_url(
         StatusOf::Upload => hsm.upload_status_of(operation).await.map(of_upload),
     };
     match status {
-        Ok(unknown) if unknown.status == FAILED && !request.is_recorded() => {
+        Ok(unknown) if unknown.status == OperationStatus::Failed && !request.is_recorded() => {
             strangers.saw(inbound.peer.remote.ip(), &inbound.path, UNKNOWN_OPERATION, inbound.received);
             show(unknown)
         }
@@ -170,7 +168,7 @@ fn of_domain(domain: DomainState) -> api::SecurityDomain {
     let held = (required > 0).then_some(api::SecurityDomainCustodians { required, thumbprints: custodians });
     let rotation = resealing.map(|progress| api::SecurityDomainRotation {
         epoch: progress.epoch.number(),
-        status: if progress.ended.is_some() { "Success" } else { "InProgress" },
+        status: if progress.ended.is_some() { OperationStatus::Success } else { OperationStatus::InProgress },
         records: progress.records,
         began: progress.began.seconds(),
         ended: progress.ended.map(Timestamp::seconds),
@@ -195,19 +193,19 @@ fn of_domain(domain: DomainState) -> api::SecurityDomain {
 
 fn of_download(status: DownloadStatus) -> api::SecurityDomainOperationStatus {
     let (status, status_details) = match status {
-        DownloadStatus::Success => ("Success", "The resource is active."),
+        DownloadStatus::Success => (OperationStatus::Success, "The resource is active."),
         DownloadStatus::Replaced => (
-            "Success",
+            OperationStatus::Success,
             "The resource is active. The security domain was downloaded again: the custodians of earlier files can still \
              open those.",
         ),
         DownloadStatus::Waiting => (
-            "InProgress",
+            OperationStatus::InProgress,
             "The file is not confirmed yet: a rotation is by the status URL that came with its file, and none is while a \
              restore is under way.",
         ),
         DownloadStatus::Failed => (
-            FAILED,
+            OperationStatus::Failed,
             "This download was superseded by a newer one or by a recovery, was lost in a restart, or was never made.",
         ),
     };
@@ -216,20 +214,20 @@ fn of_download(status: DownloadStatus) -> api::SecurityDomainOperationStatus {
 
 fn of_upload(status: UploadStatus) -> api::SecurityDomainOperationStatus {
     let (status, status_details) = match status {
-        UploadStatus::InProgress => ("InProgress", "The Security Domain is being restored."),
-        UploadStatus::Success => ("Success", "The resource is active."),
+        UploadStatus::InProgress => (OperationStatus::InProgress, "The Security Domain is being restored."),
+        UploadStatus::Success => (OperationStatus::Success, "The resource is active."),
         UploadStatus::Proved => (
-            "Success",
+            OperationStatus::Success,
             "The resource is active. The quorum has proved itself: within an hour the security domain can be downloaded or \
              rotated once.",
         ),
-        UploadStatus::Failed => (FAILED, "No recovery is under way: begin with init-recovery."),
+        UploadStatus::Failed => (OperationStatus::Failed, "No recovery is under way: begin with init-recovery."),
     };
     api::SecurityDomainOperationStatus { status, status_details }
 }
 
 fn show(status: api::SecurityDomainOperationStatus) -> Outbound {
-    let in_progress = status.status == "InProgress";
+    let in_progress = status.status == OperationStatus::InProgress;
     let answer = json(StatusCode::OK, &status);
     if in_progress { with_header(answer, "retry-after", "1") } else { answer }
 }
