@@ -38,6 +38,8 @@ pub struct StoreCounts {
     pub gets: u64,
     /// Pages that were read.
     pub ranges: u64,
+    /// Entries on those pages.
+    pub entries: u64,
 }
 
 #[derive(Default)]
@@ -122,7 +124,9 @@ impl Kv for FaultyStore {
         at: Option<Revision>,
     ) -> Result<Page, StoreError> {
         self.state().counts.ranges += 1;
-        self.store.range(prefix, after, limit, at).await
+        let page = self.store.range(prefix, after, limit, at).await?;
+        self.state().counts.entries += page.entries.len() as u64;
+        Ok(page)
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
@@ -220,7 +224,7 @@ mod tests {
         put(&store, "c").await.unwrap_err();
         holds(&store, "a").await;
         store.range("", None, 10, None).await.unwrap();
-        let expected = StoreCounts { committed: 2, conflicts: 1, faults: 2, gets: 1, ranges: 1 };
+        let expected = StoreCounts { committed: 2, conflicts: 1, faults: 2, gets: 1, ranges: 1, entries: 2 };
         assert_eq!(store.counts(), expected);
     }
 

@@ -92,10 +92,12 @@ impl Call<'_> {
             None => None,
             Some(text) => Some(text.parse::<PrincipalId>().map_err(|_| bad("$skiptoken"))?),
         };
-        let (mut shown, mut looked_at) = (Vec::new(), 0);
+        let (mut shown, mut looked_at, mut at_once) = (Vec::new(), 0, top);
         // A page may be short, or empty, and not be the last one: so that no filter costs more than it may.
         while shown.len() < top && looked_at < LOOKED_AT_MAX {
-            let records = self.directory.principals_after(after, PAGE).await?;
+            let records = self.directory.principals_after(after, at_once).await?;
+            // If these do not fill the page, many do not fit what is looked for: few at a time would be many reads.
+            at_once = PAGE;
             if records.is_empty() {
                 after = None;
                 break;
@@ -131,7 +133,7 @@ impl Call<'_> {
 const IDS_MAX: usize = 1000;
 /// As Graph limits `checkMemberGroups`.
 const GROUP_IDS_MAX: usize = 20;
-/// Objects on a page if nobody says, which is also how many records are read at once; and at most. Both as in Graph.
+/// Objects on a page if nobody says, and at most. Both as in Graph.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 999;
 /// Records that one request looks at.
