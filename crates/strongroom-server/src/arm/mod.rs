@@ -180,17 +180,8 @@ fn find(inbound: &Inbound, route: &Route) -> Result<(&'static Operation, Place),
 }
 
 fn context(inbound: &Inbound, row: Option<&'static Operation>) -> Context {
-    let text = |name: &str| inbound.header(name).unwrap_or_default().to_owned();
-    Context {
-        operation: row.map_or("Unknown", |row| row.audit_name),
-        operation_version: inbound.query_parameter(API_VERSION).unwrap_or_default(),
-        resource_id: inbound.path.clone(),
-        success_status: row.map_or(200, |row| row.success),
-        client_address: Some(inbound.peer.remote.ip()),
-        uri: inbound.uri(),
-        user_agent: text("user-agent"),
-        correlation_id: text("x-ms-client-request-id"),
-    }
+    let (operation, success) = row.map_or(("Unknown", 200), |row| (row.audit_name, row.success));
+    inbound.context(operation, inbound.path.clone(), success)
 }
 
 const API_VERSION: &str = "api-version";

@@ -11,16 +11,8 @@ use crate::http::exchange::Inbound;
 
 /// A request whose caller is known.
 pub(super) fn request(inbound: &Inbound, operation: &'static str, caller: Caller) -> Request {
-    let context = Context {
-        operation,
-        operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
-        resource_id: String::new(),
-        success_status: 200,
-        client_address: Some(inbound.peer.remote.ip()),
-        uri: inbound.uri(),
-        user_agent: inbound.header("user-agent").unwrap_or_default().to_owned(),
-        correlation_id: correlation_id(inbound),
-    };
+    let context = inbound.context(operation, String::new(), 200);
+    let context = Context { correlation_id: correlation_id(inbound), ..context };
     Request::new(inbound.id, caller, inbound.received, context)
 }
 

@@ -374,19 +374,10 @@ impl DataPlane {
 }
 
 fn context(inbound: &Inbound, named: Option<&Named<'_>>, row: Option<&'static Operation>) -> Context {
-    let text = |name: &str| inbound.header(name).unwrap_or_default().to_owned();
     let resource_id = match named {
         Some(named) => named.keys().record().resource_id.clone(),
         None => inbound.host.authority.clone(),
     };
-    Context {
-        operation: row.map_or("Unknown", |row| row.audit_name),
-        operation_version: inbound.query_parameter("api-version").unwrap_or_default(),
-        resource_id,
-        success_status: row.map_or(200, |row| row.success),
-        client_address: Some(inbound.peer.remote.ip()),
-        uri: inbound.uri(),
-        user_agent: text("user-agent"),
-        correlation_id: text("x-ms-client-request-id"),
-    }
+    let (operation, success) = row.map_or(("Unknown", 200), |row| (row.audit_name, row.success));
+    inbound.context(operation, resource_id, success)
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
+use strongroom_core::request::Context;
 use strongroom_types::Timestamp;
 use uuid::Uuid;
 
@@ -100,6 +101,21 @@ impl Inbound {
     /// Path and query as sent, for the audit log.
     pub fn uri(&self) -> String {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+
+    /// What the audit log will say of this request besides its outcome.
+    pub fn context(&self, operation: &'static str, resource_id: String, success_status: u16) -> Context {
+        let text = |name: &str| self.header(name).unwrap_or_default().to_owned();
+        Context {
+            operation,
+            operation_version: self.query_parameter("api-version").unwrap_or_default(),
+            resource_id,
+            success_status,
+            client_address: Some(self.peer.remote.ip()),
+            uri: self.uri(),
+            user_agent: text("user-agent"),
+            correlation_id: text("x-ms-client-request-id"),
+        }
     }
 
     /// `https://host[:port]` of this request.
