@@ -33,11 +33,11 @@ impl Answer {
 }
 
 /// Keeps the first answer, which is about the scope that was asked about, and those below it that say anything else.
-pub(super) fn keep_what_differs(answers: &mut Vec<Answer>) {
-    let Some((first, below)) = answers.split_first() else { return };
-    let differs: Vec<_> = below.iter().map(|one| (&one.now, &one.then) != (&first.now, &first.then)).collect();
-    let mut keep = std::iter::once(true).chain(differs);
-    answers.retain(|_| keep.next().unwrap_or(true));
+pub(super) fn keep_what_differs(answers: Vec<Answer>) -> Vec<Answer> {
+    let mut answers = answers.into_iter();
+    let Some(first) = answers.next() else { return Vec::new() };
+    let below: Vec<_> = answers.filter(|below| (&below.now, &below.then) != (&first.now, &first.then)).collect();
+    std::iter::once(first).chain(below).collect()
 }
 
 /// Prints answers; only about one principal, if one is named.

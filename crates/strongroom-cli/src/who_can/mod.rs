@@ -11,6 +11,7 @@ mod picture;
 mod reading;
 mod rights;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -78,7 +79,7 @@ pub async fn run(arguments: WhoCan, default_data_dir: Option<PathBuf>) -> Result
     let answers = questions.into_iter().map(|question| answer::Answer::of(&picture, supposed.as_ref(), question));
     let mut answers: Vec<_> = answers.collect();
     if arguments.action.is_some() {
-        answer::keep_what_differs(&mut answers);
+        answers = answer::keep_what_differs(answers);
     }
     answer::print(&picture, &answers, only.as_deref(), arguments.json)
 }
@@ -161,15 +162,13 @@ fn question(subject: &Subject, action: &str, scope: &Scope) -> Result<Question> 
 
 /// The action at the scope, and at every scope below it that an assignment names: a role at one key is not left out.
 fn asked(subject: &Subject, action: &str, scopes: &[Scope]) -> Result<Vec<Question>> {
-    let mut questions = Vec::new();
-    for scope in scopes {
-        let question = question(subject, action, scope)?;
-        // What an HSM's own affairs ask for is the same question at every scope.
-        if !questions.contains(&question) {
-            questions.push(question);
-        }
-    }
-    Ok(questions)
+    Ok(once(scopes.iter().map(|scope| question(subject, action, scope)).collect::<Result<_>>()?))
+}
+
+/// What an HSM's own affairs ask for is the same question at every scope: each is asked once.
+fn once(questions: Vec<Question>) -> Vec<Question> {
+    let mut seen = BTreeSet::new();
+    questions.into_iter().filter(|one| seen.insert((one.action.clone(), one.scope.clone()))).collect()
 }
 
 /// The scope, and then every scope below it that an assignment names.
@@ -200,7 +199,7 @@ fn everything(subject: &Subject, scopes: &[Scope]) -> Result<Vec<Question>> {
         }
         Subject::Resource(_) => bail!("name an action: those of resources have no end"),
     };
-    Ok(scopes.iter().map(at_scope).collect::<Result<Vec<_>>>()?.concat())
+    Ok(once(scopes.iter().map(at_scope).collect::<Result<Vec<_>>>()?.concat()))
 }
 
 /// What an HSM's own affairs ask for is asked for at its root.
@@ -299,6 +298,9 @@ mod tests {
         };
         assert_eq!(at("sign"), ["/keys", "/keys/alpha", "/keys/beta", "/keys/gamma"]);
         assert_eq!(at("restore/start"), ["/"], "it is asked for at the root alone, and once");
+        let all = everything(&subject, &scopes).unwrap();
+        let how_often = |action: DataAction| all.iter().filter(|question| question.action == action.as_str()).count();
+        assert_eq!((how_often(DataAction::KeysSign), how_often(DataAction::RestoreStart)), (4, 1));
     }
 
     #[test]
