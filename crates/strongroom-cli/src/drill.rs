@@ -219,8 +219,20 @@ fn shown(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }
 
+/// The report, with no character in it that would steer a terminal: JSON escapes only some of them by itself.
 fn as_json(report: &Report) -> Result<String, DrillFailure> {
-    serde_json::to_string_pretty(report).map(|text| text + "\n").map_err(|_| DrillFailure::Print)
+    let text = serde_json::to_string_pretty(report).map_err(|_| DrillFailure::Print)?;
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match character {
+            steers if steers.is_control() && steers != '\n' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(steers)))
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped.push('\n');
+    Ok(escaped)
 }
 
 fn print(text: &str) {

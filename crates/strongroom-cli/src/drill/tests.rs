@@ -57,6 +57,9 @@ fn no_text_of_a_report_steers_the_terminal_or_begins_a_line() {
         let mut value = failed();
         let text = value.pointer_mut(field).unwrap();
         *text = format!("{}\u{1b}[2J\r\nmore\u{9b}1m\u{7f}", text.as_str().unwrap()).into();
+        let json = as_json(&report(value.clone())).unwrap();
+        assert!(!json.contains(|character: char| character.is_control() && character != '\n'), "{field}: {json:?}");
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap().pointer(field), value.pointer(field));
         let shown = figures(&report(value));
         assert_eq!(shown.lines().count(), clean.lines().count(), "{field}");
         assert!(shown.contains("[2Jmore1m"), "{field}: {shown:?}");
