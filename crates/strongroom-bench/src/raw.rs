@@ -3,13 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::cipher::{
-    AES_256, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey,
-};
 use aws_lc_rs::digest::{Digest, SHA256};
-use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::key_wrap::{AES_256 as WRAP_256, AesKek, KeyWrap};
 use aws_lc_rs::rsa::{
     KeyPair as RsaKeyPair, KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
     PrivateDecryptingKey,
@@ -23,7 +17,7 @@ use crate::cores::{on_core, thread_time};
 use crate::figures::{Rate, per_second};
 use crate::{MeasureError, now};
 
-/// An operation of the library. Keys are of 2048 bits, P-256 and AES-256; what they work on has 32 bytes.
+/// An operation of the library. Keys are of 2048 bits or on P-256; what they work on has 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Raw {
     /// RSASSA-PKCS1-v1_5 over a digest.
@@ -38,18 +32,8 @@ pub enum Raw {
     EncryptOaep,
     /// RSA-OAEP with SHA-256, the private half.
     DecryptOaep,
-    /// AES-GCM.
-    SealGcm,
-    /// AES-CBC with PKCS#7 padding.
-    EncryptCbc,
-    /// The same, decrypted.
-    DecryptCbc,
-    /// AES key wrap (RFC 3394).
-    WrapKey,
     /// A new RSA key.
     GenerateRsa,
-    /// A new key on P-256.
-    GenerateEcdsa,
 }
 
 /// Does the operation once.
@@ -83,16 +67,8 @@ impl Raw {
             Self::VerifyEcdsa => verify_ecdsa(),
             Self::EncryptOaep => encrypt_oaep(),
             Self::DecryptOaep => decrypt_oaep(),
-            Self::SealGcm => seal_gcm(),
-            Self::EncryptCbc => encrypt_cbc(),
-            Self::DecryptCbc => decrypt_cbc(),
-            Self::WrapKey => wrap_key(),
             Self::GenerateRsa => Ok(Box::new(|| {
                 black_box(rsa_key()?);
-                Ok(())
-            })),
-            Self::GenerateEcdsa => Ok(Box::new(|| {
-                black_box(ecdsa_key()?);
                 Ok(())
             })),
         }
@@ -171,61 +147,7 @@ fn decrypt_oaep() -> Result<Operation, MeasureError> {
     }))
 }
 
-fn seal_gcm() -> Result<Operation, MeasureError> {
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).map_err(refused("an AES key"))?);
-    let (mut text, mut number) = (TEXT, 0_u64);
-    Ok(Box::new(move || {
-        number += 1;
-        let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
-        let nonce = Nonce::assume_unique_for_key([0, 0, 0, 0, a, b, c, d, e, f, g, h]);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut text);
-        let _ = black_box(tag.map_err(refused("AES-GCM"))?);
-        Ok(())
-    }))
-}
-
-fn cipher_key() -> Result<UnboundCipherKey, MeasureError> {
-    UnboundCipherKey::new(&AES_256, &KEY).map_err(refused("an AES key"))
-}
-
-fn encrypt_cbc() -> Result<Operation, MeasureError> {
-    let key = PaddedBlockEncryptingKey::cbc_pkcs7(cipher_key()?).map_err(refused("AES-CBC"))?;
-    Ok(Box::new(move || {
-        let mut text = TEXT.to_vec();
-        let iv = EncryptionContext::Iv128(FixedLength::from(&IV));
-        black_box(key.less_safe_encrypt(&mut text, iv).map_err(refused("AES-CBC"))?);
-        Ok(())
-    }))
-}
-
-fn decrypt_cbc() -> Result<Operation, MeasureError> {
-    let key = PaddedBlockEncryptingKey::cbc_pkcs7(cipher_key()?).map_err(refused("AES-CBC"))?;
-    let mut ciphertext = TEXT.to_vec();
-    let iv = EncryptionContext::Iv128(FixedLength::from(&IV));
-    key.less_safe_encrypt(&mut ciphertext, iv).map_err(refused("AES-CBC"))?;
-    let key = PaddedBlockDecryptingKey::cbc_pkcs7(cipher_key()?).map_err(refused("AES-CBC"))?;
-    Ok(Box::new(move || {
-        let mut text = ciphertext.clone();
-        let iv = DecryptionContext::Iv128(FixedLength::from(&IV));
-        black_box(key.decrypt(&mut text, iv).map_err(refused("AES-CBC"))?);
-        Ok(())
-    }))
-}
-
-fn wrap_key() -> Result<Operation, MeasureError> {
-    let mut wrapped = [0; TEXT.len() + 8];
-    Ok(Box::new(move || {
-        // A key-encryption key is used up by one wrap in this library, so its schedule is part of the operation.
-        let key = AesKek::new(&WRAP_256, &KEY).map_err(refused("an AES key"))?;
-        black_box(key.wrap(&TEXT, &mut wrapped).map_err(refused("AES key wrap"))?);
-        Ok(())
-    }))
-}
-
 const TEXT: [u8; 32] = [0x5a; 32];
-/// Protects nothing: what is encrypted with it is thrown away.
-const KEY: [u8; 32] = [0xa5; 32];
-const IV: [u8; 16] = [0; 16];
 
 #[cfg(test)]
 mod tests {
@@ -240,12 +162,7 @@ mod tests {
             Raw::VerifyEcdsa,
             Raw::EncryptOaep,
             Raw::DecryptOaep,
-            Raw::SealGcm,
-            Raw::EncryptCbc,
-            Raw::DecryptCbc,
-            Raw::WrapKey,
             Raw::GenerateRsa,
-            Raw::GenerateEcdsa,
         ];
         for raw in all {
             let rate = raw.rate(None, Duration::ZERO).unwrap();
