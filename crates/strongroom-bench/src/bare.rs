@@ -151,17 +151,30 @@ impl Listening {
     }
 
     pub(crate) async fn accept(self) -> Result<(), MeasureError> {
+        self.accept_with(|answer| async move {
+            let (head, body) = answer.as_ref();
+            Response::from_parts(head.clone(), Full::new(body.clone()))
+        })
+        .await
+    }
+
+    /// The same, with another way to make the response out of what is prepared.
+    pub(crate) async fn accept_with<R>(self, respond: fn(Prepared) -> R) -> Result<(), MeasureError>
+    where
+        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         let mut connections = JoinSet::new();
         loop {
             let accepted = self.socket.accept().await;
             let (stream, _) = accepted.map_err(MeasureError::io("a connection cannot be accepted"))?;
-            connections.spawn(connection(self.tls.clone(), stream, Arc::clone(&self.answer)));
+            let answer = Arc::clone(&self.answer);
+            connections.spawn(connection(self.tls.clone(), stream, move || respond(Arc::clone(&answer))));
         }
     }
 }
 
 /// What is sent back, ready made.
-type Prepared = Arc<(http::response::Parts, Bytes)>;
+pub(crate) type Prepared = Arc<(http::response::Parts, Bytes)>;
 
 fn response(answer: &Answer) -> Result<Prepared, MeasureError> {
     let mut response = Response::builder().status(answer.status);
@@ -173,18 +186,20 @@ fn response(answer: &Answer) -> Result<Prepared, MeasureError> {
     Ok(Arc::new((head, answer.body.clone())))
 }
 
-async fn connection(tls: TlsAcceptor, stream: TcpStream, answer: Prepared) {
+async fn connection<R>(tls: TlsAcceptor, stream: TcpStream, respond: impl Fn() -> R + Send + Sync + 'static)
+where
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let Ok(stream) = tls.accept(stream).await else { return };
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let answer = Arc::clone(&answer);
+        let response = respond();
         async move {
             // A body that breaks off breaks the connection too.
             let _ = request.into_body().collect().await;
-            let (head, body) = answer.as_ref();
-            Ok::<_, Infallible>(Response::from_parts(head.clone(), Full::new(body.clone())))
+            Ok::<_, Infallible>(response.await)
         }
     });
     // The client is ours, and sees how its connection ends.

@@ -50,7 +50,7 @@ impl Endpoint {
 /// Asks one request at a time.
 pub(crate) enum Client {
     Http1(Box<Http1>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http2(Http2),
 }
 
 /// All connections of a measurement.
@@ -61,21 +61,16 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// So many clients: each on a connection of its own, or over HTTP/2 up to [`STREAMS`] on one.
+    /// So many clients: each on a connection of its own, or over HTTP/2 up to [`CLIENTS`] on one.
     pub(crate) async fn connect(endpoint: &Endpoint, protocol: Protocol, count: usize) -> Result<Self, MeasureError> {
         let (mut clients, mut drivers) = (Vec::with_capacity(count), JoinSet::new());
         while clients.len() < count {
-            let stream = endpoint.connect(protocol).await?;
             match protocol {
-                Protocol::Http1 => clients.push(Client::Http1(Box::new(Http1::over(stream)))),
+                Protocol::Http1 => clients.push(Client::Http1(Box::new(Http1::connect(endpoint).await?))),
                 Protocol::Http2 => {
-                    let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-                    drivers.spawn(async move {
-                        // A broken connection shows at the requests on it.
-                        let _ = driver.await;
-                    });
-                    let more = STREAMS.min(count - clients.len());
-                    clients.extend((0..more).map(|_| Client::Http2(sender.clone())));
+                    let connection = Http2::connect(endpoint, &mut drivers).await?;
+                    let more = CLIENTS.min(count - clients.len());
+                    clients.extend((0..more).map(|_| Client::Http2(connection.clone())));
                 }
             }
         }
@@ -91,12 +86,37 @@ impl Client {
                 Some(wire) => connection.ask(wire).await,
                 None => connection.ask(&request.http1()).await,
             },
-            Self::Http2(sender) => {
-                sender.ready().await?;
-                let (head, body) = sender.send_request(request.http2()?).await?.into_parts();
-                let body = body.collect().await?.to_bytes();
-                Ok(Answer { status: head.status.as_u16(), headers: Vec::new(), body })
-            }
+            Self::Http2(connection) => connection.send(request.http2()?).await,
+        }
+    }
+}
+
+/// A connection that carries several requests at a time.
+#[derive(Clone)]
+pub(crate) struct Http2(http2::SendRequest<Full<Bytes>>);
+
+impl Http2 {
+    /// What drives the connection is one of `drivers`, and ends with them.
+    pub(crate) async fn connect(endpoint: &Endpoint, drivers: &mut JoinSet<()>) -> Result<Self, MeasureError> {
+        let stream = endpoint.connect(Protocol::Http2).await?;
+        let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        drivers.spawn(async move {
+            // A broken connection shows at the requests on it.
+            let _ = driver.await;
+        });
+        Ok(Self(sender))
+    }
+
+    /// Hands a request to the connection at once; what it answers with is waited for.
+    pub(crate) fn send(
+        &mut self,
+        request: http::Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Answer, MeasureError>> + Send + use<> {
+        let answer = self.0.send_request(request);
+        async move {
+            let (head, body) = answer.await?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer { status: head.status.as_u16(), headers: Vec::new(), body })
         }
     }
 }
@@ -108,19 +128,24 @@ pub(crate) struct Http1 {
 }
 
 impl Http1 {
-    fn over(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream, read: BytesMut::with_capacity(READ_BYTES) }
+    async fn connect(endpoint: &Endpoint) -> Result<Self, MeasureError> {
+        let stream = endpoint.connect(Protocol::Http1).await?;
+        Ok(Self { stream, read: BytesMut::with_capacity(READ_BYTES) })
     }
 
     async fn ask(&mut self, wire: &[u8]) -> Result<Answer, MeasureError> {
         self.send(wire).await?;
         let head = self.head().await?;
+        self.rest(&head, Vec::new()).await
+    }
+
+    /// Reads the body, and takes the answer out of the buffer.
+    async fn rest(&mut self, head: &Head, headers: Vec<(String, String)>) -> Result<Answer, MeasureError> {
         while self.read.len() < head.bytes + head.body_bytes {
             self.more().await?;
         }
         drop(self.read.split_to(head.bytes));
-        let body = self.read.split_to(head.body_bytes).freeze();
-        Ok(Answer { status: head.status, headers: Vec::new(), body })
+        Ok(Answer { status: head.status, headers, body: self.read.split_to(head.body_bytes).freeze() })
     }
 
     async fn send(&mut self, wire: &[u8]) -> Result<(), MeasureError> {
@@ -187,15 +212,11 @@ fn body_bytes(status: u16, headers: &[httparse::Header<'_>]) -> Result<usize, Me
 /// # Errors
 /// If it cannot be had.
 pub async fn ask_once(endpoint: &Endpoint, request: &Request) -> Result<Answer, MeasureError> {
-    let mut connection = Http1::over(endpoint.connect(Protocol::Http1).await?);
+    let mut connection = Http1::connect(endpoint).await?;
     connection.send(&request.http1()).await?;
     let head = connection.head().await?;
     let headers = headers(&connection.read);
-    while connection.read.len() < head.bytes + head.body_bytes {
-        connection.more().await?;
-    }
-    drop(connection.read.split_to(head.bytes));
-    Ok(Answer { status: head.status, headers, body: connection.read.split_to(head.body_bytes).freeze() })
+    connection.rest(&head, headers).await
 }
 
 /// Headers, but for those that frame the message and the one that a server adds by itself.
@@ -210,8 +231,8 @@ fn headers(read: &[u8]) -> Vec<(String, String)> {
     kept.map(|header| (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned())).collect()
 }
 
-/// Requests at once on one connection of HTTP/2.
-const STREAMS: usize = 16;
+/// Clients on one connection of HTTP/2.
+const CLIENTS: usize = 16;
 const READ_BYTES: usize = 4096;
 const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 64 * 1024;

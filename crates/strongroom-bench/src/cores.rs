@@ -24,6 +24,13 @@ impl Cores {
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         Some(Self { server: cores.next()?, generator: cores.next()? })
     }
+
+    /// Every core this process may run on but the server's, up to so many.
+    pub fn apart(self, most: usize) -> Vec<usize> {
+        let Ok(allowed) = sched_getaffinity(None) else { return vec![self.generator] };
+        let apart = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core) && *core != self.server);
+        apart.take(most).collect()
+    }
 }
 
 /// Does some work on a thread of its own, which stays on a core if one is given. A process that it starts stays there too
@@ -78,6 +85,16 @@ mod tests {
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 300 50 0 0 20 0 4 0 100";
         assert_eq!(ticks(stat), Some(350));
         assert_eq!(ticks("7 (a) S 1 2"), None);
+    }
+
+    #[test]
+    fn no_load_is_made_on_the_core_of_the_server() {
+        let allowed: Vec<_> =
+            (0..CpuSet::MAX_CPU).filter(|core| sched_getaffinity(None).unwrap().is_set(*core)).collect();
+        let Some(cores) = Cores::choose() else { return assert_eq!(allowed.len(), 1) };
+        let apart = cores.apart(2);
+        assert!(apart.contains(&cores.generator) && !apart.contains(&cores.server), "{cores:?} {apart:?}");
+        assert_eq!(apart.len(), (allowed.len() - 1).min(2));
     }
 
     #[test]

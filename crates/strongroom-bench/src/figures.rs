@@ -72,9 +72,20 @@ pub fn one_after_the_other(one: f64, other: f64) -> f64 {
 }
 
 /// Rate of a number of operations, a second.
-#[expect(clippy::cast_precision_loss, reason = "a count of operations is far below 2^52")]
 pub fn per_second(operations: u64, elapsed: std::time::Duration) -> f64 {
-    operations as f64 / elapsed.as_secs_f64().max(f64::EPSILON)
+    real(operations) / elapsed.as_secs_f64().max(f64::EPSILON)
+}
+
+/// A count, to be divided.
+#[expect(clippy::cast_precision_loss, reason = "a count of operations is far below 2^52")]
+pub(crate) fn real(count: u64) -> f64 {
+    count as f64
+}
+
+/// The whole ones of a count.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, and nothing is negative")]
+pub(crate) fn whole(count: f64) -> u64 {
+    count as u64
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! It is *not* a client of any API: requests are bytes to it. What is asked, and what the figures are worth, is the
 //! command's business (`strongroom bench`).
 //!
-//! Read first: [`load::run`], [`request::Request`], [`figures::Spread`].
+//! Read first: [`load::run`], [`flood::run`], [`request::Request`], [`figures::Spread`].
 //!
 //! It fails with a [`MeasureError`]. A request that fails is no error: it is part of the outcome.
 
@@ -16,6 +16,7 @@ mod client;
 pub mod cores;
 pub mod durable;
 pub mod figures;
+pub mod flood;
 pub mod load;
 pub mod raw;
 pub mod request;
@@ -71,6 +72,6 @@ impl MeasureError {
 
 /// The time, which is what is measured.
 #[expect(clippy::disallowed_methods, reason = "what is measured is time")]
-fn now() -> std::time::Instant {
+pub fn now() -> std::time::Instant {
     std::time::Instant::now()
 }

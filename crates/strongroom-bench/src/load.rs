@@ -1,4 +1,4 @@
-//! Load: so many clients that each ask again as soon as they are answered, or requests at a fixed rate.
+//! Load: so many clients that each ask again as soon as they are answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::client::{Client, Clients};
 pub use crate::client::{Endpoint, ask_once};
 use crate::cores::{on_core, process_time, thread_time};
 use crate::figures::{Latencies, per_second};
-use crate::request::Request;
+use crate::request::{Answer, Request};
 use crate::{MeasureError, now};
 
 /// The version of HTTP.
@@ -44,8 +44,6 @@ pub struct Load {
     pub duration: Duration,
     /// After how many requests it ends at the latest.
     pub operations_max: Option<u64>,
-    /// Requests a second, whether those before are answered or not; `None` asks as fast as it is answered.
-    pub rate: Option<f64>,
     /// The core of the generator.
     pub core: Option<usize>,
     /// The process that answers, whose processor time is counted.
@@ -113,9 +111,7 @@ async fn drive(load: &Load, endpoint: &Endpoint, request: &Arc<Request>) -> Resu
     let before = (server_time()?, thread_time());
     let begun = now();
     let schedule = Arc::new(Schedule {
-        begun,
         end: begun + load.duration,
-        interval: load.rate.map(|rate| Duration::from_secs_f64(1.0 / rate.max(1.0))),
         operations_max: load.operations_max.unwrap_or(u64::MAX),
         next: AtomicU64::new(0),
     });
@@ -140,49 +136,45 @@ async fn drive(load: &Load, endpoint: &Endpoint, request: &Arc<Request>) -> Resu
     })
 }
 
-/// When requests are sent.
+/// How long requests are sent.
 struct Schedule {
-    begun: Instant,
     end: Instant,
-    interval: Option<Duration>,
     operations_max: u64,
     next: AtomicU64,
 }
 
 impl Schedule {
-    /// Waits for the next request's turn, which is the time it counts from; `None` when there is none any more. The first
-    /// one is always sent.
-    async fn turn(&self) -> Option<Instant> {
+    /// When the next request begins; `None` when there is none any more. The first one is always sent.
+    fn turn(&self) -> Option<Instant> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if number >= self.operations_max {
-            return None;
-        }
         let now = now();
-        let due = match self.interval {
-            None => now,
-            Some(interval) => self.begun + interval.mul_f64(per_second(number, Duration::from_secs(1))),
-        };
-        if number > 0 && due >= self.end {
-            return None;
-        }
-        if due > now {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        Some(due)
+        let over = number >= self.operations_max || (number > 0 && now >= self.end);
+        (!over).then_some(now)
     }
 }
 
 /// What came of the requests of one client.
 #[derive(Default)]
-struct Asked {
-    answered: Vec<u32>,
-    refused: Vec<u32>,
-    failed: u64,
-    failure: Option<String>,
+pub(crate) struct Asked {
+    pub(crate) answered: Vec<u32>,
+    pub(crate) refused: Vec<u32>,
+    pub(crate) failed: u64,
+    pub(crate) failure: Option<String>,
 }
 
 impl Asked {
-    fn add(&mut self, other: Self) {
+    /// Counts what came of a request, and how long that took.
+    pub(crate) fn count(&mut self, took: Duration, answer: Result<Answer, MeasureError>) {
+        let microseconds = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        match answer {
+            Ok(answer) if (200..300).contains(&answer.status) => self.answered.push(microseconds),
+            Ok(answer) if answer.status == TOO_MANY_REQUESTS => self.refused.push(microseconds),
+            Ok(answer) => self.fail(answer.summary()),
+            Err(error) => self.fail(error.to_string()),
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
         let Self { answered, refused, failed, failure } = other;
         self.answered.extend(answered);
         self.refused.extend(refused);
@@ -190,7 +182,7 @@ impl Asked {
         self.failure = self.failure.take().or(failure);
     }
 
-    fn fail(&mut self, failure: String) {
+    pub(crate) fn fail(&mut self, failure: String) {
         self.failed += 1;
         self.failure.get_or_insert(failure);
     }
@@ -200,22 +192,11 @@ impl Asked {
 async fn ask_until_the_end(mut client: Client, request: Arc<Request>, schedule: Arc<Schedule>) -> Asked {
     let mut asked = Asked::default();
     let fixed: Option<Bytes> = request.fixed();
-    while let Some(begun) = schedule.turn().await {
+    while let Some(begun) = schedule.turn() {
         let answer = client.ask(&request, fixed.as_ref()).await;
-        let microseconds = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
-        match answer {
-            Ok(answer) if (200..300).contains(&answer.status) => asked.answered.push(microseconds),
-            Ok(answer) if answer.status == TOO_MANY_REQUESTS => {
-                asked.refused.push(microseconds);
-            }
-            Ok(answer) => {
-                asked.fail(answer.summary());
-                break;
-            }
-            Err(error) => {
-                asked.fail(error.to_string());
-                break;
-            }
+        asked.count(begun.elapsed(), answer);
+        if asked.failed > 0 {
+            break;
         }
     }
     asked
@@ -228,4 +209,4 @@ const SERVER_BUSY: f64 = 0.85;
 const TOO_MANY_REQUESTS: u16 = 429;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

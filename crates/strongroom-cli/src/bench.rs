@@ -6,6 +6,7 @@
 //! Read first: `rows`, then `operations`.
 
 mod backup;
+mod idle;
 mod operations;
 mod overload;
 mod report;
@@ -13,6 +14,7 @@ mod rows;
 mod scale;
 mod scene;
 mod server;
+mod units;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use backup::BackupBench;
+use idle::IdleBench;
 use operations::OperationsBench;
 use overload::OverloadBench;
 use scale::ScaleBench;
@@ -40,6 +43,8 @@ enum Other {
     /// Measure a full backup and restore: time, and memory by the number of keys.
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup(BackupBench),
+    /// Watch a server that nobody asks: its memory, how often it wakes, and the size of the program.
+    Idle(IdleBench),
     /// Ask for several times what the server can do: what is served, what is refused, and how fast.
     #[command(after_help = OVERLOAD_EXAMPLES)]
     Overload(OverloadBench),
@@ -83,6 +88,7 @@ pub async fn run(bench: Bench) -> Result<()> {
     match bench.other {
         None => operations::run(&bench.operations).await,
         Some(Other::Backup(bench)) => backup::run(&bench).await,
+        Some(Other::Idle(bench)) => idle::run(&bench).await,
         Some(Other::Overload(bench)) => overload::run(&bench).await,
         Some(Other::Scale(bench)) => scale::run(&bench).await,
         Some(Other::BareServer) => Ok(strongroom_bench::bare::serve().await?),
@@ -108,7 +114,8 @@ Examples:
   strongroom bench overload
   strongroom bench overload --times 8 --seconds 20 --json
 
-Requests come at a fixed rate, whether those before are answered or not. Served and refused are what was answered.";
+Requests are sent at a fixed rate, whether those before are answered or not, by threads on the cores that are not the server's.
+Times count from when a request was sent. If the threads themselves were late, the last line says so.";
 
 const SCALE_EXAMPLES: &str = "\
 Examples:

@@ -144,14 +144,19 @@ fn message(status: StatusCode, body: &str) -> String {
     line.unwrap_or_else(|| status.canonical_reason().unwrap_or("no message").to_owned())
 }
 
-/// Sends every name below `localhost` to the loopback; RFC 6761 §6.3 lets us, and many systems do not.
+/// Whether a name is `localhost` or below it: on this machine, whatever its resolver thinks (RFC 6761 §6.3).
+pub(crate) fn is_loopback(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Sends such names to the loopback; many systems do not.
 struct LocalhostResolver;
 
 impl Resolve for LocalhostResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let host = name.as_str();
-            if host == "localhost" || host.ends_with(".localhost") {
+            if is_loopback(host) {
                 let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
                 return Ok(Box::new(std::iter::once(loopback)) as Addrs);
             }

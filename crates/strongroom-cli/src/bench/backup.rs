@@ -1,22 +1,18 @@
 //! Full backup and restore: how long they take, and whether memory grows with the number of keys.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 use serde::Serialize;
-use serde_json::json;
-use tokio::task::JoinSet;
+use strongroom_bench::now;
 
 use super::Figures;
+use super::scene::{Scene, filled};
 use super::server::Server;
-use crate::connection::Connection;
-use crate::custodians;
-use crate::managed_hsm::{ManagedHsm, Owner, Tokens};
+use super::units::{MEBIBYTE, mebibytes};
 
 /// `bench backup`.
 #[derive(Debug, Args)]
@@ -72,21 +68,18 @@ fn within(rows: &[Row], limit: u32) -> Result<()> {
 }
 
 async fn measure(keys: u32) -> Result<Row> {
-    let server = Server::start(CONFIGURATION).await?;
-    let data_dir = server.data_dir();
-    let connection = Arc::new(Connection::open(&data_dir)?);
-    let tokens = Arc::new(Tokens::get(&connection).await?);
-    let hsm = activate(Owner { connection: &connection, tokens: &tokens }, &data_dir).await?;
+    let scene = Scene::own(None, CONFIGURATION).await?;
+    let (server, hsm) = (scene.server()?, scene.hsm().await?);
     let begun = now();
-    fill(&connection, &tokens, keys).await?;
+    scene.fill(keys).await?;
     let created_per_second = f64::from(keys) / begun.elapsed().as_secs_f64();
 
-    let backups = data_dir.join("backups");
+    let backups = scene.data_dir.join("backups");
     let container = format!("file://{}", backups.display());
     let resident_bytes = server.resident()?;
-    let (folder, backup) = watched(&server, hsm.back_up(&container)).await?;
-    let ((), restore) = watched(&server, hsm.restore(&container, &folder)).await?;
-    let last = format!("/keys/{}", name(keys.saturating_sub(1)));
+    let (folder, backup) = watched(server, hsm.back_up(&container)).await?;
+    let ((), restore) = watched(server, hsm.restore(&container, &folder)).await?;
+    let last = format!("/keys/{}", filled(keys.saturating_sub(1)));
     hsm.call(Method::GET, &last, None).await.context("the last key did not come back")?;
     Ok(Row {
         keys,
@@ -98,39 +91,6 @@ async fn measure(keys: u32) -> Result<Row> {
         restore_peak_memory_bytes: restore.1,
         resident_bytes,
     })
-}
-
-async fn activate<'a>(owner: Owner<'a>, data_dir: &Path) -> Result<ManagedHsm<'a>> {
-    let hsm = owner.managed_hsm(HSM).await?;
-    let folder = data_dir.join("custodians");
-    let certificates = custodians::make_or_read(&folder)?;
-    hsm.activate(&certificates, 2, &folder.join("SD.json")).await?;
-    hsm.assign_crypto_user().await?;
-    Ok(hsm)
-}
-
-/// Creates the keys, many at a time.
-pub(super) async fn fill(connection: &Arc<Connection>, tokens: &Arc<Tokens>, keys: u32) -> Result<()> {
-    let bar = ProgressBar::new(u64::from(keys));
-    bar.set_style(ProgressStyle::with_template("creating keys {bar:30} {pos}/{len} {eta}")?);
-    let mut workers = JoinSet::new();
-    for worker in 0..WORKERS {
-        let (connection, tokens, bar) = (Arc::clone(connection), Arc::clone(tokens), bar.clone());
-        workers.spawn(async move {
-            let hsm = Owner { connection: &connection, tokens: &tokens }.managed_hsm(HSM).await?;
-            for number in (worker..keys).step_by(WORKERS as usize) {
-                let path = format!("/keys/{}/create", name(number));
-                hsm.call(Method::POST, &path, Some(&json!({"kty": "oct-HSM", "key_size": 256}))).await?;
-                bar.inc(1);
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(ended) = workers.join_next().await {
-        ended??;
-    }
-    bar.finish_and_clear();
-    Ok(())
 }
 
 /// How long some work took, and by how much the server's memory grew at most meanwhile, in bytes.
@@ -149,10 +109,6 @@ fn size(folder: &Path) -> Result<u64> {
     }
     ensure!(bytes > 0, "the backup is empty");
     Ok(bytes)
-}
-
-fn name(number: u32) -> String {
-    format!("key-{number:07}")
 }
 
 fn table(rows: &[Row]) -> String {
@@ -177,20 +133,6 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for a table that people read")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / MEBIBYTE as f64
-}
-
-#[expect(clippy::disallowed_methods, reason = "what is measured is time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-const HSM: &str = "bench";
-const MEBIBYTE: u64 = 1024 * 1024;
-/// Requests at a time: enough for the store to commit in groups.
-const WORKERS: u32 = 64;
 /// The end of a job is not held back, as it is for official clients.
 const CONFIGURATION: &str = "[backup]\nearliest_end_seconds = 0\n\n[log]\nlevel = \"error\"\n";
 

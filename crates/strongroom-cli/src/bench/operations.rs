@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use strongroom_bench::MeasureError;
 use strongroom_bench::bare::BareServer;
 use strongroom_bench::cores::Cores;
 use strongroom_bench::durable::appends;
@@ -18,7 +19,7 @@ use strongroom_bench::request::{Answer, Request};
 use super::Figures;
 use super::report::{Report, Settings};
 use super::rows::{Ask, Ceiling, Clients, ROWS, Row};
-use super::scene::{Question, Scene};
+use super::scene::{PLAIN, Question, ROTATIONS_MAX, Scene};
 use super::server::Server;
 
 /// `bench` without a subcommand.
@@ -66,6 +67,8 @@ struct Ready {
     question: Question,
     /// What the bare server says; `None` if the row is compared with something else.
     answer: Option<Answer>,
+    /// What another client asks meanwhile.
+    beside: Option<Question>,
 }
 
 /// What one repetition of a row gave.
@@ -77,6 +80,8 @@ pub(super) struct Sample {
     pub(super) raw: Option<Rate>,
     /// Of durable appends by one writer, a second.
     pub(super) append: Option<f64>,
+    /// The same without another client.
+    pub(super) alone: Option<Outcome>,
 }
 
 /// A row with all its repetitions.
@@ -91,14 +96,14 @@ pub(super) async fn run(bench: &OperationsBench) -> Result<()> {
     // Somebody else's server runs on whatever core it likes.
     let cores = if bench.target.is_some() { None } else { Cores::choose() };
     let scene = match &bench.target {
-        None => Scene::own(cores.map(|cores| cores.server)).await?,
+        None => Scene::own(cores.map(|cores| cores.server), PLAIN).await?,
         Some(folder) => Scene::target(folder).await?,
     };
     let ready = bench.ready(&scene).await?;
     let run = Run {
         bench,
         cores,
-        server: scene.server.as_ref().and_then(Server::process),
+        server: scene.server().ok().and_then(Server::process),
         data_dir: &scene.data_dir,
         program: std::env::current_exe().context("this program has no path")?,
     };
@@ -130,10 +135,15 @@ impl OperationsBench {
             let question = scene.question(row.ask).await.with_context(|| format!("{} cannot be prepared", row.name))?;
             let answer = match row.ceiling {
                 Ceiling::Bare | Ceiling::Both(_) => Some(ask_once(&question.endpoint, &question.request).await?),
-                Ceiling::Raw(_) | Ceiling::Append => None,
+                Ceiling::Raw(_) | Ceiling::Append | Ceiling::Alone(_) => None,
+            };
+            let beside = match row.ceiling {
+                Ceiling::Alone(ask) => Some(scene.question(ask).await?),
+                _ => None,
             };
             for (protocol, at_once) in self.ways(row) {
-                ready.push(Ready { row, protocol, at_once, question: question.clone(), answer: answer.clone() });
+                let (question, answer, beside) = (question.clone(), answer.clone(), beside.clone());
+                ready.push(Ready { row, protocol, at_once, question, answer, beside });
             }
         }
         Ok(ready)
@@ -188,19 +198,26 @@ impl Run<'_> {
             protocol: ready.protocol,
             at_once: ready.at_once,
             duration: self.duration(),
-            operations_max: (ready.row.ask == Ask::AssignRole).then_some(ROLE_ASSIGNMENTS_MAX),
-            rate: None,
+            operations_max: operations_max(ready.row.ask, self.bench.repeat),
             core: self.cores.map(|cores| cores.generator),
             server: self.server,
         };
-        let outcome = load::run(&load, &ready.question.endpoint, &ready.question.request)?;
-        let (raw, append) = match ready.row.ceiling {
-            Ceiling::Raw(raw) | Ceiling::Both(raw) => (Some(raw.rate(self.server_core(), self.brief())?), None),
-            Ceiling::Append => (None, Some(self.append(1)?)),
-            Ceiling::Bare => (None, None),
+        let outcome = match &ready.beside {
+            Some(other) => beside(&load, &ready.question, other)?,
+            None => load::run(&load, &ready.question.endpoint, &ready.question.request)?,
         };
-        let bare = ready.answer.as_ref().map(|answer| self.bare(&load, answer, &ready.question.request)).transpose()?;
-        Ok(Sample { outcome, bare, raw, append })
+        let mut sample = Sample { outcome, bare: None, raw: None, append: None, alone: None };
+        match ready.row.ceiling {
+            Ceiling::Raw(raw) | Ceiling::Both(raw) => sample.raw = Some(raw.rate(self.server_core(), self.brief())?),
+            Ceiling::Append => sample.append = Some(self.append(1)?),
+            Ceiling::Alone(_) => {
+                sample.alone = Some(load::run(&load, &ready.question.endpoint, &ready.question.request)?);
+            }
+            Ceiling::Bare => {}
+        }
+        let bare = ready.answer.as_ref().map(|answer| self.bare(&load, answer, &ready.question.request));
+        sample.bare = bare.transpose()?;
+        Ok(sample)
     }
 
     /// The bare server under the same load.
@@ -240,5 +257,45 @@ impl Run<'_> {
     }
 }
 
-/// Role assignments in one repetition: a managed HSM takes only so many, and 100 repetitions must fit.
+/// The load, while one other client asks for something else all the time.
+fn beside(load: &Load, question: &Question, other: &Question) -> Result<Outcome> {
+    // The server's time would be counted for both.
+    let load = Load { server: None, ..load.clone() };
+    let disturbing = Load { protocol: Protocol::Http1, at_once: 1, duration: load.duration + LONGER, ..load.clone() };
+    std::thread::scope(|scope| {
+        let disturbing = scope.spawn(|| load::run(&disturbing, &other.endpoint, &other.request));
+        let outcome = load::run(&load, &question.endpoint, &question.request)?;
+        let other = disturbing.join().map_err(|_| MeasureError::Ended)??;
+        ensure!(other.operations() > 0, "the other client got nothing: {}", other.failure.unwrap_or_default());
+        Ok(outcome)
+    })
+}
+
+/// By how much the other client outlasts what it disturbs.
+const LONGER: Duration = Duration::from_secs(1);
+
+/// After how many requests one of so many repetitions ends at the latest.
+fn operations_max(ask: Ask, repetitions: u32) -> Option<u64> {
+    match ask {
+        Ask::AssignRole => Some(ROLE_ASSIGNMENTS_MAX),
+        Ask::Rotate => Some(ROTATIONS_MAX / u64::from(repetitions)),
+        _ => None,
+    }
+}
+
+/// Role assignments in one repetition. Each makes the next one dearer, because the rights of a managed HSM are judged
+/// together: more of them would measure how many there are.
 const ROLE_ASSIGNMENTS_MAX: u64 = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_repetitions_rotates_a_key_more_often_than_it_may_be() {
+        for repetitions in 1..=100 {
+            let most = operations_max(Ask::Rotate, repetitions).unwrap();
+            assert!(most > 0 && most * u64::from(repetitions) <= ROTATIONS_MAX, "{repetitions}");
+        }
+    }
+}

@@ -7,21 +7,23 @@ use clap::Args;
 use serde::Serialize;
 use strongroom_bench::cores::Cores;
 use strongroom_bench::figures::per_second;
-use strongroom_bench::load::{self, Load, Outcome, Protocol};
+use strongroom_bench::flood::{self, Flood, Flooded};
+use strongroom_bench::load::{self, Load, Protocol};
 
 use super::Figures;
 use super::rows::{Ask, Key};
-use super::scene::{Question, Scene};
+use super::scene::{PLAIN, Question, Scene};
 use super::server::Server;
+use super::units::{mebibytes, milliseconds, or_dash};
 
 /// `bench overload`.
 #[derive(Debug, Args)]
 pub(super) struct OverloadBench {
     /// How many times of what the server can do.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=100))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=20))]
     times: u32,
     /// Seconds at the best rate, and then at the higher one.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     #[command(flatten)]
     figures: Figures,
@@ -33,7 +35,12 @@ pub(super) struct OverloadBench {
 struct Overload {
     /// Signatures a second (RS256) without any excess.
     best_per_second: f64,
-    asked_per_second: f64,
+    /// What the server was to be asked for.
+    meant_per_second: f64,
+    /// What was sent, whether what was sent before had been answered or not.
+    offered_per_second: f64,
+    /// Requests that could not be sent, because the server had left all those before it unanswered.
+    held_back: u64,
     served_per_second: f64,
     refused_per_second: f64,
     /// Served under overload, of the best.
@@ -47,91 +54,122 @@ struct Overload {
     /// Requests that failed in any other way.
     failed: u64,
     failure: Option<String>,
+    /// The server's memory: before, at the highest, and after.
     resident_bytes: u64,
     peak_bytes: u64,
+    resident_after_bytes: u64,
+    generator_threads: usize,
+    /// How late the generator sent what was due.
+    generator_late_p99_microseconds: Option<u32>,
     limited_by_generator: bool,
+}
+
+/// The server's memory.
+struct Memory {
+    before: u64,
+    peak: u64,
+    after: u64,
 }
 
 pub(super) async fn run(bench: &OverloadBench) -> Result<()> {
     let cores = Cores::choose();
-    let scene = Scene::own(cores.map(|cores| cores.server)).await?;
+    let scene = Scene::own(cores.map(|cores| cores.server), PLAIN).await?;
     let question = scene.question(Ask::Sign(Key::Rsa, "RS256")).await?;
-    let Some(server) = &scene.server else { return Ok(()) };
-    let overload = tokio::task::block_in_place(|| measure(bench, cores, server, &question))?;
+    let overload = tokio::task::block_in_place(|| measure(bench, cores, scene.server()?, &question))?;
     bench.figures.show(&overload.table(), &overload)?;
     ensure!(overload.failed == 0, "requests failed: {}", overload.failure.unwrap_or_default());
     Ok(())
 }
 
 fn measure(bench: &OverloadBench, cores: Option<Cores>, server: &Server, question: &Question) -> Result<Overload> {
+    let duration = Duration::from_secs(bench.seconds);
     let best = Load {
         protocol: Protocol::Http2,
         at_once: AT_ONCE,
-        duration: Duration::from_secs(bench.seconds),
+        duration,
         operations_max: None,
-        rate: None,
         core: cores.map(|cores| cores.generator),
         server: server.process(),
     };
-    let resident_bytes = server.resident()?;
+    let before = server.resident()?;
     server.forget_peak()?;
-    let best_per_second = load::run(&best, &question.endpoint, &question.request)?.per_second();
-    let asked = best_per_second * f64::from(bench.times);
-    let more = Load { at_once: AT_ONCE_MAX, rate: Some(asked), ..best };
-    let outcome = load::run(&more, &question.endpoint, &question.request)?;
-    Ok(Overload::of(best_per_second, &outcome, (resident_bytes, server.peak()?)))
+    let best = load::run(&best, &question.endpoint, &question.request)?;
+    ensure!(best.failed == 0, "a signature failed: {}", best.failure.unwrap_or_default());
+    let flood = Flood {
+        rate: best.per_second() * f64::from(bench.times),
+        duration,
+        patience: PATIENCE,
+        connections: CONNECTIONS,
+        cores: cores.map_or_else(Vec::new, |cores| cores.apart(THREADS_MAX)),
+    };
+    let flooded = flood::run(&flood, &question.endpoint, &question.request)?;
+    let memory = Memory { before, peak: server.peak()?, after: server.resident()? };
+    Ok(Overload::of(best.per_second(), &flood, &flooded, &memory))
 }
 
 impl Overload {
-    /// `memory`: before, and at the highest.
-    fn of(best_per_second: f64, outcome: &Outcome, (resident_bytes, peak_bytes): (u64, u64)) -> Self {
-        let refused = outcome.refusals.count();
-        let rate = |count: u64| per_second(count, outcome.elapsed);
-        let refused_per_second = rate(u64::try_from(refused).unwrap_or(u64::MAX));
+    fn of(best_per_second: f64, flood: &Flood, flooded: &Flooded, memory: &Memory) -> Self {
+        let (served, refused) = (flooded.latencies.count(), flooded.refusals.count());
+        let rate = |count: usize| per_second(u64::try_from(count).unwrap_or(u64::MAX), flooded.elapsed);
         Self {
             best_per_second,
-            asked_per_second: outcome.per_second() + refused_per_second + rate(outcome.failed),
-            served_per_second: outcome.per_second(),
-            refused_per_second,
-            served_ratio: outcome.per_second() / best_per_second,
-            served_p99_microseconds: outcome.latencies.of_thousand(990),
-            refused_p50_microseconds: outcome.refusals.of_thousand(500),
-            refused_p99_microseconds: outcome.refusals.of_thousand(990),
-            refused_late: outcome.refusals.above(LATE_MICROSECONDS),
+            meant_per_second: flood.rate,
+            offered_per_second: per_second(flooded.offered, flooded.sending),
+            held_back: flooded.held_back,
+            served_per_second: rate(served),
+            refused_per_second: rate(refused),
+            served_ratio: rate(served) / best_per_second,
+            served_p99_microseconds: flooded.latencies.of_thousand(990),
+            refused_p50_microseconds: flooded.refusals.of_thousand(500),
+            refused_p99_microseconds: flooded.refusals.of_thousand(990),
+            refused_late: flooded.refusals.above(LATE_MICROSECONDS),
             refused,
-            failed: outcome.failed,
-            failure: outcome.failure.clone(),
-            resident_bytes,
-            peak_bytes,
-            limited_by_generator: outcome.is_of_the_generator(),
+            failed: flooded.failed,
+            failure: flooded.failure.clone(),
+            resident_bytes: memory.before,
+            peak_bytes: memory.peak,
+            resident_after_bytes: memory.after,
+            generator_threads: flood.cores.len().max(1),
+            generator_late_p99_microseconds: flooded.lateness.of_thousand(990),
+            limited_by_generator: flooded.fell_behind(),
         }
     }
 
     fn table(&self) -> String {
-        let milliseconds =
-            |it: Option<u32>| it.map_or_else(|| "-".to_owned(), |it| format!("{:.1} ms", f64::from(it) / 1000.0));
-        let mebibytes = |bytes: u64| bytes / (1024 * 1024);
+        let time = |it: Option<u32>| or_dash(it, |it| format!("{} ms", milliseconds(f64::from(it))));
         let mut text = format!(
             "RS256 at its best   {:>8.0} a second\n\
-             asked for           {:>8.0} a second\n\
+             meant to be offered {:>8.0} a second\n\
+             offered             {:>8.0} a second by {} threads, p99 {} late\n\
              served              {:>8.0} a second ({:.2} of the best), p99 {}\n\
              refused with 429    {:>8.0} a second, p50 {}, p99 {}; {} of {} later than 50 ms\n\
-             memory              {:>8} MiB before, {} MiB at the highest\n",
+             memory              {:>8.0} MiB before, {:.0} MiB at the highest, {:.0} MiB after\n",
             self.best_per_second,
-            self.asked_per_second,
+            self.meant_per_second,
+            self.offered_per_second,
+            self.generator_threads,
+            time(self.generator_late_p99_microseconds),
             self.served_per_second,
             self.served_ratio,
-            milliseconds(self.served_p99_microseconds),
+            time(self.served_p99_microseconds),
             self.refused_per_second,
-            milliseconds(self.refused_p50_microseconds),
-            milliseconds(self.refused_p99_microseconds),
+            time(self.refused_p50_microseconds),
+            time(self.refused_p99_microseconds),
             self.refused_late,
             self.refused,
             mebibytes(self.resident_bytes),
             mebibytes(self.peak_bytes),
+            mebibytes(self.resident_after_bytes),
         );
+        if self.held_back > 0 {
+            text.push_str(&format!(
+                "The server held {} requests back: it had left {} before them unanswered.\n",
+                self.held_back,
+                CONNECTIONS * flood::STREAMS
+            ));
+        }
         if self.limited_by_generator {
-            text.push_str("The load generator was the limit: less was asked than meant.\n");
+            text.push_str("The load generator was the limit: it sent late, so this says little about the server.\n");
         }
         text
     }
@@ -139,8 +177,12 @@ impl Overload {
 
 /// Requests at a time that fill the server without any being refused.
 const AT_ONCE: usize = 64;
-/// Requests at a time at most: more than the server lets wait, so that it must refuse.
-const AT_ONCE_MAX: usize = 2048;
+/// Enough that more requests can be under way than a server lets in, and few enough for one address.
+const CONNECTIONS: usize = 64;
+/// Threads of the generator at most.
+const THREADS_MAX: usize = 4;
+/// How long the server may take for what it has taken on.
+const PATIENCE: Duration = Duration::from_secs(30);
 const LATE_MICROSECONDS: u32 = 50_000;
 
 #[cfg(test)]
@@ -149,20 +191,44 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn served_and_refused_are_counted_apart() {
-        let outcome = Outcome {
+    fn overload(lateness: u32, held_back: u64) -> Overload {
+        let flood = Flood {
+            rate: 4000.0,
+            duration: Duration::from_secs(1),
+            patience: Duration::ZERO,
+            connections: 1,
+            cores: vec![1, 2],
+        };
+        let flooded = Flooded {
+            sending: Duration::from_secs(1),
             elapsed: Duration::from_secs(2),
+            offered: 1904,
+            held_back,
+            lateness: Latencies::new(vec![lateness; 1904]),
             latencies: Latencies::new(vec![9000; 1900]),
             refusals: Latencies::new(vec![1000, 1000, 1000, 50_001]),
             failed: 0,
             failure: None,
-            server_time: None,
-            generator_time: Duration::ZERO,
         };
-        let overload = Overload::of(1000.0, &outcome, (1, 2));
-        assert!((overload.served_ratio - 0.95).abs() < 1e-9 && (overload.asked_per_second - 952.0).abs() < 1e-9);
+        Overload::of(1000.0, &flood, &flooded, &Memory { before: 1, peak: 3, after: 2 })
+    }
+
+    #[test]
+    fn served_and_refused_are_counted_apart_and_beside_what_was_offered() {
+        let overload = overload(1000, 0);
+        assert!((overload.served_ratio - 0.95).abs() < 1e-9 && (overload.offered_per_second - 1904.0).abs() < 1e-9);
         assert_eq!((overload.refused, overload.refused_late), (4, 1));
-        assert!(overload.table().contains("1 of 4 later than 50 ms"), "{}", overload.table());
+        let table = overload.table();
+        assert!(
+            table.contains("1 of 4 later than 50 ms") && table.contains("by 2 threads, p99 1.00 ms late"),
+            "{table}"
+        );
+        assert!(!table.contains("held") && !table.contains("limit"), "{table}");
+    }
+
+    #[test]
+    fn who_was_the_limit_is_said() {
+        assert!(overload(30_000, 0).table().contains("The load generator was the limit"));
+        assert!(overload(1000, 7).table().contains("held 7 requests back"));
     }
 }

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use strongroom_bench::figures::{Spread, one_after_the_other};
-use strongroom_bench::load::Protocol;
+use strongroom_bench::load::{Outcome, Protocol};
 
 use super::operations::{Measured, Sample};
 use super::rows::Ceiling;
+use super::units::{milliseconds, number, or_dash};
 
 /// How the figures were taken.
 #[derive(Debug, Clone, Serialize)]
@@ -48,6 +49,11 @@ struct Line {
     raw_microseconds: Option<Spread>,
     bare_microseconds: Option<Spread>,
     appends_per_second: Option<Spread>,
+    /// The same clients without the other one.
+    alone_per_second: Option<Spread>,
+    alone_p99_microseconds: Option<f64>,
+    /// How many times as long 99 of 100 took with the other one.
+    p99_ratio: Option<Spread>,
     /// To the ceiling, each repetition to its own.
     ratio: Option<Spread>,
     /// The processor time that the ceiling needs for one operation, of that which the server needs: what `ratio` would be if
@@ -103,6 +109,7 @@ impl Report {
         if let Some(sixteen) = self.appends_by_16_writers {
             notes.push_str(&format!("The disk made {sixteen:.0} appends a second durable for 16 writers at once.\n"));
         }
+        self.rows.iter().filter_map(Line::beside).for_each(|note| notes.push_str(&note));
         if self.rows.iter().any(|line| line.limited_by_generator > 0) {
             notes.push_str("* The load generator was the limit: the server can do more.\n");
         }
@@ -137,6 +144,9 @@ impl Line {
             raw_microseconds: spread(&|one| one.raw?.microseconds),
             bare_microseconds: spread(&|one| one.bare?.microseconds),
             appends_per_second: spread(&|one| one.append),
+            alone_per_second: spread(&|one| Some(one.alone.as_ref()?.per_second())),
+            alone_p99_microseconds: spread(&|one| p99(one.alone.as_ref()?)).map(|it| it.median),
+            p99_ratio: spread(&|one| Some(p99(&one.outcome)? / p99(one.alone.as_ref()?)?)).filter(|_| counts),
             ratio,
             processor_ratio: spread(&|one| processor_ratio(row.ceiling, one)).filter(|_| counts),
             target: row.target,
@@ -148,13 +158,19 @@ impl Line {
         }
     }
 
+    /// What another client did to the slowest requests.
+    fn beside(&self) -> Option<String> {
+        let (alone, ratio) = (milliseconds(self.alone_p99_microseconds?), self.p99_ratio?.median);
+        let (row, http) = (self.row, self.http);
+        Some(format!("{row} over {http}: p99 is {ratio:.1} times that of the same clients alone, {alone} ms.\n"))
+    }
+
     fn text(&self) -> String {
         let Some(rate) = self.per_second else {
             let cause: String = self.void.as_deref().unwrap_or_default().chars().take(CAUSE_CHARACTERS).collect();
             return format!("{:<19} {:>4} {:>4} void: {cause}\n", self.row, self.http, self.at_once);
         };
         let mark = if self.limited_by_generator > 0 { "*" } else { "" };
-        let milliseconds = |value: Option<f64>| value.map_or_else(dash, |it| format!("{:.2}", it / 1000.0));
         let Latency { p50, p99, p999 } = &self.latency_microseconds;
         let reached = match self.target_reached {
             Some(true) => "ok",
@@ -169,15 +185,15 @@ impl Line {
             format!("{}{mark}", number(rate.median)),
             number(rate.min),
             number(rate.max),
-            milliseconds(*p50),
-            milliseconds(*p99),
-            milliseconds(*p999),
-            self.server_microseconds.map_or_else(dash, |it| number(it.median)),
+            or_dash(*p50, milliseconds),
+            or_dash(*p99, milliseconds),
+            or_dash(*p999, milliseconds),
+            or_dash(self.server_microseconds, |it| number(it.median)),
             self.ceiling,
-            self.ratio.map_or_else(dash, |it| format!("{:.2}", it.median)),
-            self.target.map_or_else(dash, |it| format!("{it:.2}")),
+            or_dash(self.ratio, |it| format!("{:.2}", it.median)),
+            or_dash(self.target, |it| format!("{it:.2}")),
             reached,
-            self.ratio_to_published.map_or_else(dash, |it| format!("{}x", number(it))),
+            or_dash(self.ratio_to_published, |it| format!("{}x", number(it))),
         );
         format!("{}\n", line.trim_end())
     }
@@ -185,14 +201,19 @@ impl Line {
 
 /// Why a repetition counts for nothing. A refusal is a failure here: nobody asked for more than fits.
 fn void(sample: &Sample) -> Option<String> {
-    let outcome = &sample.outcome;
-    if outcome.failed > 0 {
-        return Some(format!("{} failed: {}", outcome.failed, outcome.failure.as_deref().unwrap_or_default()));
-    }
-    if outcome.refusals.count() > 0 {
-        return Some(format!("{} were refused with 429", outcome.refusals.count()));
-    }
-    (outcome.operations() == 0).then(|| "nothing was answered".to_owned())
+    std::iter::once(&sample.outcome).chain(&sample.alone).find_map(|outcome| {
+        if outcome.failed > 0 {
+            return Some(format!("{} failed: {}", outcome.failed, outcome.failure.as_deref().unwrap_or_default()));
+        }
+        if outcome.refusals.count() > 0 {
+            return Some(format!("{} were refused with 429", outcome.refusals.count()));
+        }
+        (outcome.operations() == 0).then(|| "nothing was answered".to_owned())
+    })
+}
+
+fn p99(outcome: &Outcome) -> Option<f64> {
+    outcome.latencies.of_thousand(990).map(f64::from)
 }
 
 /// What the server did of what the machine can do.
@@ -202,17 +223,18 @@ fn ratio(ceiling: Ceiling, sample: &Sample) -> Option<f64> {
         Ceiling::Bare => sample.bare?.per_second,
         Ceiling::Both(_) => one_after_the_other(sample.bare?.per_second, sample.raw?.per_second),
         Ceiling::Append => sample.append?,
+        Ceiling::Alone(_) => sample.alone.as_ref()?.per_second(),
     };
     Some(sample.outcome.per_second() / best)
 }
 
-/// The same by processor time. A durable write waits for the disk, which takes none.
+/// The same by processor time. A durable write waits for the disk, which takes none; of two clients nobody can tell whose it is.
 fn processor_ratio(ceiling: Ceiling, sample: &Sample) -> Option<f64> {
     let least = match ceiling {
         Ceiling::Raw(_) => sample.raw?.microseconds?,
         Ceiling::Bare => sample.bare?.microseconds?,
         Ceiling::Both(_) => sample.bare?.microseconds? + sample.raw?.microseconds?,
-        Ceiling::Append => return None,
+        Ceiling::Append | Ceiling::Alone(_) => return None,
     };
     let ours = sample.outcome.server_microseconds().filter(|ours| *ours > 0.0)?;
     Some(least / ours)
@@ -225,27 +247,6 @@ fn http(protocol: Protocol) -> &'static str {
     }
 }
 
-/// Short, and with as many digits as mean something.
-fn number(value: f64) -> String {
-    if value < 10.0 {
-        return format!("{value:.1}");
-    }
-    let digits = format!("{value:.0}");
-    let length = digits.len();
-    let mut text = String::with_capacity(length + length / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (length - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn dash() -> String {
-    "-".to_owned()
-}
-
 const CAUSE_CHARACTERS: usize = 80;
 const HEAD: &str = "\
 operation           http   at    ops/s  lowest highest  p50 ms  p99 ms p99.9ms  CPU us best    of it goal         xAzure
@@ -253,7 +254,8 @@ operation           http   at    ops/s  lowest highest  p50 ms  p99 ms p99.9ms  
 const LEGEND: &str = "\
 at: requests at a time. CPU: the server's processor time for one operation. best: what the machine could do, then how
 much of it the server did: raw, AWS-LC alone on the server's core; bare, an HTTPS server that answers the same bytes;
-both, one after the other; append, write and fdatasync by one writer. xAzure: to what Azure publishes for one partition.
+both, one after the other; append, write and fdatasync by one writer; alone, the same without the other client.
+xAzure: to what Azure publishes for one partition.
 ";
 
 #[cfg(test)]
@@ -283,7 +285,7 @@ mod tests {
             generator_time: Duration::from_millis(300),
         };
         let rate = |per_second, microseconds| Some(Rate { per_second, microseconds: Some(microseconds) });
-        Sample { outcome, bare: rate(20_000.0, 45.0), raw: rate(5000.0, 180.0), append: Some(1000.0) }
+        Sample { outcome, bare: rate(20_000.0, 45.0), raw: rate(5000.0, 180.0), append: Some(1000.0), alone: None }
     }
 
     fn measured(name: &str, samples: Vec<Sample>) -> Measured {
@@ -309,6 +311,22 @@ mod tests {
         assert_eq!((line.target_reached, line.operations), (Some(true), 10_500));
         assert!((line.ratio_to_published.unwrap() - 10.0).abs() < 1e-9);
         assert!((line.server_microseconds.unwrap().max - 281.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_another_client_does_is_a_ratio_of_rates_and_of_the_slowest() {
+        let beside = |alone: usize| {
+            let mut beside = sample(3000);
+            beside.outcome.latencies = Latencies::new(vec![2500; 3000]);
+            beside.outcome.server_time = None;
+            Sample { alone: Some(sample(alone).outcome), ..beside }
+        };
+        let line = line("sign-es256-beside", vec![beside(4000)]);
+        assert!((line.ratio.unwrap().median - 0.75).abs() < 1e-9 && line.target_reached == Some(false), "{line:?}");
+        assert!((line.p99_ratio.unwrap().median - 2.5).abs() < 1e-9 && line.server_microseconds.is_none());
+        assert!(line.beside().unwrap().contains("p99 is 2.5 times that of the same clients alone, 1.00 ms"));
+        let void = Line::of(&measured("sign-es256-beside", vec![beside(0)]));
+        assert_eq!(void.void.as_deref(), Some("nothing was answered"));
     }
 
     #[test]
@@ -342,10 +360,5 @@ mod tests {
         assert!(table.contains("150,000* ") && table.contains("* The load generator was the limit"), "{table}");
         assert!(report.void().is_empty());
         assert_eq!(serde_json::to_value(&report).unwrap()["rows"][3]["limitedByGenerator"], 1);
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!([0.61, 9.94, 330.4, 1234.0, 150_000.0].map(number), ["0.6", "9.9", "330", "1,234", "150,000"]);
     }
 }

@@ -49,6 +49,8 @@ pub(super) enum Ask {
 pub(super) enum Key {
     /// 2048 bits.
     Rsa,
+    /// 4096 bits, which take long to make.
+    Rsa4096,
     /// P-256.
     Ec,
     /// AES, 256 bits.
@@ -84,6 +86,8 @@ pub(super) enum Ceiling {
     Both(Raw),
     /// An append and an `fdatasync`, by one writer.
     Append,
+    /// The same while there is no other client, who asks for this all the time.
+    Alone(Ask),
 }
 
 impl Ceiling {
@@ -94,6 +98,7 @@ impl Ceiling {
             Self::Bare => "bare",
             Self::Both(_) => "both",
             Self::Append => "append",
+            Self::Alone(_) => "alone",
         }
     }
 }
@@ -103,6 +108,7 @@ impl Key {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rsa => "bench-rsa",
+            Self::Rsa4096 => "bench-rsa-4096",
             Self::Ec => "bench-ec",
             Self::Oct => "bench-oct",
         }
@@ -110,10 +116,11 @@ impl Key {
 }
 
 /// All rows, in the order of the table.
-pub(super) const ROWS: [Row; 21] = [
+pub(super) const ROWS: [Row; 22] = [
     crypto("sign-rs256", Ask::Sign(Key::Rsa, "RS256"), Ceiling::Raw(Raw::SignPkcs1), Some(0.92), Some(900.0)),
     crypto("sign-ps256", Ask::Sign(Key::Rsa, "PS256"), Ceiling::Raw(Raw::SignPss), Some(0.92), Some(900.0)),
     crypto("sign-es256", Ask::Sign(Key::Ec, "ES256"), Ceiling::Both(Raw::SignEcdsa), Some(0.8), Some(330.0)),
+    crypto("sign-es256-beside", Ask::Sign(Key::Ec, "ES256"), Ceiling::Alone(MAKE_RSA_4096), Some(0.8), None),
     crypto("verify-es256", Ask::Verify(Key::Ec, "ES256"), Ceiling::Both(Raw::VerifyEcdsa), None, Some(130.0)),
     crypto("encrypt-a256gcm", Ask::Forth(Key::Oct, Way::Encrypt, "A256GCM"), Ceiling::Bare, Some(0.85), None),
     crypto("decrypt-a256gcm", Ask::Back(Key::Oct, Way::Encrypt, "A256GCM"), Ceiling::Bare, Some(0.85), None),
@@ -134,6 +141,7 @@ pub(super) const ROWS: [Row; 21] = [
     writing("assign-role", Ask::AssignRole, 1, Ceiling::Append, None, None),
 ];
 
+const MAKE_RSA_4096: Ask = Ask::Create(Key::Rsa4096);
 const RSA_WRAP: Ask = Ask::Forth(Key::Rsa, Way::Wrap, "RSA-OAEP-256");
 const RSA_UNWRAP: Ask = Ask::Back(Key::Rsa, Way::Wrap, "RSA-OAEP-256");
 

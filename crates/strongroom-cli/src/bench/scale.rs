@@ -10,7 +10,8 @@ use strongroom_bench::load::{self, Load, Protocol, ask_once};
 
 use super::Figures;
 use super::rows::{Ask, Key};
-use super::scene::Scene;
+use super::scene::{PLAIN, Scene};
+use super::units::{bytes, mebibytes, or_dash};
 
 /// `bench scale`.
 #[derive(Debug, Args)]
@@ -56,7 +57,7 @@ pub(super) async fn run(bench: &ScaleBench) -> Result<()> {
 async fn measure(keys: u32, seconds: u64) -> Result<Row> {
     let cores = Cores::choose();
     let core = cores.map(|cores| cores.server);
-    let scene = Scene::own(core).await?;
+    let scene = Scene::own(core, PLAIN).await?;
     // One key is there before the others.
     scene.question(ASK).await?;
     scene.fill(keys - 1).await?;
@@ -65,14 +66,13 @@ async fn measure(keys: u32, seconds: u64) -> Result<Row> {
     let answer = ask_once(&question.endpoint, &question.request).await?;
     let start_seconds = begun.elapsed().as_secs_f64();
     ensure!(answer.status == 200, "the first signature failed: {}", answer.summary());
-    let server = scene.server.as_ref().context("there is no server of our own")?;
+    let server = scene.server()?;
     let resident_bytes = server.resident()?;
     let load = Load {
         protocol: Protocol::Http1,
         at_once: AT_ONCE,
         duration: Duration::from_secs(seconds),
         operations_max: None,
-        rate: None,
         core: cores.map(|cores| cores.generator),
         server: server.process(),
     };
@@ -93,11 +93,6 @@ impl Row {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for a table that people read")]
-fn bytes(count: u64) -> f64 {
-    count as f64
-}
-
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:>9} {:>9} {:>9} {:>11} {:>10} {:>9}\n",
@@ -108,10 +103,10 @@ fn table(rows: &[Row]) -> String {
             "{:>9} {:>9.2} {:>9.1} {:>11} {:>10.0} {:>9}\n",
             row.keys,
             row.start_seconds,
-            bytes(row.resident_bytes) / (1024.0 * 1024.0),
-            row.bytes_per_key.map_or_else(|| "-".to_owned(), |it| format!("{it:.0}")),
+            mebibytes(row.resident_bytes),
+            or_dash(row.bytes_per_key, |it| format!("{it:.0}")),
             row.signatures_per_second,
-            row.ratio.map_or_else(|| "-".to_owned(), |it| format!("{it:.2}")),
+            or_dash(row.ratio, |it| format!("{it:.2}")),
         ));
     }
     text

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -16,12 +17,12 @@ use serde_json::{Map, Value, json};
 use strongroom_bench::load::Endpoint;
 use strongroom_bench::request::{NUMBER, Request};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use url::Url;
 
-use super::backup;
 use super::rows::{Ask, Key, Way};
 use super::server::Server;
-use crate::connection::{Connection, text};
+use crate::connection::{Connection, is_loopback, text};
 use crate::custodians;
 use crate::managed_hsm::{DATA_VERSION, ManagedHsm, Owner, Tokens};
 
@@ -32,7 +33,7 @@ pub(super) struct Scene {
     /// Where the server keeps its data.
     pub(super) data_dir: PathBuf,
     /// Ours, unless somebody else's is measured. The last to go.
-    pub(super) server: Option<Server>,
+    server: Option<Server>,
 }
 
 /// A request, and where it goes.
@@ -43,9 +44,9 @@ pub(super) struct Question {
 }
 
 impl Scene {
-    /// A server of our own, on a core if one is given.
-    pub(super) async fn own(core: Option<usize>) -> Result<Self> {
-        let server = Server::start_on(core, CONFIGURATION).await?;
+    /// A server of our own with a configuration, on a core if one is given.
+    pub(super) async fn own(core: Option<usize>, configuration: &str) -> Result<Self> {
+        let server = Server::start(core, configuration).await?;
         Self::of(server.data_dir(), Some(server)).await
     }
 
@@ -64,14 +65,38 @@ impl Scene {
 
     /// The same after its server was stopped and started again, and when that start began.
     pub(super) async fn restarted(self, core: Option<usize>) -> Result<(Self, Instant)> {
-        let mut server = self.server.context("only a server of our own can be stopped")?;
+        let mut server = self.server.context("there is no server of our own")?;
         let begun = server.restart(core).await?;
         Ok((Self::of(self.data_dir, Some(server)).await?, begun))
     }
 
-    /// So many more keys.
+    /// The server, if it is our own.
+    pub(super) fn server(&self) -> Result<&Server> {
+        self.server.as_ref().context("there is no server of our own")
+    }
+
+    /// So many more keys, made many at a time.
     pub(super) async fn fill(&self, keys: u32) -> Result<()> {
-        backup::fill(&self.connection, &self.tokens, keys).await
+        let bar = ProgressBar::new(u64::from(keys));
+        bar.set_style(ProgressStyle::with_template("creating keys {bar:30} {pos}/{len} {eta}")?);
+        let mut workers = JoinSet::new();
+        for worker in 0..WORKERS {
+            let (connection, tokens, bar) = (Arc::clone(&self.connection), Arc::clone(&self.tokens), bar.clone());
+            workers.spawn(async move {
+                let hsm = Owner { connection: &connection, tokens: &tokens }.managed_hsm(HSM).await?;
+                for number in (worker..keys).step_by(WORKERS as usize) {
+                    let path = format!("/keys/{}/create", filled(number));
+                    hsm.call(Method::POST, &path, Some(&specification(Key::Oct))).await?;
+                    bar.inc(1);
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended??;
+        }
+        bar.finish_and_clear();
+        Ok(())
     }
 
     /// The custodians' keys go with their folder: nobody shall ever recover what is measured.
@@ -271,6 +296,7 @@ fn plain(alg: &str) -> Map<String, Value> {
 fn specification(key: Key) -> Value {
     match key {
         Key::Rsa => json!({"kty": "RSA-HSM", "key_size": 2048}),
+        Key::Rsa4096 => json!({"kty": "RSA-HSM", "key_size": 4096}),
         Key::Ec => json!({"kty": "EC-HSM", "crv": "P-256"}),
         Key::Oct => json!({"kty": "oct-HSM", "key_size": 256}),
     }
@@ -280,9 +306,13 @@ fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Names below `localhost` are on this machine, whatever its resolver thinks (RFC 6761 §6.3).
+/// The name of one of the keys that fill a managed HSM.
+pub(super) fn filled(number: u32) -> String {
+    format!("key-{number:07}")
+}
+
 fn address(name: &str, port: u16) -> Result<SocketAddr> {
-    if name == "localhost" || name.ends_with(".localhost") {
+    if is_loopback(name) {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
     let found = std::net::ToSocketAddrs::to_socket_addrs(&(name, port));
@@ -297,9 +327,13 @@ const HSM: &str = "bench";
 const DIGEST: [u8; 32] = [0x5a; 32];
 const PAGE: u32 = 25;
 const ROTATED_KEYS: u64 = 64;
+/// What the versions of these keys leave room for in all repetitions together: each has one already, and may have 100 where
+/// nobody says otherwise.
+pub(super) const ROTATIONS_MAX: u64 = ROTATED_KEYS * 99;
+/// Requests at a time that fill a managed HSM: enough for the store to commit in groups.
+const WORKERS: u32 = 64;
 /// Managed HSM Crypto Auditor: may read.
 const CRYPTO_AUDITOR: &str =
     "Microsoft.KeyVault/providers/Microsoft.Authorization/roleDefinitions/2c18b078-7c48-4d3a-af88-5a3a1b3f82b3";
-/// Room for what a run makes: versions by rotation, role assignments. The log would be a second measurement.
-const CONFIGURATION: &str =
-    "[limits]\nversions_per_key = 1000\nrole_assignments_per_hsm = 1000\n\n[log]\nlevel = \"error\"\n";
+/// As a server is by itself, but for the log, which would be a second measurement.
+pub(super) const PLAIN: &str = "[log]\nlevel = \"error\"\n";

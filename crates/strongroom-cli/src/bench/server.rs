@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use strongroom_bench::cores::on_core;
+use strongroom_bench::now;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -17,13 +18,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts one with a configuration and waits until it is ready.
-    pub(super) async fn start(configuration: &str) -> Result<Self> {
-        Self::start_on(None, configuration).await
-    }
-
-    /// The same, on a core if one is given.
-    pub(super) async fn start_on(core: Option<usize>, configuration: &str) -> Result<Self> {
+    /// Starts one with a configuration, on a core if one is given, and waits until it is ready.
+    pub(super) async fn start(core: Option<usize>, configuration: &str) -> Result<Self> {
         let folder = TempDir::with_prefix("strongroom-bench-").context("no temporary folder can be made")?;
         std::fs::write(file(folder.path()), configuration)?;
         let mut server = Self { process: spawn(core, folder.path())?, folder };
@@ -82,16 +78,34 @@ impl Server {
 
     /// A field of /proc/PID/status, which has kibibytes.
     fn status(&self, field: &str) -> Result<u64> {
-        let status = std::fs::read_to_string(self.proc("status")?).context("the server has ended")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(kibibytes.with_context(|| format!("the system tells no {field}"))? * 1024)
+        Ok(number_in(&self.proc("status")?, field)? * 1024)
+    }
+
+    /// How often a core has been given to one of its threads, or taken from it, so far.
+    pub(super) fn context_switches(&self) -> Result<u64> {
+        let mut switches = 0;
+        for thread in std::fs::read_dir(self.proc("task")?).context("the server has ended")? {
+            let status = thread?.path().join("status");
+            for field in ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"] {
+                // A thread may have ended meanwhile.
+                switches += number_in(&status, field).unwrap_or(0);
+            }
+        }
+        Ok(switches)
     }
 
     fn proc(&self, file: &str) -> Result<PathBuf> {
         let process = self.process.id().context("the server has ended")?;
         Ok(Path::new("/proc").join(process.to_string()).join(file))
     }
+}
+
+/// The number behind the name of a field (proc_pid_status(5)).
+fn number_in(status: &Path, field: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(status).context("the server has ended")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.with_context(|| format!("the system tells no {field}"))
 }
 
 fn spawn(core: Option<usize>, folder: &Path) -> Result<Child> {
@@ -114,11 +128,6 @@ fn file(folder: &Path) -> PathBuf {
 
 fn data(folder: &Path) -> PathBuf {
     folder.join("data")
-}
-
-#[expect(clippy::disallowed_methods, reason = "what is measured is time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Half a minute.
