@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -23,9 +25,17 @@ pub(crate) struct Deployment {
     relay: Option<Relay>,
     folder: TempDir,
     ports: Ports,
+    /// The address of loopback that it listens on.
+    ip: Ipv4Addr,
     server: Option<Child>,
     /// Where the records lie, if not in the folder; it ends last.
-    etcd: Option<EtcdServer>,
+    etcd: Option<Etcd>,
+}
+
+/// An etcd, and how a node reaches it.
+struct Etcd {
+    server: Arc<EtcdServer>,
+    endpoints: Vec<String>,
 }
 
 impl Deployment {
@@ -66,9 +76,43 @@ impl Deployment {
         Self::begin(engine(), tempfile::tempdir().expect("a temporary folder"), ports, None, &configuration(&ports))
     }
 
+    /// The first node of a deployment on etcd.
+    pub(crate) fn start_node(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::begin(Engine::Etcd, folder, Ports::free(), None, configuration)
+    }
+
+    /// Another node of a deployment on etcd, on the same port of another address of loopback: a folder of its own, the same root
+    /// file. `way` is how it reaches etcd, if not as the first one does.
+    pub(crate) fn another_node(&self, number: u8, way: Option<String>, configuration: &str) -> Self {
+        let first = self.etcd.as_ref().expect("nodes share an etcd");
+        let endpoints = way.map_or_else(|| first.endpoints.clone(), |way| vec![way]);
+        let mut node = Self {
+            relay: None,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            ports: Ports { metadata: free_port(), ..self.ports },
+            ip: Ipv4Addr::new(127, 0, 0, number),
+            server: None,
+            etcd: Some(Etcd { server: Arc::clone(&first.server), endpoints }),
+        };
+        fs::DirBuilder::new().mode(0o700).create(node.data()).expect("the data folder is made");
+        fs::copy(self.data().join("root.key"), node.data().join("root.key")).expect("the root file is copied");
+        node.configure(configuration);
+        node.run();
+        node
+    }
+
+    /// How the first node reaches etcd.
+    pub(crate) fn etcd(&self) -> &str {
+        &self.etcd.as_ref().expect("the records lie in etcd").endpoints[0]
+    }
+
     fn begin(engine: Engine, folder: TempDir, ports: Ports, relay: Option<Relay>, text: &str) -> Self {
-        let etcd = (engine == Engine::Etcd).then(EtcdServer::start);
-        let mut deployment = Self { relay, folder, ports, server: None, etcd };
+        let etcd = (engine == Engine::Etcd).then(|| {
+            let server = EtcdServer::start();
+            Etcd { endpoints: server.endpoints(), server: Arc::new(server) }
+        });
+        let mut deployment = Self { relay, folder, ports, ip: Ipv4Addr::LOCALHOST, server: None, etcd };
         deployment.configure(text);
         let started = now();
         deployment.run();
@@ -79,9 +123,10 @@ impl Deployment {
     /// Gives a stopped server another configuration file.
     pub(crate) fn configure(&self, text: &str) {
         assert!(self.server.is_none(), "it would not read it");
-        let store = self.etcd.as_ref().map_or_else(String::new, |etcd| {
-            format!("\n[store]\nkind = \"etcd\"\nendpoints = {:?}\n", etcd.endpoints())
-        });
+        let store = self
+            .etcd
+            .as_ref()
+            .map_or_else(String::new, |etcd| format!("\n[store]\nkind = \"etcd\"\nendpoints = {:?}\n", etcd.endpoints));
         if !text.is_empty() || !store.is_empty() {
             let text = format!("{text}{store}");
             fs::write(self.folder.path().join("strongroom.toml"), text).expect("the configuration is written");
@@ -101,7 +146,7 @@ impl Deployment {
         if configuration.exists() {
             serve.arg("--config").arg(configuration);
         }
-        self.ports.listen(&mut serve);
+        self.ports.listen_at(self.ip, &mut serve);
         let mut serve = wrap(serve);
         serve.stdout(self.log_file()).stderr(self.log_file());
         self.server = Some(serve.spawn().expect("the built binary starts"));
@@ -110,7 +155,16 @@ impl Deployment {
 
     /// Asks the server to stop as an init system does, and checks that it says goodbye properly.
     pub(crate) fn stop(&mut self) {
+        self.ask_to_stop();
+        self.has_stopped();
+    }
+
+    pub(crate) fn ask_to_stop(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Waits until a server that was asked to stop has ended, and checks that it has said goodbye properly.
+    pub(crate) fn has_stopped(&mut self) {
         let status = self.wait_for_end();
         assert_eq!(status.code(), Some(0), "a graceful stop ends with 0, this was {status}\n{}", self.log());
     }
@@ -159,9 +213,14 @@ impl Deployment {
         self.data().join("client.env")
     }
 
-    /// A client that trusts this deployment's CA only, and finds all its names on loopback.
+    /// A client that trusts this deployment's CA only, and finds all its names at this node.
     pub(crate) fn rest(&self) -> Rest {
-        Rest::new(self.variables())
+        Rest::at(self.variables(), self.ip)
+    }
+
+    /// Where this node listens.
+    pub(crate) fn ip(&self) -> Ipv4Addr {
+        self.ip
     }
 
     /// All that the server has printed in its starts so far.
@@ -188,7 +247,7 @@ impl Deployment {
             // What a killed server has left is removed by the new one at any moment.
             let variables = fs::read_to_string(self.client_env()).ok();
             let variables = variables.map(|text| text.lines().filter_map(exported).collect());
-            if variables.is_some_and(|variables| Rest::new(variables).is_healthy()) {
+            if variables.is_some_and(|variables| Rest::at(variables, self.ip).is_healthy()) {
                 return;
             }
             assert!(now() < give_up, "the server is not ready after {START_MAX:?}\n{}", self.log());
@@ -244,7 +303,11 @@ impl Ports {
 
     /// Hands them to a command that serves.
     pub(crate) fn listen(self, command: &mut Command) {
-        command.args(["--listen", &format!("127.0.0.1:{}", self.behind)]);
+        self.listen_at(Ipv4Addr::LOCALHOST, command);
+    }
+
+    fn listen_at(self, ip: Ipv4Addr, command: &mut Command) {
+        command.args(["--listen", &format!("{ip}:{}", self.behind)]);
         command.args(["--imds", &format!("127.0.0.1:{}", self.metadata)]);
     }
 }

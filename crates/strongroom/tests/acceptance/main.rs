@@ -61,6 +61,8 @@ mod chaos;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod comparison;
 #[cfg(test)]
 mod crash;
@@ -116,6 +118,8 @@ mod rest;
 mod schema_fuzzing;
 #[cfg(test)]
 mod secrecy;
+#[cfg(test)]
+mod slow_way;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]

@@ -74,6 +74,7 @@ fn two_nodes_serve_one_store_and_one_that_leaves_takes_nothing_from_the_other() 
     }
     first.stop();
     assert_eq!(status(&keys(&second)), "200");
+    assert_eq!(second.health()["cluster"]["registeredNodes"], 1);
     let first = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
     assert_eq!(status(&keys(&first)), "200");
     second.stop();
