@@ -15,8 +15,8 @@ use crate::boot_clock::{BootClock, NO_ANSWER, call, within};
 use crate::follow::Follower;
 use crate::layout::Layout;
 use crate::registrar::Registrar;
-use crate::registration::Registration;
-use crate::replica::{Found, Listed, Replica};
+use crate::registration::{DRAINS, Registration};
+use crate::replica::{Found, Listed, Peer, Replica};
 use crate::rules::Rules;
 use crate::settlement::{LATE, Settlement};
 use crate::timing::{Timing, TimingError};
@@ -57,6 +57,10 @@ pub struct Identity {
     pub start: String,
     /// What people call it: the machine's name.
     pub name: String,
+    /// The release that it runs.
+    pub release: String,
+    /// The newest form of records that it reads and may write. It does not start beside a node that may write a newer one.
+    pub records: u32,
 }
 
 /// Why a node cannot be opened.
@@ -68,6 +72,14 @@ pub enum OpenError {
     /// The engine could not be read.
     #[error("the store of the cluster cannot be loaded")]
     Store(#[from] StoreError),
+    /// Another node may write what this one cannot read.
+    #[error("node {name} of release {release} may write records that this release cannot read")]
+    NewerNode {
+        /// What people call the other node.
+        name: String,
+        /// The release that it runs.
+        release: String,
+    },
 }
 
 /// How a node is, for those who watch it.
@@ -81,6 +93,8 @@ pub struct Status {
     pub registrations: Vec<(String, Registration)>,
     /// The store key of its own registration.
     pub own: Option<String>,
+    /// Whether an operator empties it: it serves, but should get no more requests.
+    pub draining: bool,
     /// How long it has not served since it started.
     pub not_serving: Duration,
     /// Requests at work.
@@ -149,6 +163,7 @@ impl Node {
             rules,
         };
         follower.load().await?;
+        refuse_newer(&replica, registrar.identity.records)?;
         Ok(Arc::new(Self {
             engine,
             replica,
@@ -217,9 +232,23 @@ impl Node {
             applied: self.replica.applied(),
             registrations,
             own: self.registrar.own(),
+            draining: self.replica.modified(&self.drain()).is_some(),
             not_serving: self.admission.time_not_serving(),
             tickets: self.admission.tickets(),
         }
+    }
+
+    /// Takes back that an operator empties this node: it was for an earlier start.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn end_drain(&self) -> Result<(), StoreError> {
+        let writes = vec![Write::Delete(self.drain())];
+        self.commit(Commit { preconditions: Vec::new(), writes }).await.map(drop)
+    }
+
+    fn drain(&self) -> String {
+        format!("{DRAINS}{}", self.registrar.identity.id)
     }
 
     #[cfg(test)]
@@ -294,6 +323,16 @@ impl Node {
         let page = self.engine.range(prefix, after, limit, at);
         call(self.clock.as_ref(), self.timing.page_max(), page).await
     }
+}
+
+/// A registration that is left from a node which has gone counts as well: nobody knows what it has written.
+fn refuse_newer(replica: &Replica, records: u32) -> Result<(), OpenError> {
+    replica.with_peers(|peers| match peers.all.values().find(|peer| peer.registration.records > records) {
+        Some(Peer { registration: Registration { name, release, .. }, .. }) => {
+            Err(OpenError::NewerNode { name: name.clone(), release: release.clone() })
+        }
+        None => Ok(()),
+    })
 }
 
 /// What kind of commit it is, as far as acknowledging it is concerned.

@@ -64,7 +64,7 @@ impl Registrar {
         let mut number = 0_u64;
         while !self.is_stopping() {
             number += 1;
-            let Identity { id, start, name: _ } = &self.identity;
+            let Identity { id, start, .. } = &self.identity;
             let key = format!("{REGISTRATIONS}{id}-{start}-{number}");
             self.remove_predecessors().await;
             match self.register(key).await {
@@ -103,7 +103,7 @@ impl Registrar {
 
     /// Removes what an earlier start of this node has left registered: it cannot serve any more.
     async fn remove_predecessors(&self) {
-        let Identity { id, start, name: _ } = &self.identity;
+        let Identity { id, start, .. } = &self.identity;
         let of_start = format!("{REGISTRATIONS}{id}-{start}-");
         let left = self.replica.with_peers(|peers| {
             let earlier = |key: &str| node_of(key) == Some(id) && !key.starts_with(&of_start);
@@ -121,7 +121,7 @@ impl Registrar {
 
     async fn register(&self, key: String) -> Option<Held> {
         let applied = self.replica.applied();
-        let registration = Registration::new(&self.identity.name, self.admission.reportable().applied, self.timing);
+        let registration = Registration::new(&self.identity, self.admission.reportable().applied, self.timing);
         let preconditions = vec![Precondition::Absent(key.clone())];
         let writes = vec![Write::Put(key.clone(), registration.encode())];
         let sent = self.clock.now();

@@ -3,13 +3,34 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strongroom_store::Revision;
+use strongroom_store::{Kv, LIMIT_MAX, Revision, StoreError};
 
+use crate::node::Identity;
 use crate::timing::{ACKNOWLEDGEMENT_MAX, Timing};
 
 /// Prefix of the registrations. They are not sealed: they hold no secret, and a store that lies about them can break no more
 /// than one that withholds changes.
 pub const REGISTRATIONS: &str = "node/";
+
+/// Prefix of what says that a node is being emptied: behind it comes the node's id. An operator writes it, the node removes it at
+/// its next start.
+pub const DRAINS: &str = "drain/";
+
+/// The registrations in a store, and the revision they were read at, for those who are no node.
+///
+/// # Errors
+/// What the store says.
+pub async fn registrations(store: &dyn Kv) -> Result<(Revision, Vec<(String, Registration)>), StoreError> {
+    let (mut found, mut after, mut at) = (Vec::new(), None::<String>, None);
+    loop {
+        let page = store.range(REGISTRATIONS, after.as_deref(), LIMIT_MAX, at).await?;
+        (after, at) = (page.entries.last().map(|entry| entry.key.clone()), Some(page.revision));
+        found.extend(page.entries.into_iter().map(|entry| (entry.key, Registration::decode(&entry.value))));
+        if !page.more {
+            return Ok((page.revision, found));
+        }
+    }
+}
 
 /// The id of the node whose registration lies under a store key.
 #[must_use]
@@ -31,6 +52,12 @@ pub struct Registration {
     pub standing: Standing,
     /// T + margin of the node: how long it is waited for after its expulsion. `None` in one that cannot be read.
     pub waited_for: Option<Duration>,
+    /// The release that the node runs; empty in one of a release that did not say so.
+    #[serde(default)]
+    pub release: String,
+    /// The newest form of records that the node reads and may write; 0 in one of a release that did not say so.
+    #[serde(default)]
+    pub records: u32,
 }
 
 /// Whether others rely on a registration.
@@ -44,9 +71,10 @@ pub enum Standing {
 }
 
 impl Registration {
-    pub(crate) fn new(name: &str, applied: Revision, timing: Timing) -> Self {
-        let (name, waited_for) = (name.to_owned(), Some(timing.must_wait()));
-        Self { name, applied: applied.0, renewals: 0, standing: Standing::Registered, waited_for }
+    pub(crate) fn new(identity: &Identity, applied: Revision, timing: Timing) -> Self {
+        let Identity { id: _, start: _, name, release, records } = identity.clone();
+        let waited_for = Some(timing.must_wait());
+        Self { name, applied: applied.0, renewals: 0, standing: Standing::Registered, waited_for, release, records }
     }
 
     pub(crate) fn renewed(&self, applied: Revision) -> Self {
@@ -76,6 +104,8 @@ impl Registration {
             renewals: 0,
             standing: Standing::Registered,
             waited_for: None,
+            release: String::new(),
+            records: 0,
         })
     }
 }
@@ -84,9 +114,15 @@ impl Registration {
 mod tests {
     use super::*;
 
+    fn identity() -> Identity {
+        let (id, start, name) = ("a".to_owned(), "1".to_owned(), "machine".to_owned());
+        Identity { id, start, name, release: "1.2.3".to_owned(), records: 4 }
+    }
+
     #[test]
     fn a_registration_is_read_as_it_was_written() {
-        let registration = Registration::new("a", Revision(7), Timing::default()).renewed(Revision(9)).expelled();
+        let registration =
+            Registration::new(&identity(), Revision(7), Timing::default()).renewed(Revision(9)).expelled();
         assert_eq!(Registration::decode(&registration.encode()), registration);
         assert_eq!(registration.renewals, 1);
     }
@@ -97,6 +133,17 @@ mod tests {
         for odd in ["node/a", "node/a-1", "key/a-0f-1", ""] {
             assert_eq!(node_of(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_registration_of_an_older_or_a_newer_release_is_read() {
+        let older = br#"{"name":"a","applied":7,"renewals":1,"standing":"Registered","waited_for":null}"#;
+        let read = Registration::decode(older);
+        assert_eq!((read.applied, read.release.as_str(), read.records), (7, "", 0));
+        let mut newer = serde_json::to_value(Registration::new(&identity(), Revision(7), Timing::default())).unwrap();
+        newer["zone"] = "b".into();
+        let read = Registration::decode(&serde_json::to_vec(&newer).unwrap());
+        assert_eq!((read.applied, read.release.as_str(), read.records), (7, "1.2.3", 4));
     }
 
     #[test]
@@ -111,11 +158,12 @@ mod tests {
         let own = Timing::default();
         for (serving, waited) in [(5, 5500), (4, 4500), (3, 4500)] {
             let theirs = Timing { serving: Duration::from_secs(serving), ..own };
-            let expelled = Registration::new("a", Revision(1), theirs).renewed(Revision(2)).expelled();
+            let expelled = Registration::new(&identity(), Revision(1), theirs).renewed(Revision(2)).expelled();
             let read = Registration::decode(&expelled.encode());
             assert_eq!(read.must_wait(own), Duration::from_millis(waited), "T = {serving} s");
         }
-        let endless = Registration { waited_for: Some(Duration::MAX), ..Registration::new("a", Revision(1), own) };
+        let endless =
+            Registration { waited_for: Some(Duration::MAX), ..Registration::new(&identity(), Revision(1), own) };
         assert_eq!(endless.must_wait(own), ACKNOWLEDGEMENT_MAX);
     }
 }

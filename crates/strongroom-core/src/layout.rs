@@ -22,6 +22,7 @@
 //! hsm/<instance>/<generation>/role-definition/<guid>  local RBAC: custom roles
 //! audit/outbox/<node>/<event id>                      events on their way to the log of a node
 //! audit/outbox/<event id>                             the same as earlier releases wrote them: of whichever node starts first
+//! drain/<node>                                        in the clear: an operator empties that node (`strongroom-cluster`)
 //! node/<id>                                           in the clear: the registration of a node (`strongroom-cluster`)
 //! copying                                             in the clear: a deployment is being copied into this store
 //! ```

@@ -12,6 +12,7 @@ mod cluster;
 mod deployment;
 mod error;
 mod node;
+mod observe;
 mod planes;
 mod port_holder;
 mod ready;
@@ -64,6 +65,7 @@ use crate::tls::trust::TrustedRoots;
 
 pub use blobs::named_place;
 pub use error::{StartError, StopError};
+pub use observe::{ClusterView, NodeView, drain, join};
 pub use port_holder::PortHolder;
 pub use ready::Ready;
 pub(crate) use store::{look, open_alone};
@@ -105,7 +107,7 @@ impl Server {
         let roots = TrustedRoots::load(&settings.tls.extra_ca_files)?;
         let owner = TaskOwner::new();
         let engine = store::open(&folder, &settings, &owner.tasks()).await?;
-        let joined = Joined::join(&folder, &settings, engine).await?;
+        let joined = Joined::join(&folder, &settings, version, engine).await?;
         let store = Arc::clone(&joined.store);
         let grounds = Grounds { signals, folder, hardening, sockets, roots, owner, joined };
         let started = Self::start_on(grounds, settings, version).await;

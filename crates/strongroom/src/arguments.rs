@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Look at the audit log of a data folder; the server may be running.
     #[command(subcommand, after_help = AUDIT_EXAMPLES)]
     Audit(AuditCommand),
+    /// Look at the nodes that serve a deployment from one etcd, add one, empty one.
+    #[command(subcommand, after_help = CLUSTER_EXAMPLES)]
+    Cluster(ClusterCommand),
     /// Look after the security domain of a managed HSM: status, files for other custodians, rotation.
     #[command(subcommand, after_help = DOMAIN_EXAMPLES)]
     Domain(strongroom_cli::domain::Domain),
@@ -72,6 +75,57 @@ pub(crate) struct CopyArguments {
     /// Print the summary as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Show the nodes, as the store shows them; exit code 1 if one does not renew its registration.
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Status {
+        #[command(flatten)]
+        place: ClusterPlace,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prepare a data folder for a new node: look whether it can serve the deployment, and remember which one that is.
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Join {
+        #[command(flatten)]
+        place: ClusterPlace,
+    },
+    /// Have a node say that it is not ready, while it goes on serving.
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Drain {
+        #[command(flatten)]
+        place: ClusterPlace,
+        /// Its id, or its name if no other node has it.
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Take it back.
+        #[arg(long)]
+        undo: bool,
+    },
+}
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterPlace {
+    /// Configuration file (TOML) of a node; its `[store]` says where the cluster is.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The node's folder [default: what the file says].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl ClusterPlace {
+    /// What a server on it would be started with.
+    pub(crate) fn settings(self) -> Result<Settings, StartError> {
+        let Self { config, data_dir } = self;
+        let flags = Flags { data_dir, ..Flags::default() };
+        Ok(Settings::resolve(Configuration::read(&config)?, flags, default_data_dir())?)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -286,6 +340,14 @@ Examples:
   strongroom audit verify --config /etc/strongroom/strongroom.toml --json
   strongroom audit show --operation KeySign --failed
   strongroom audit export --after 120000 > events.jsonl";
+
+const CLUSTER_EXAMPLES: &str = "\
+Examples:
+  strongroom cluster status --config /etc/strongroom/strongroom.toml
+  strongroom cluster join --config /etc/strongroom/strongroom.toml
+  strongroom cluster drain --config /etc/strongroom/strongroom.toml node2
+
+They read the store, and ask no server: they work while nodes are down.";
 
 const DOMAIN_EXAMPLES: &str = "\
 Examples:

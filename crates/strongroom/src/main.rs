@@ -5,6 +5,7 @@
 mod arguments;
 mod audit;
 mod check_config;
+mod cluster;
 mod directory;
 mod domain;
 mod drill;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Store(command) => run(store::run(command)),
         Command::Ceremony(step) => strongroom_cli::ceremony::run(step).map_err(Failure::from),
         Command::Audit(command) => audit::run(command),
+        Command::Cluster(command) => run(cluster::run(command)),
         Command::Domain(command) => run(domain::run(command)),
         Command::Drill(command) => run(drill::run(command)),
         Command::Bench(bench) => run(async { strongroom_cli::bench::run(bench).await.map_err(of_bench) }),

@@ -9,6 +9,11 @@ use crate::registration::{REGISTRATIONS, Standing};
 
 const LAYOUT: Layout = Layout { on_demand: |key| key.starts_with("m/"), incidental: |key| key.starts_with("audit/") };
 
+fn identity(id: &str, start: &str, records: u32) -> Identity {
+    let (id, start, name) = (id.to_owned(), start.to_owned(), id.to_owned());
+    Identity { id, start, name, release: format!("0.{records}"), records }
+}
+
 struct Cluster {
     engine: Arc<dyn Kv>,
     runs: JoinSet<()>,
@@ -24,7 +29,7 @@ impl Cluster {
     }
 
     async fn open_with(&self, id: &str, start: &str, timing: Timing) -> Result<Arc<Node>, OpenError> {
-        let identity = Identity { id: id.to_owned(), start: start.to_owned(), name: id.to_owned() };
+        let identity = identity(id, start, 1);
         let (engine, clock) = (Arc::clone(&self.engine), Arc::new(SystemBootClock));
         Node::open(engine, clock, identity, LAYOUT, timing).await
     }
@@ -72,6 +77,31 @@ async fn a_node_that_does_not_run_serves_nothing() {
     let node = Cluster::new().open("a", "1").await;
     assert_eq!(node.begin().unwrap_err(), NotServing);
     assert!(!node.status().serving);
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_beside_one_that_may_write_what_it_cannot_read() {
+    let mut cluster = Cluster::new();
+    cluster.serving("a", "1").await;
+    let open = async |id, records| {
+        let (engine, clock) = (Arc::clone(&cluster.engine), Arc::new(SystemBootClock));
+        Node::open(engine, clock, identity(id, "1", records), LAYOUT, Timing::default()).await
+    };
+    let refused = open("old", 0).await.unwrap_err();
+    assert_eq!(refused.to_string(), "node a of release 0.1 may write records that this release cannot read");
+    open("same", 1).await.unwrap();
+    open("new", 2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_is_emptied_says_so_until_that_is_taken_back() {
+    let mut cluster = Cluster::new();
+    let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
+    put(&two, &format!("{DRAINS}a"), "").await;
+    assert!(one.status().draining && one.is_serving() && !two.status().draining);
+    one.end_drain().await.unwrap();
+    one.end_drain().await.unwrap();
+    assert!(!one.status().draining);
 }
 
 #[tokio::test]

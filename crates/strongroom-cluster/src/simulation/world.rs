@@ -199,7 +199,8 @@ impl World {
             running.starts += 1;
             running.starts
         };
-        let identity = Identity { id: number.to_string(), start: start.to_string(), name: format!("node {number}") };
+        let (id, start, name) = (number.to_string(), start.to_string(), format!("node {number}"));
+        let identity = Identity { id, start, name, release: "0".to_owned(), records: 1 };
         let engine: Arc<dyn Kv> = Arc::<Link>::clone(&site.link);
         let clock = Arc::<Clock>::clone(&site.clock);
         let node = Node::open_with(engine, clock, identity, self.layout(), Timing::default(), self.rules);

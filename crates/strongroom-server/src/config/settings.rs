@@ -184,6 +184,9 @@ pub enum SettingsError {
     /// Times of a cluster beside a store that one process has to itself.
     #[error("[cluster] is set, but the store is \"embedded\", which nobody shares")]
     ClusterAlone,
+    /// A command about nodes where there is one at most.
+    #[error("the store is \"embedded\": it has one node, and no cluster")]
+    NoCluster,
     /// Times of a cluster that cannot work together.
     #[error("[cluster]: {0}")]
     Cluster(#[from] TimingError),
@@ -239,6 +242,7 @@ impl SettingsError {
             }
             Self::HalfOfStore { .. } => "set both or neither",
             Self::ClusterAlone => "set [store] kind = \"etcd\", or leave [cluster] out",
+            Self::NoCluster => "name the configuration of a node whose [store] kind is \"etcd\" with --config",
             Self::Cluster(_) => "correct the values, or leave them out for the defaults",
             Self::OtlpEndpoint => "name a base URL such as https://collector.example.com:4318",
             Self::MetricsExposed(_) => {

@@ -63,11 +63,17 @@ pub struct InCluster {
     pub serving: bool,
     /// How many nodes are registered, as far as it knows.
     pub registered_nodes: usize,
+    /// Whether an operator empties it (`strongroom cluster drain`).
+    pub draining: bool,
 }
 
 impl Condition {
     fn is_serving(&self) -> bool {
         self.cluster.as_ref().is_none_or(|cluster| cluster.serving)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.draining)
     }
 }
 
@@ -147,7 +153,7 @@ impl Health {
     /// Whether every kind of request can be served.
     pub fn is_ready(&self) -> bool {
         let condition = (self.condition)();
-        self.phase() == Phase::Ready && condition.cryptography && condition.is_serving()
+        self.phase() == Phase::Ready && condition.cryptography && condition.is_serving() && !condition.is_draining()
     }
 
     /// Notes how many managed HSMs wait for their quorum.
@@ -181,6 +187,9 @@ impl Health {
                 }
                 if !condition.is_serving() {
                     reasons.push("notServing");
+                }
+                if condition.is_draining() {
+                    reasons.push("draining");
                 }
                 if reasons.is_empty() {
                     return json(StatusCode::OK, &Short { status: "ready", reasons });
@@ -264,16 +273,20 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_node_of_a_cluster_says_whether_it_serves() {
-        for serving in [false, true] {
-            let cluster = InCluster { node: "n".to_owned(), serving, registered_nodes: 2 };
+        for (serving, draining, reasons) in [
+            (true, false, json!(null)),
+            (false, false, json!(["notServing"])),
+            (true, true, json!(["draining"])),
+            (false, true, json!(["notServing", "draining"])),
+        ] {
+            let cluster = InCluster { node: "n".to_owned(), serving, registered_nodes: 2, draining };
             let health = Health::new(facts(), move || Condition { cluster: Some(cluster.clone()), ..well() });
             health.set(Phase::Ready);
             let (status, body) = ask(&health, "/health/ready").await;
-            let expected = if serving { json!(null) } else { json!(["notServing"]) };
-            assert_eq!((status == 200, &body["reasons"]), (serving, &expected));
-            assert_eq!(health.is_ready(), serving);
+            assert_eq!((status == 200, &body["reasons"]), (reasons.is_null(), &reasons));
+            assert_eq!(health.is_ready(), reasons.is_null());
             let (status, body) = ask(&health, "/health").await;
-            let expected = json!({"node": "n", "serving": serving, "registeredNodes": 2});
+            let expected = json!({"node": "n", "serving": serving, "registeredNodes": 2, "draining": draining});
             assert_eq!((status, &body["cluster"]), (200, &expected));
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_cluster::{Identity, Layout, Node, OpenError, SystemBootClock};
+use strongroom_cluster::{DRAINS, Identity, Layout, Node, OpenError, SystemBootClock};
 use strongroom_core::layout;
 use strongroom_crypto::{Entropy, SystemEntropy};
 use strongroom_store::Kv;
@@ -37,11 +37,16 @@ struct Run {
 impl Joined {
     /// Makes this process a node of the cluster on the engine, and waits until it serves. An engine that one process has to
     /// itself is the store as it is. If this fails, the engine is closed.
-    pub(super) async fn join(folder: &DataDir, settings: &Settings, engine: Arc<dyn Kv>) -> Result<Self, StartError> {
+    pub(super) async fn join(
+        folder: &DataDir,
+        settings: &Settings,
+        version: &'static str,
+        engine: Arc<dyn Kv>,
+    ) -> Result<Self, StartError> {
         if settings.store == StorePlace::Embedded {
             return Ok(Self { store: engine, membership: Membership::alone(), run: None });
         }
-        let node = match open(folder, settings, Arc::clone(&engine)).await {
+        let node = match open(folder, settings, version, Arc::clone(&engine)).await {
             Ok(node) => node,
             Err(error) => {
                 store::give_up(engine.as_ref()).await;
@@ -52,6 +57,9 @@ impl Joined {
         if !node.serving(SERVING_MAX).await {
             store::give_up(node.as_ref()).await;
             return Err(StartError::NotServing { seconds: SERVING_MAX.as_secs() });
+        }
+        if let Err(error) = node.end_drain().await {
+            tracing::warn!(%error, "this node could not note that it is not being emptied any more");
         }
         Ok(Self { membership: Membership::of(Arc::clone(&node)), store: node, run: Some(run) })
     }
@@ -95,10 +103,16 @@ impl Run {
     }
 }
 
-async fn open(folder: &DataDir, settings: &Settings, engine: Arc<dyn Kv>) -> Result<Arc<Node>, StartError> {
+async fn open(
+    folder: &DataDir,
+    settings: &Settings,
+    version: &str,
+    engine: Arc<dyn Kv>,
+) -> Result<Arc<Node>, StartError> {
     let entropy = SystemEntropy;
     let start = Uuid::from_bytes(entropy.sixteen()?).as_simple().to_string();
-    let identity = Identity { id: node::node_id(folder, &entropy)?.to_string(), start, name: machine() };
+    let (id, name) = (node::node_id(folder, &entropy)?.to_string(), machine());
+    let identity = Identity { id, start, name, release: version.to_owned(), records: RECORDS };
     Ok(Node::open(engine, Arc::new(SystemBootClock), identity, LAYOUT, settings.cluster).await?)
 }
 
@@ -107,8 +121,13 @@ impl From<OpenError> for StartError {
         match error {
             OpenError::Timing(error) => Self::Settings(error.into()),
             OpenError::Store(error) => Self::Store(error),
+            OpenError::NewerNode { name, release } => Self::NewerNode { name, release },
         }
     }
+}
+
+fn incidental(key: &str) -> bool {
+    key.starts_with(layout::OUTBOX) || key.starts_with(DRAINS)
 }
 
 /// What people call this machine.
@@ -118,8 +137,12 @@ fn machine() -> String {
     if name.is_empty() { "a machine without a name".to_owned() } else { name }
 }
 
-/// Key material is read when it is needed. No answer ever depends on the outbox of audit events.
-const LAYOUT: Layout = Layout { on_demand: layout::is_material, incidental: |key| key.starts_with(layout::OUTBOX) };
+/// Key material is read when it is needed. No answer that is promised anything ever depends on the outbox of audit events, or on who
+/// is being emptied.
+const LAYOUT: Layout = Layout { on_demand: layout::is_material, incidental };
+/// The form of records that this release reads and writes. It rises with the first release that writes what this one cannot read, and
+/// that release writes it only when no node is registered that says less.
+pub(super) const RECORDS: u32 = 1;
 /// Longest time until a node serves whose store has been loaded.
 const SERVING_MAX: Duration = Duration::from_secs(30);
 /// Longest time that the node's task takes after the store was closed.

@@ -89,6 +89,29 @@ pub enum StartError {
         /// How long that was waited for.
         seconds: u64,
     },
+    /// Another node may write what this release cannot read.
+    #[error("node {name} of the cluster runs release {release}, which may write records that this release cannot read")]
+    NewerNode {
+        /// What people call the other node.
+        name: String,
+        /// The release that it runs.
+        release: String,
+    },
+    /// The store holds no deployment.
+    #[error("there is no deployment in the store yet")]
+    NothingToJoin,
+    /// No registration is of such a node.
+    #[error("no node with the id or the name `{node}` is registered")]
+    UnknownNode {
+        /// What was asked for.
+        node: String,
+    },
+    /// A name says too little.
+    #[error("several nodes are named `{node}`")]
+    SeveralNodes {
+        /// What was asked for.
+        node: String,
+    },
     /// The audit log cannot be opened.
     #[error("{}: {source}", folder.display())]
     AuditLog {
@@ -239,6 +262,11 @@ impl StartError {
             Self::Etcd(error) => error.remedy(),
             #[cfg(feature = "etcd")]
             Self::StoreFile { .. } => "correct the file, or [store] in the configuration".to_owned(),
+            Self::NothingToJoin => "found it with `strongroom serve` on the first node, or correct [store]".to_owned(),
+            Self::UnknownNode { .. } | Self::SeveralNodes { .. } => {
+                "name the node by its id: `strongroom cluster status` shows them".to_owned()
+            }
+            Self::NewerNode { .. } => "use that release, or a newer one, on this node too".to_owned(),
             Self::NotServing { .. } => "see the log for what etcd says; it needs a quorum and space".to_owned(),
             Self::AuditLog { folder, source } if source.kind() == io::ErrorKind::InvalidData => format!(
                 "somebody changed the log: keep a copy, see `strongroom audit verify`, then move {} away to begin a new log",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_store::{EmbeddedStore, Kv};
 
-use crate::config::{Settings, StorePlace};
+use crate::config::{Settings, SettingsError, StorePlace};
 use crate::data_dir::DataDir;
 use crate::serve::error::StartError;
 use crate::tasks::Tasks;
@@ -17,7 +17,30 @@ pub(super) async fn open(folder: &DataDir, settings: &Settings, tasks: &Tasks) -
         #[cfg(feature = "etcd")]
         StorePlace::Etcd(place) => in_etcd::open(place, settings, tasks).await,
         #[cfg(not(feature = "etcd"))]
-        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+        StorePlace::Etcd(_) => Err(SettingsError::NoEtcd.into()),
+    }
+}
+
+/// Opens a store that several nodes may share, to look at it: nothing is changed.
+pub(super) async fn observe(settings: &Settings) -> Result<Arc<dyn Kv>, StartError> {
+    match &settings.store {
+        StorePlace::Embedded => Err(SettingsError::NoCluster.into()),
+        #[cfg(feature = "etcd")]
+        StorePlace::Etcd(place) => in_etcd::observe(place).await,
+        #[cfg(not(feature = "etcd"))]
+        StorePlace::Etcd(_) => Err(SettingsError::NoEtcd.into()),
+    }
+}
+
+/// Opens a store that is there, and that several nodes may share, to write what needs no node: none is made.
+pub(super) async fn enter(settings: &Settings) -> Result<Arc<dyn Kv>, StartError> {
+    observe(settings).await?.close().await?;
+    match &settings.store {
+        StorePlace::Embedded => Err(SettingsError::NoCluster.into()),
+        #[cfg(feature = "etcd")]
+        StorePlace::Etcd(place) => in_etcd::enter(place).await,
+        #[cfg(not(feature = "etcd"))]
+        StorePlace::Etcd(_) => Err(SettingsError::NoEtcd.into()),
     }
 }
 
@@ -35,11 +58,11 @@ pub(crate) async fn look(settings: &Settings) -> Result<Option<Held>, StartError
         StorePlace::Embedded => embedded(settings).map(Some),
         #[cfg(feature = "etcd")]
         StorePlace::Etcd(place) => {
-            let store = Arc::new(strongroom_store::EtcdStore::observe(in_etcd::options(place)?).await?);
+            let store = in_etcd::observe(place).await?;
             Ok(Some(Held { store, _folder: None }))
         }
         #[cfg(not(feature = "etcd"))]
-        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+        StorePlace::Etcd(_) => Err(SettingsError::NoEtcd.into()),
     }
 }
 
@@ -49,11 +72,11 @@ pub(crate) async fn open_alone(settings: &Settings) -> Result<Held, StartError> 
         StorePlace::Embedded => embedded(settings),
         #[cfg(feature = "etcd")]
         StorePlace::Etcd(place) => {
-            let store = Arc::new(strongroom_store::EtcdStore::open(in_etcd::options(place)?).await?);
+            let store = in_etcd::enter(place).await?;
             Ok(Held { store, _folder: None })
         }
         #[cfg(not(feature = "etcd"))]
-        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+        StorePlace::Etcd(_) => Err(SettingsError::NoEtcd.into()),
     }
 }
 
@@ -77,7 +100,7 @@ pub(super) fn check_files(settings: &Settings) -> Result<(), StartError> {
         #[cfg(feature = "etcd")]
         StorePlace::Etcd(place) => in_etcd::access(place).map(drop),
         #[cfg(not(feature = "etcd"))]
-        StorePlace::Etcd(_) => Err(crate::config::SettingsError::NoEtcd.into()),
+        StorePlace::Etcd(_) => Err(SettingsError::NoEtcd.into()),
     }
 }
 
@@ -117,7 +140,16 @@ mod in_etcd {
         Ok(store)
     }
 
-    pub(super) fn options(place: &EtcdSettings) -> Result<EtcdOptions, StartError> {
+    pub(super) async fn observe(place: &EtcdSettings) -> Result<Arc<dyn Kv>, StartError> {
+        Ok(Arc::new(EtcdStore::observe(options(place)?).await?))
+    }
+
+    /// Opens it without looking after it.
+    pub(super) async fn enter(place: &EtcdSettings) -> Result<Arc<dyn Kv>, StartError> {
+        Ok(Arc::new(EtcdStore::open(options(place)?).await?))
+    }
+
+    fn options(place: &EtcdSettings) -> Result<EtcdOptions, StartError> {
         let (tls, user) = access(place)?;
         Ok(EtcdOptions {
             endpoints: place.endpoints.clone(),

@@ -119,6 +119,7 @@ pub(super) fn condition(
             node: node.to_string(),
             serving: status.serving,
             registered_nodes: registered(&status),
+            draining: status.draining,
         }),
     }
 }

@@ -23,6 +23,8 @@ fn a_mixed_case_hsm_is_created_activated_shown_and_listed_on_etcd() {
 
 fn create_activate_show_and_list(engine: Engine) {
     let mut deployment = Deployment::start_recorded_on(engine);
+    // Every change waits for it.
+    let mut beside = (engine == Engine::Etcd).then(|| deployment.another_node(2, None));
     let az = Az::signed_in(&deployment);
     let created = create(&az, &deployment);
     assert_eq!(created["name"], HSM);
@@ -50,6 +52,11 @@ fn create_activate_show_and_list(engine: Engine) {
     second.extend(["--id".to_owned(), deployment.rest().hsm_url("contosomhsm")]);
     let second: Vec<&str> = second.iter().map(String::as_str).filter(|it| *it != "--hsm-name" && *it != HSM).collect();
     az.refused(&second, "download_again = \"quorum\"");
+    if let Some(node) = &mut beside {
+        let token = deployment.rest().token(&deployment.rest().hsm_resource());
+        assert_eq!(Hsm::with_token(&node.rest(), HSM, token).get("/keys").status, 200, "it shows the same");
+        node.stop();
+    }
     deployment.stop();
 }
 

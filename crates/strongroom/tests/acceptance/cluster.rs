@@ -19,8 +19,8 @@ const HSM: &str = "shared";
 /// Three nodes. Two of them hear of changes only after a while: whoever does not wait for them is found out.
 fn three_nodes(configuration: &str) -> Vec<Deployment> {
     let first = Deployment::start_node(configuration);
-    let far = || Some(slow_way(first.etcd(), Duration::from_millis(20)));
-    let others = [first.another_node(2, far(), configuration), first.another_node(3, far(), configuration)];
+    let far = || Some(slow_way(first.etcd(), Duration::from_millis(60)));
+    let others = [first.another_node(2, far()), first.another_node(3, far())];
     [first].into_iter().chain(others).collect()
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Deployment {
     /// The address of loopback that it listens on.
     ip: Ipv4Addr,
     server: Option<Child>,
+    /// What its configuration file says besides where the records lie.
+    configuration: String,
     /// Where the records lie, if not in the folder; it ends last.
     etcd: Option<Etcd>,
 }
@@ -83,8 +85,8 @@ impl Deployment {
     }
 
     /// Another node of a deployment on etcd, on the same port of another address of loopback: a folder of its own, the same root
-    /// file. `way` is how it reaches etcd, if not as the first one does.
-    pub(crate) fn another_node(&self, number: u8, way: Option<String>, configuration: &str) -> Self {
+    /// file and configuration. `way` is how it reaches etcd, if not as the first one does.
+    pub(crate) fn another_node(&self, number: u8, way: Option<String>) -> Self {
         let first = self.etcd.as_ref().expect("nodes share an etcd");
         let endpoints = way.map_or_else(|| first.endpoints.clone(), |way| vec![way]);
         let mut node = Self {
@@ -93,11 +95,12 @@ impl Deployment {
             ports: Ports { metadata: free_port(), ..self.ports },
             ip: Ipv4Addr::new(127, 0, 0, number),
             server: None,
+            configuration: String::new(),
             etcd: Some(Etcd { server: Arc::clone(&first.server), endpoints }),
         };
         fs::DirBuilder::new().mode(0o700).create(node.data()).expect("the data folder is made");
         fs::copy(self.data().join("root.key"), node.data().join("root.key")).expect("the root file is copied");
-        node.configure(configuration);
+        node.configure(&self.configuration);
         node.run();
         node
     }
@@ -112,7 +115,8 @@ impl Deployment {
             let server = EtcdServer::start();
             Etcd { endpoints: server.endpoints(), server: Arc::new(server) }
         });
-        let mut deployment = Self { relay, folder, ports, ip: Ipv4Addr::LOCALHOST, server: None, etcd };
+        let mut deployment =
+            Self { relay, folder, ports, ip: Ipv4Addr::LOCALHOST, server: None, configuration: String::new(), etcd };
         deployment.configure(text);
         let started = now();
         deployment.run();
@@ -121,8 +125,9 @@ impl Deployment {
     }
 
     /// Gives a stopped server another configuration file.
-    pub(crate) fn configure(&self, text: &str) {
+    pub(crate) fn configure(&mut self, text: &str) {
         assert!(self.server.is_none(), "it would not read it");
+        text.clone_into(&mut self.configuration);
         let store = self
             .etcd
             .as_ref()

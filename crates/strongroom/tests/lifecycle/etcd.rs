@@ -13,7 +13,7 @@ use crate::refused::refused;
 use crate::server::{Folder, STEP, Server, output, read_all, strongroom};
 
 /// `strongroom serve` on an etcd.
-fn serve(folder: &Folder, endpoints: &[String], more: &str) -> Command {
+pub(crate) fn serve(folder: &Folder, endpoints: &[String], more: &str) -> Command {
     let text = format!("[store]\nkind = \"etcd\"\nendpoints = {endpoints:?}\ntimeout_seconds = 3\n{more}");
     let mut command = folder.serve();
     command.arg("--config").arg(folder.beside("strongroom.toml", &text));
@@ -21,7 +21,7 @@ fn serve(folder: &Folder, endpoints: &[String], more: &str) -> Command {
 }
 
 /// Another folder with the same root file: another node of the same deployment.
-fn another(folder: &Folder) -> Folder {
+pub(crate) fn another(folder: &Folder) -> Folder {
     let other = Folder::new();
     fs::create_dir(other.data()).unwrap();
     crate::server::set_mode(&other.data(), 0o700);
@@ -29,12 +29,12 @@ fn another(folder: &Folder) -> Folder {
     other
 }
 
-fn status(answer: &str) -> &str {
+pub(crate) fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("nothing")
 }
 
 /// What needs the store: the keys that tokens are verified with.
-fn keys(server: &Server) -> String {
+pub(crate) fn keys(server: &Server) -> String {
     let tenant = server.variables()["STRONGROOM_TENANT_ID"].clone();
     server.get("login.localhost", &format!("/{tenant}/discovery/v2.0/keys"))
 }
@@ -56,7 +56,7 @@ fn what_one_node_founded_another_serves_after_it() {
     let health = server.health();
     assert_eq!(health["deployment"], deployment);
     let node = fs::read_to_string(other.file("node-id")).unwrap();
-    let cluster = serde_json::json!({"node": node.trim(), "serving": true, "registeredNodes": 1});
+    let cluster = serde_json::json!({"node": node.trim(), "serving": true, "registeredNodes": 1, "draining": false});
     assert_eq!(health["cluster"], cluster, "the first one has given up its registration");
     server.stop();
 }

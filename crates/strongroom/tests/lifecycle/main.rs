@@ -5,6 +5,9 @@
 mod audit;
 #[cfg(test)]
 #[cfg(feature = "etcd")]
+mod cluster;
+#[cfg(test)]
+#[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(test)]
 #[cfg(feature = "etcd")]

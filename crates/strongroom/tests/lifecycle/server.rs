@@ -76,6 +76,8 @@ pub(crate) fn strongroom() -> Command {
 pub(crate) struct Server {
     child: Child,
     data: PathBuf,
+    /// What `client.env` said, which is gone when the server stops.
+    port: u16,
 }
 
 impl Server {
@@ -87,9 +89,11 @@ impl Server {
         // What a killed server left would look like readiness until the new one has removed it.
         let _ = fs::remove_file(folder.file("client.env"));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut server = Self { child, data: folder.data() };
+        let mut server = Self { child, data: folder.data(), port: 0 };
         for _ in 0..STEPS_MAX {
             if server.data.join("client.env").exists() {
+                let variables = server.variables();
+                server.port = variables["STRONGROOM_MANAGEMENT_URL"].rsplit_once(':').unwrap().1.parse().unwrap();
                 return server;
             }
             if let Some(status) = server.child.try_wait().unwrap() {
@@ -114,8 +118,7 @@ impl Server {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        let variables = self.variables();
-        variables["STRONGROOM_MANAGEMENT_URL"].rsplit_once(':').unwrap().1.parse().unwrap()
+        self.port
     }
 
     pub(crate) fn metadata_port(&self) -> u16 {

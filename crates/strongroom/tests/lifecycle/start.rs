@@ -101,6 +101,25 @@ fn a_request_in_flight_is_finished_at_a_stop() {
 }
 
 #[test]
+fn a_server_that_is_told_to_stop_serves_on_while_it_says_that_it_is_not_ready() {
+    let folder = Folder::new();
+    let configuration = folder.beside("strongroom.toml", "[public]\ndrain_seconds = 600\n");
+    let server = Server::start_with(&folder, folder.serve().arg("--config").arg(configuration));
+    let (ready, path) = ("management.localhost", "/health/ready");
+    assert!(server.get(ready, path).starts_with("HTTP/1.1 200 "));
+    server.signal(Signal::TERM);
+    while server.get(ready, path).starts_with("HTTP/1.1 200 ") {
+        sleep(STEP);
+    }
+    let answer = server.get(ready, path);
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"stopping\""), "{answer}");
+    let answer = server.get("login.localhost", "/common/.well-known/openid-configuration");
+    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 4"), "it serves: {answer}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0), "a second signal means now");
+}
+
+#[test]
 fn the_log_can_be_json() {
     let folder = Folder::new();
     let server = Server::start_with(&folder, folder.serve().args(["--log-format", "json"]));

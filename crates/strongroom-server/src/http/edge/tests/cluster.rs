@@ -11,7 +11,8 @@ const LAYOUT: Layout = Layout { on_demand: |_| false, incidental: |_| false };
 
 /// A node that loads the engine and is not run yet.
 async fn open(engine: &Arc<dyn Kv>, id: &str) -> Arc<Node> {
-    let identity = Identity { id: id.to_owned(), start: "1".to_owned(), name: id.to_owned() };
+    let (id, start, name) = (id.to_owned(), "1".to_owned(), id.to_owned());
+    let identity = Identity { id, start, name, release: "0".to_owned(), records: 1 };
     let (engine, clock) = (Arc::clone(engine), Arc::new(SystemBootClock));
     Node::open(engine, clock, identity, LAYOUT, Timing::default()).await.unwrap()
 }
