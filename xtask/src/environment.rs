@@ -141,6 +141,7 @@ const TESTING: [Need; 10] = [
     Need { package: "openssl", probe: &["openssl", "version"] },
     Need { package: "python3", probe: &["python3", "--version"] },
     Need { package: "python3-venv", probe: &["python3", "-c", "import ensurepip, venv"] },
+    Need { package: "valgrind", probe: &["valgrind", "--version"] },
     Need { package: MYHOSTNAME, probe: &["getent", "ahosts", PROBED_NAME] },
 ];
 

@@ -10,6 +10,7 @@ mod conformance;
 mod environment;
 mod failure;
 mod fuzz;
+mod instructions;
 mod program;
 mod soak;
 mod steps;
@@ -54,6 +55,7 @@ enum Task<'a> {
     Acceptance { filter: &'a [&'a str] },
     Fuzz(fuzz::Order<'a>),
     Conformance,
+    Instructions,
     Soak,
 }
 
@@ -65,6 +67,7 @@ impl<'a> Task<'a> {
             ["tidy"] => Some(Task::Tidy),
             ["test"] => Some(Task::Test),
             ["conformance"] => Some(Task::Conformance),
+            ["instructions"] => Some(Task::Instructions),
             ["soak"] => Some(Task::Soak),
             ["acceptance", filter @ ..] => Some(Task::Acceptance { filter }),
             ["fuzz", order @ ..] => fuzz::Order::parse(order).map(Task::Fuzz),
@@ -80,6 +83,7 @@ impl<'a> Task<'a> {
             Task::Tidy => steps.run("tidy", || tidy::run(&workspace))?,
             Task::Test => test::run(&workspace, &mut steps)?,
             Task::Conformance => conformance::run(&workspace, &mut steps)?,
+            Task::Instructions => instructions::run(&workspace, &mut steps)?,
             Task::Soak => soak::run(&workspace, &mut steps)?,
             Task::Acceptance { filter } => acceptance::run(&workspace, &mut steps, filter)?,
             Task::Fuzz(order) => fuzz::run(&workspace, &mut steps, &order)?,
@@ -99,13 +103,14 @@ Tasks:
                        --full installs cargo-deny below the target folder first
   tidy                 the repository's own rules: crate edges, sizes, forbidden words, documents
   test                 everything: installs what the tests need, runs unit, integration and doc tests, tidy,
-                       then the acceptance tests with the official Azure CLI and the SDKs for Python,
-                       JavaScript and Rust
+                       counts instructions, then the acceptance tests with the official Azure CLI and the SDKs
+                       for Python, JavaScript and Rust
   acceptance [FILTER]  the acceptance tests only, or those whose name holds FILTER
   fuzz [--seconds N] [TARGET]
                        the fuzz targets, or one of them, under libFuzzer for N seconds each (default 60);
                        needs a nightly toolchain, installs cargo-fuzz below the target folder
   conformance          the official SDKs for Go and Java; installs Maven, a JDK and Go if they are missing
+  instructions         what hot paths cost, counted by valgrind and held against ceilings
   soak                 what takes too long for every change: 1,000 crashes of each kind, half an hour of failing
                        machines, every acceptance test on etcd, 100,000 simulated clusters, backups of 100,000 keys
 
@@ -115,7 +120,7 @@ Environment:
                          for how long machines fail in the test of a cluster (default: each fault once; soak 30)
   STRONGROOM_TEST_STORE  where the deployments of the acceptance tests keep their records: embedded (the default) or etcd
   STRONGROOM_BLESS       with acceptance and conformance: put the proofs of this run into
-                         docs/compatibility/proofs.json
+                         docs/compatibility/proofs.json; with instructions: take what was counted as the ceilings
 
 Exit code: 0 done, 1 a step failed, 2 wrong command line.
 
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(Task::parse(&["tidy"]), Some(Task::Tidy));
         assert_eq!(Task::parse(&["test"]), Some(Task::Test));
         assert_eq!(Task::parse(&["conformance"]), Some(Task::Conformance));
+        assert_eq!(Task::parse(&["instructions"]), Some(Task::Instructions));
         assert_eq!(Task::parse(&["soak"]), Some(Task::Soak));
         assert_eq!(Task::parse(&["acceptance", "role"]), Some(Task::Acceptance { filter: &["role"] }));
     }
