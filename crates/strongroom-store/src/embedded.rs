@@ -1,11 +1,12 @@
 //! The contract over one redb file: the default engine, which needs nothing but a disk.
 //!
-//! One thread writes; it makes everything that waits durable in one step (group commit). Reads take a snapshot of the last
-//! durable state where they are called: they are synchronous, touch one B-tree path or one page of a range, and never wait
-//! for the thread that writes, so handing them to a pool would cost more than they do.
+//! One thread writes; it makes everything that waits durable in one step (group commit) and then shows it to readers. Those
+//! share a snapshot of the last durable state and read it where they are called: they are synchronous, touch one B-tree path
+//! or one page of a range, and never wait for the disk, so handing them to a pool would cost more than they do.
 
 mod disk;
 mod engine;
+mod published;
 mod snapshot;
 mod tables;
 mod watch;
@@ -24,7 +25,7 @@ use self::snapshot::Snapshot;
 use self::watch::EmbeddedWatch;
 use self::writer::{Request, Writer};
 use crate::limits::check_key;
-use crate::{Commit, Entry, HISTORY_REVISIONS, Kv, Outcome, Page, Revision, StoreError, Watch};
+use crate::{Commit, Entry, HISTORY_REVISIONS, Kv, Look, Outcome, Page, Revision, StoreError, Watch};
 
 /// A store in one file, held by one process.
 ///
@@ -80,10 +81,12 @@ impl EmbeddedStore {
 
     /// Reads while the store closes are refused, though the file may still be open.
     fn read<T>(&self, action: impl FnOnce(&Snapshot) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        if self.running().is_none() {
-            return Err(engine::closed());
-        }
+        self.check_open()?;
         self.engine.read(action)
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.running().is_none() { Err(engine::closed()) } else { Ok(()) }
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -96,6 +99,12 @@ impl Kv for EmbeddedStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         check_key(key)?;
         self.read(|snapshot| snapshot.get(key))
+    }
+
+    async fn get_unless(&self, key: &str, known: Revision) -> Result<Look, StoreError> {
+        check_key(key)?;
+        self.check_open()?;
+        self.engine.look(|published| published.get_unless(key, known))
     }
 
     async fn range(

@@ -52,6 +52,17 @@ pub struct Entry {
     pub modified: Revision,
 }
 
+/// What [`Kv::get_unless`] finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// The key does not exist.
+    Nothing,
+    /// The key has the value of the revision that is known.
+    Unchanged,
+    /// Its value; not necessarily another one.
+    Entry(Entry),
+}
+
 /// What must hold for a commit to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
@@ -131,6 +142,17 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// [`StoreError::KeyLength`] for a key that cannot exist.
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// As [`Kv::get`], for who already has the value that was written at a revision: an engine that knows without reading
+    /// it that it is still there says so. Revisions of an engine that does never begin anew while it is open.
+    ///
+    /// # Errors
+    /// As [`Kv::get`].
+    async fn get_unless(&self, key: &str, known: Revision) -> Result<Look, StoreError> {
+        // Others may write here, and may put a store of an earlier day in its place: who asks looks at the value itself.
+        let _ = known;
+        Ok(self.get(key).await?.map_or(Look::Nothing, Look::Entry))
+    }
 
     /// Keys that begin with `prefix` and come behind `after` (exclusive; `None`: from the first), at most `limit`
     /// (1..=[`LIMIT_MAX`]; what is outside is moved to the nearer end), as they were `at` a revision (`None`: now).

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use redb::{Builder, Database};
 
 use super::disk::{Disk, Health, make_file, sync_folder};
+use super::published::Published;
 use super::snapshot::Snapshot;
 use super::tables;
 use crate::StoreError;
@@ -23,12 +24,18 @@ pub(super) struct Engine {
 }
 
 enum State {
-    Open(Database),
+    Open(Open),
     /// The disk was full and the file could not be opened again yet.
     Waiting(String),
     /// It failed for good.
     Stopped(String),
     Closed,
+}
+
+/// A database, and what readers see of it. The latter goes first: it holds a part of the former.
+struct Open {
+    published: Published,
+    database: Database,
 }
 
 impl Engine {
@@ -45,14 +52,31 @@ impl Engine {
 
     /// Reads from the last durable state.
     pub(super) fn read<T>(&self, action: impl FnOnce(&Snapshot) -> Result<T, Trouble>) -> Result<T, StoreError> {
-        self.run(|database| action(&Snapshot::open(database, self.history)?)).map_err(|trouble| self.explain(trouble))
+        self.look(|published| action(&published.snapshot()))
+    }
+
+    /// Reads from the last durable state, or from what is known of it.
+    pub(super) fn look<T>(&self, action: impl FnOnce(&Published) -> Result<T, Trouble>) -> Result<T, StoreError> {
+        self.with(|open| action(&open.published)).map_err(|trouble| self.explain(trouble))
     }
 
     /// Does something with the database, if it is open.
     pub(super) fn run<T>(&self, action: impl FnOnce(&Database) -> Result<T, Trouble>) -> Result<T, Trouble> {
+        self.with(|open| action(&open.database))
+    }
+
+    /// Shows readers what has become durable, with the keys that were written. Nobody may have been told of it before.
+    pub(super) fn publish<'a>(&self, written: impl Iterator<Item = &'a str>) -> Result<(), Trouble> {
+        self.with(|open| {
+            open.published.replace(Snapshot::open(&open.database, self.history)?, written);
+            Ok(())
+        })
+    }
+
+    fn with<T>(&self, action: impl FnOnce(&Open) -> Result<T, Trouble>) -> Result<T, Trouble> {
         let state = self.state();
         match &*state {
-            State::Open(database) => caught(|| action(database)),
+            State::Open(open) => caught(|| action(open)),
             State::Waiting(reason) | State::Stopped(reason) => Err(StoreError::Unavailable(reason.clone()).into()),
             State::Closed => Err(closed().into()),
         }
@@ -63,8 +87,8 @@ impl Engine {
         // redb holds the file locked until it is dropped.
         self.set(State::Waiting("it is being opened again".to_owned()));
         match self.open_file(&self.path) {
-            Ok(database) => {
-                self.set(State::Open(database));
+            Ok(open) => {
+                self.set(State::Open(open));
                 Ok(())
             }
             Err(error) => {
@@ -92,7 +116,11 @@ impl Engine {
     /// Writes what makes the next start quick and lets go of the file.
     pub(super) fn close(&self) -> Result<(), StoreError> {
         match self.replace(State::Closed) {
-            State::Open(database) => caught(|| Ok(database.close()?)).map_err(|trouble| self.explain(trouble)),
+            State::Open(Open { published, database }) => caught(|| {
+                drop(published);
+                Ok(database.close()?)
+            })
+            .map_err(|trouble| self.explain(trouble)),
             State::Waiting(reason) | State::Stopped(reason) => Err(StoreError::Unavailable(reason)),
             State::Closed => Ok(()),
         }
@@ -142,12 +170,12 @@ impl Engine {
 
     /// Makes the file whole under another name and then gives it its own, so that a first start that is interrupted never
     /// leaves half a file where a store is expected.
-    fn found(&self) -> Result<Database, StoreError> {
+    fn found(&self) -> Result<Open, StoreError> {
         let mut draft = self.path.clone().into_os_string();
         draft.push(DRAFT_SUFFIX);
         let draft = PathBuf::from(draft);
         make_file(&draft).map_err(|source| self.io_error(source))?;
-        let database = match self.open_file(&draft) {
+        let open = match self.open_file(&draft) {
             // Left by a start that was interrupted: nobody was ever answered from it.
             Err(StoreError::Damaged { .. }) => {
                 let anew = fs::remove_file(&draft).and_then(|()| make_file(&draft));
@@ -164,10 +192,10 @@ impl Engine {
         fs::rename(&draft, &self.path)
             .and_then(|()| sync_folder(&self.path))
             .map_err(|source| self.io_error(source))?;
-        Ok(database)
+        Ok(open)
     }
 
-    fn open_file(&self, path: &Path) -> Result<Database, StoreError> {
+    fn open_file(&self, path: &Path) -> Result<Open, StoreError> {
         let opened = caught(|| {
             let disk = Disk::open(path, Arc::clone(&self.health))?;
             // The index above reads everything at start anyway, so verifying everything first costs little: without
@@ -177,7 +205,8 @@ impl Engine {
                 .set_check_integrity_on_open(true)
                 .create_with_backend(disk)?;
             tables::prepare(&database, &self.path.display().to_string())?;
-            Ok(database)
+            let published = Published::new(Snapshot::open(&database, self.history)?);
+            Ok(Open { published, database })
         });
         opened.map_err(|trouble| self.explain(trouble))
     }

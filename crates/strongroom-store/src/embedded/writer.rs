@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::{Engine, Trouble};
 use super::tables::Tables;
-use crate::{Commit, Outcome, Revision, StoreError};
+use crate::{Commit, Outcome, Revision, StoreError, Write};
 
 /// What the thread is asked for.
 pub(super) enum Request {
@@ -81,7 +81,14 @@ impl Writer {
         let history = self.engine.history();
         let written = self.engine.run(|database| write_group(database, commits, history, &mut applied));
         match (written, applied) {
-            (Ok(()), Some(group)) => Ok(self.announce(group)),
+            (Ok(()), Some(group)) if group.changed => {
+                let writes = commits.iter().flat_map(|commit| &commit.writes);
+                match self.engine.publish(writes.map(Write::key)) {
+                    Ok(()) => Ok(self.announce(group)),
+                    Err(trouble) => self.recover(trouble, Some(group)),
+                }
+            }
+            (Ok(()), Some(group)) => Ok(group.outcomes),
             (Ok(()), None) => Ok(Vec::new()),
             (Err(trouble), applied) => self.recover(trouble, applied),
         }

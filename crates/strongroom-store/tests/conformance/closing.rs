@@ -20,6 +20,7 @@ async fn a_closed_store_is_unavailable_for_everything(store: Fixture) {
     let revision = store.put("k", "1").await;
     store.close().await.unwrap();
     assert!(is_unavailable(store.get("k").await));
+    assert!(is_unavailable(store.get_unless("k", revision).await));
     assert!(is_unavailable(store.range("", None, 10, None).await));
     assert!(is_unavailable(store.range("", None, 10, Some(revision)).await));
     assert!(is_unavailable(store.commit(Commit::default()).await));

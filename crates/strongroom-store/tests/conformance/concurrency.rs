@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_store::{Commit, Kv, Outcome};
+use strongroom_store::{Commit, Kv, Look, Outcome};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -14,6 +14,7 @@ conformance! {
     exactly_one_of_many_creators_wins,
     an_acknowledged_write_is_read_at_once_by_everybody,
     readers_never_see_half_a_commit,
+    what_is_known_of_a_value_is_never_older_than_what_was_read,
 }
 
 async fn no_increment_of_many_committers_is_lost(store: Fixture) {
@@ -94,6 +95,39 @@ async fn readers_never_see_half_a_commit(store: Fixture) {
                 let (a, b) = (text(&page.entries[0]), text(&page.entries[1]));
                 assert_eq!(a, b);
                 if a == "100" {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for n in 1..=100 {
+        let n = n.to_string();
+        store.write(vec![put("pair/a", &n), put("pair/b", &n)]).await;
+    }
+    readers.join_all().await;
+}
+
+async fn what_is_known_of_a_value_is_never_older_than_what_was_read(store: Fixture) {
+    let first = store.write(vec![put("pair/a", "0"), put("pair/b", "0")]).await;
+    let mut readers = JoinSet::new();
+    for number in 0..4 {
+        let store = store.share();
+        readers.spawn(async move {
+            // The two keys are written together, so neither may be older than what was last seen of the other.
+            let keys = if number % 2 == 0 { ["pair/a", "pair/b"] } else { ["pair/b", "pair/a"] };
+            let (mut seen, mut known) = (first, [(first, "0".to_owned()), (first, "0".to_owned())]);
+            loop {
+                for (key, (revision, value)) in keys.iter().zip(&mut known) {
+                    match store.get_unless(key, *revision).await.unwrap() {
+                        Look::Nothing => panic!("{key} is never removed"),
+                        Look::Unchanged => {}
+                        Look::Entry(entry) => (*revision, *value) = (entry.modified, text(&entry)),
+                    }
+                    assert!(*revision >= seen, "{key} was read at {revision} after {seen}");
+                    seen = *revision;
+                }
+                if known.iter().all(|(_, value)| value == "100") {
                     return;
                 }
                 tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
 //! `get` and `range` of the present.
 
-use strongroom_store::{KEY_BYTES_MAX, LIMIT_MAX, PAGE_BYTES_MAX, Revision, StoreError, Write};
+use strongroom_store::{KEY_BYTES_MAX, LIMIT_MAX, Look, PAGE_BYTES_MAX, Revision, StoreError, Write};
 
 use crate::conformance;
 use crate::fixture::{Fixture, keys, put};
@@ -11,6 +11,7 @@ conformance! {
     a_key_made_again_after_its_deletion_is_created_anew,
     a_value_may_be_empty_or_any_bytes,
     a_key_that_cannot_exist_is_refused,
+    who_knows_a_value_is_told_of_every_other_one,
     a_range_of_an_empty_store_is_empty,
     a_range_is_in_the_order_of_the_keys_bytes,
     a_range_keeps_to_its_prefix,
@@ -56,6 +57,38 @@ async fn a_key_that_cannot_exist_is_refused(store: Fixture) {
     assert!(matches!(store.get("").await, Err(StoreError::KeyLength { bytes: 0 })));
     assert!(matches!(store.get(&long).await, Err(StoreError::KeyLength { bytes }) if bytes == KEY_BYTES_MAX + 1));
     assert_eq!(store.get(&long[1..]).await.unwrap(), None);
+}
+
+async fn who_knows_a_value_is_told_of_every_other_one(store: Fixture) {
+    let first = store.put("k", "first").await;
+    store.put("other", "v").await;
+    // Twice each: what an engine has learnt by the first look must count for the second.
+    for _ in 0..2 {
+        assert!(still(&store, "k", first).await, "nobody has written it since");
+    }
+    let second = store.put("k", "second").await;
+    for _ in 0..2 {
+        let look = store.get_unless("k", first).await.unwrap();
+        assert!(matches!(look, Look::Entry(entry) if entry.modified == second && entry.value == b"second"));
+        assert!(still(&store, "k", second).await);
+    }
+    store.delete("k").await;
+    for known in [first, second] {
+        assert_eq!(store.get_unless("k", known).await.unwrap(), Look::Nothing);
+    }
+    let third = store.put("k", "second").await;
+    assert!(!still(&store, "k", second).await && still(&store, "k", third).await, "the same bytes are another value");
+    assert!(!still(&store, "k", Revision(third.0 + 1)).await, "a revision that lies ahead");
+    assert!(matches!(store.get_unless("", third).await, Err(StoreError::KeyLength { bytes: 0 })));
+}
+
+/// Whether a key has the value of a revision. An engine may say so, or answer with the value itself.
+async fn still(store: &Fixture, key: &str, known: Revision) -> bool {
+    match store.get_unless(key, known).await.unwrap() {
+        Look::Nothing => false,
+        Look::Unchanged => true,
+        Look::Entry(entry) => entry.modified == known,
+    }
 }
 
 async fn a_range_of_an_empty_store_is_empty(store: Fixture) {
