@@ -190,15 +190,13 @@ pub enum Match {
 
 /// Finds the row for a verb and path. Literals win over placeholders by the order of the table.
 pub fn find(method: &str, path: &RequestPath) -> Match {
-    let mut path_exists = false;
-    for operation in OPERATIONS {
-        let Some(captures) = operation.paths.iter().find_map(|pattern| pattern.captures(path)) else { continue };
-        if operation.method.as_str() == method {
-            return Match::Operation(operation, captures);
-        }
-        path_exists = true;
+    let captures = |operation: &Operation| operation.paths.iter().find_map(|pattern| pattern.captures(path));
+    // The rows of other verbs are only looked at once none of this one fits.
+    let mut rows = OPERATIONS.iter().filter(|row| row.method.as_str() == method);
+    if let Some((row, captures)) = rows.find_map(|row| Some((row, captures(row)?))) {
+        return Match::Operation(row, captures);
     }
-    if path_exists { Match::MethodNotAllowed } else { Match::NotFound }
+    if OPERATIONS.iter().any(|row| captures(row).is_some()) { Match::MethodNotAllowed } else { Match::NotFound }
 }
 
 macro_rules! paths {

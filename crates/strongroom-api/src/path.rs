@@ -8,7 +8,13 @@
 ///
 /// `{name}` takes one segment, `{name?}` one or none. At most one placeholder of a pattern is optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PathPattern(&'static str);
+pub struct PathPattern {
+    text: &'static str,
+    /// How many segments it has.
+    segments: usize,
+    /// Whether one of them is optional.
+    optional: bool,
+}
 
 /// The segments that placeholders took, percent-decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,41 +64,43 @@ impl RequestPath {
 impl PathPattern {
     /// A pattern from its text; checked by the tests of the tables that hold it.
     pub const fn new(text: &'static str) -> Self {
-        Self(text)
+        let (mut segments, mut optional) = (0, false);
+        let mut rest = text.as_bytes();
+        let mut before = b'/';
+        while let Some((byte, behind)) = rest.split_first() {
+            if before == b'/' && *byte != b'/' {
+                segments += 1;
+            }
+            optional |= before == b'?' && *byte == b'}';
+            (before, rest) = (*byte, behind);
+        }
+        Self { text, segments, optional }
     }
 
     /// The pattern's text.
     pub const fn as_str(&self) -> &'static str {
-        self.0
+        self.text
     }
 
     /// The captures if the path fits.
     pub fn captures(&self, path: &RequestPath) -> Option<Captures> {
-        let wanted = self.0.split('/').filter(|segment| !segment.is_empty());
-        let count = wanted.clone().count();
-        let optional = wanted.clone().any(|segment| segment.ends_with("?}"));
-        let given = path.segments.len();
-        let without_optional = match count.checked_sub(given)? {
+        // Most patterns of a table have another number of segments, and nothing else of them is looked at.
+        let without_optional = match self.segments.checked_sub(path.segments.len())? {
             0 => false,
-            1 if optional => true,
+            1 if self.optional => true,
             _ => return None,
         };
-        let mut segments = path.segments.iter();
-        let mut captures = Vec::new();
-        for pattern in wanted {
-            let Some(name) = pattern.strip_prefix('{').and_then(|name| name.strip_suffix('}')) else {
-                if !segments.next()?.eq_ignore_ascii_case(pattern) {
-                    return None;
-                }
-                continue;
-            };
-            match name.strip_suffix('?') {
-                Some(_) if without_optional => {}
-                Some(name) => captures.push((name, segments.next()?.clone())),
-                None => captures.push((name, segments.next()?.clone())),
-            }
+        let taken = move |segment: &&str| !segment.is_empty() && !(without_optional && segment.ends_with("?}"));
+        let pairs = self.text.split('/').filter(taken).zip(&path.segments);
+        // Placeholders are only copied of the one that fits.
+        if !pairs.clone().all(|(pattern, given)| pattern.starts_with('{') || given.eq_ignore_ascii_case(pattern)) {
+            return None;
         }
-        Some(Captures(captures))
+        let captured = |(pattern, given): (&'static str, &String)| {
+            let name = pattern.strip_prefix('{')?.strip_suffix('}')?;
+            Some((name.strip_suffix('?').unwrap_or(name), given.clone()))
+        };
+        Some(Captures(pairs.filter_map(captured).collect()))
     }
 }
 
