@@ -14,6 +14,7 @@ mod checkpoint_key;
 pub mod follow;
 mod format;
 mod keeper;
+mod queue;
 mod scan;
 pub(crate) mod segment;
 mod strangers;
@@ -22,7 +23,6 @@ pub mod verify;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,6 +43,7 @@ use checkpoint::{CheckpointKey, Reason, Signed};
 pub use checkpoint_key::open_or_create as open_or_create_key;
 pub use format::{Gap, GapReason, LineHash};
 pub use keeper::{CheckpointKeeper, earlier as earlier_checkpoints};
+use queue::{Batch, Message, Receiver, Sender, channel};
 pub use scan::deployment;
 use segment::{Batch as SegmentBatch, Found, Segments, Signing};
 pub use segment::{SegmentTerms, timestamp};
@@ -91,7 +92,7 @@ impl Default for AuditTerms {
 
 /// The audit log of a node. What is submitted waits until [`AuditLog::start`].
 pub struct AuditLog {
-    queue: Sender<Message>,
+    queue: Sender,
     state: Arc<State>,
     terms: AuditTerms,
     unstarted: Mutex<Option<Unstarted>>,
@@ -102,7 +103,7 @@ pub struct AuditLog {
 /// What the thread will work on.
 struct Unstarted {
     found: Found,
-    messages: Receiver<Message>,
+    messages: Receiver,
     store: Arc<dyn Kv>,
 }
 
@@ -142,13 +143,6 @@ pub struct AuditStatus {
     pub is_failing: bool,
     /// The number of the last line.
     pub written: u64,
-}
-
-enum Message {
-    Event { event: Box<Event>, outbox_key: Option<String> },
-    Recorded { outbox_key: String },
-    Flush(oneshot::Sender<()>),
-    Close,
 }
 
 impl AuditLog {
@@ -314,20 +308,11 @@ struct Writer {
     due: Option<Instant>,
 }
 
-/// What is written and made durable together.
-#[derive(Default)]
-struct Batch {
-    events: Vec<Event>,
-    outbox_keys: Vec<String>,
-    waiters: Vec<oneshot::Sender<()>>,
-    close: bool,
-}
-
 /// Events were not written: the log is being closed and cannot be written.
 struct GaveUp;
 
 impl Writer {
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(mut self, messages: &Receiver) {
         loop {
             let batch = Batch::collect(messages, self.due, COLLECT);
             if self.write(&batch).is_err() {
@@ -421,52 +406,8 @@ impl Writer {
     }
 }
 
-impl Batch {
-    /// Waits for the first message, then takes what follows within a moment; someone who waits ends it, and
-    /// [`COLLECT_MAX`] does if there is always one more. Empty when a checkpoint is due and nothing has come.
-    fn collect(messages: &Receiver<Message>, due: Option<Instant>, moment: Duration) -> Self {
-        let mut batch = Self::default();
-        let patience = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
-        match messages.recv_timeout(patience) {
-            Ok(message) => batch.take(message),
-            Err(RecvTimeoutError::Timeout) => return batch,
-            Err(RecvTimeoutError::Disconnected) => batch.close = true,
-        }
-        let began = Instant::now();
-        while !batch.is_urgent() && batch.events.len() < BATCH_EVENTS {
-            let left = COLLECT_MAX.saturating_sub(began.elapsed());
-            match messages.recv_timeout(left.min(moment)) {
-                Ok(message) => batch.take(message),
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => batch.close = true,
-            }
-        }
-        batch
-    }
-
-    fn is_urgent(&self) -> bool {
-        self.close || !self.waiters.is_empty()
-    }
-
-    fn take(&mut self, message: Message) {
-        match message {
-            Message::Event { event, outbox_key } => {
-                self.events.push(*event);
-                self.outbox_keys.extend(outbox_key);
-            }
-            Message::Recorded { outbox_key } => self.outbox_keys.push(outbox_key),
-            Message::Flush(waiter) => self.waiters.push(waiter),
-            Message::Close => self.close = true,
-        }
-    }
-}
-
-/// How long the writer waits for one more event.
-const COLLECT: Duration = Duration::from_millis(5);
-/// How long it takes events in all, however many come: half of the 100 ms within which an event is durable.
-const COLLECT_MAX: Duration = Duration::from_millis(50);
-/// Most events written together.
-const BATCH_EVENTS: usize = 512;
+/// How long the writer lets events gather after the first: a fifth of the 100 ms within which an event is durable.
+const COLLECT: Duration = Duration::from_millis(20);
 /// Outbox records removed in one commit.
 const OUTBOX_KEYS: usize = 60;
 /// Most events that wait in memory; beyond it cryptography stops.

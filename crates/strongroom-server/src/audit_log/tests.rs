@@ -50,17 +50,6 @@ async fn what_was_submitted_is_durable_after_a_flush_and_signed_after_a_close() 
     assert_eq!(open(folder.path(), AuditTerms::default()).log.seen(), [("d/guard".to_owned(), 5)]);
 }
 
-#[test]
-fn a_batch_ends_however_long_the_moment_is_in_which_one_more_may_come() {
-    let (queue, messages) = channel();
-    queue.send(Message::Event { event: Box::new(event(1)), outbox_key: None }).unwrap();
-    let began = Instant::now();
-    let batch = Batch::collect(&messages, None, Duration::from_secs(60));
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    assert_eq!((batch.close, batch.events.len()), (false, 1));
-    drop(queue);
-}
-
 /// A log whose next write fails, because the next segment cannot be begun.
 async fn failing(folder: &Path, on_full: OnFull) -> AuditLog {
     let segments = SegmentTerms { bytes: 1, ..SegmentTerms::default() };
