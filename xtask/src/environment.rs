@@ -131,7 +131,7 @@ const BUILDING: [Need; 2] = [
     Need { package: "protobuf-compiler", probe: &["protoc", "--version"] },
 ];
 
-const TESTING: [Need; 10] = [
+const TESTING: [Need; 11] = [
     Need { package: "build-essential", probe: &["cc", "--version"] },
     Need { package: "curl", probe: &["curl", "--version"] },
     Need { package: "etcd-server", probe: &["etcd", "--version"] },

@@ -104,7 +104,13 @@ fn compare(counted: &Counts, ceilings: &Counts) -> (String, Vec<String>) {
             continue;
         };
         let percent = (*count as f64 / *ceiling as f64 - 1.0) * 100.0;
-        let word = if percent > TOLERANCE { "above" } else if percent < -TOLERANCE { "below: bless it" } else { "" };
+        let word = if percent > TOLERANCE {
+            "above"
+        } else if percent < -TOLERANCE {
+            "below: bless it"
+        } else {
+            ""
+        };
         let _ = writeln!(table, "{name:<20}{count:>12}{ceiling:>12}{percent:>+8.1}% {word}");
         if percent > TOLERANCE {
             wrong.push(format!("{name} costs {count} instructions, {percent:.1} % more than {ceiling}"));

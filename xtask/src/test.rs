@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{acceptance, environment, instructions, program, tidy};
+use crate::{acceptance, environment, program, tidy};
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("system packages for the tests", environment::install_system_packages)?;
@@ -16,7 +16,6 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
         program::run(tests.args(["--", "telemetry", "config"]), "mend the test named above")
     })?;
     steps.run("tidy", || tidy::run(workspace))?;
-    instructions::run(workspace, steps)?;
     acceptance::run(workspace, steps, &[])
 }
 

@@ -90,8 +90,8 @@ impl PathPattern {
             1 if self.optional => true,
             _ => return None,
         };
-        let taken = move |segment: &&str| !segment.is_empty() && !(without_optional && segment.ends_with("?}"));
-        let pairs = self.text.split('/').filter(taken).zip(&path.segments);
+        let left_out = move |segment: &str| segment.is_empty() || (without_optional && segment.ends_with("?}"));
+        let pairs = self.text.split('/').filter(move |segment| !left_out(segment)).zip(&path.segments);
         // Placeholders are only copied of the one that fits.
         if !pairs.clone().all(|(pattern, given)| pattern.starts_with('{') || given.eq_ignore_ascii_case(pattern)) {
             return None;

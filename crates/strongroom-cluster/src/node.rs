@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_store::{
-    Commit, Entry, KEY_BYTES_MAX, Kv, Outcome, Page, Precondition, Revision, StoreError, Watch, Write,
+    Commit, Entry, KEY_BYTES_MAX, Kv, Look, Outcome, Page, Precondition, Revision, StoreError, Watch, Write,
 };
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ use crate::timing::{Timing, TimingError};
 
 /// One of several processes on one store.
 ///
-/// As a [`Kv`] it differs from its engine in this: `get` and `range` of now answer from memory and show every commit that any
+/// As a [`Kv`] it differs from its engine in this: `get`, `get_unless` and `range` of now answer from memory and show every commit that any
 /// node has acknowledged, and this node's own; a commit is acknowledged when it counts on every node. `revision` is the engine's:
 /// what was committed elsewhere and is not applied here yet counts as well.
 pub struct Node {
@@ -282,6 +282,14 @@ impl Node {
         let _ = within(self.clock.as_ref(), limit, waiting).await;
     }
 
+    fn check_key(&self, key: &str) -> Result<(), StoreError> {
+        self.check_open()?;
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(StoreError::KeyLength { bytes: key.len() });
+        }
+        Ok(())
+    }
+
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable("it is closed".to_owned()));
@@ -355,14 +363,21 @@ impl Shape {
 #[async_trait]
 impl Kv for Node {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        self.check_open()?;
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err(StoreError::KeyLength { bytes: key.len() });
-        }
+        self.check_key(key)?;
         match self.replica.find(key) {
             Found::Absent => Ok(None),
             Found::Record(entry) => Ok(Some(entry)),
             Found::OnDemand(_) => self.on_demand(key).await,
+        }
+    }
+
+    async fn get_unless(&self, key: &str, known: Revision) -> Result<Look, StoreError> {
+        self.check_key(key)?;
+        match self.replica.modified(key) {
+            None => Ok(Look::Nothing),
+            // The replica never goes back: a store that does ends the node.
+            Some(modified) if modified == known => Ok(Look::Unchanged),
+            Some(_) => Ok(self.get(key).await?.map_or(Look::Nothing, Look::Entry)),
         }
     }
 

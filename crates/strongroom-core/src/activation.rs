@@ -56,7 +56,7 @@ pub(crate) struct Activated {
 
 /// Leave to make a file.
 struct Leave {
-    guard: Stored<Guard>,
+    guard: Arc<Stored<Guard>>,
     record: Option<Stored<DomainRecord>>,
     purpose: Purpose,
 }
@@ -339,11 +339,15 @@ impl Hsm<'_> {
         Ok(Leave { guard, record, purpose })
     }
 
-    pub(crate) async fn authorize_any_state(&self, request: &Request, action: DataAction) -> Result<Stored<Guard>> {
+    pub(crate) async fn authorize_any_state(
+        &self,
+        request: &Request,
+        action: DataAction,
+    ) -> Result<Arc<Stored<Guard>>> {
         self.check_tenant(request)?;
         let guard = self.living_guard().await?;
         if matches!(guard.value.state, HsmState::Active | HsmState::Restoring) {
-            return Ok(self.authorize(request, action, &Scope::Root).await?.guard().clone());
+            return Ok(Arc::clone(self.authorize(request, action, &Scope::Root).await?.guard()));
         }
         self.check_initial_administrator(request, action)?;
         Ok(guard)

@@ -7,6 +7,7 @@
 //! Texts of an event come from clients and have no bound of their own, so [`Event::of`] cuts each of them: whatever is
 //! asked, the event makes one line of bounded length.
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 use strongroom_types::Timestamp;
 use uuid::Uuid;
@@ -135,10 +136,9 @@ impl Event {
 
 /// A timestamp as RFC 3339 text in UTC with milliseconds; times outside the years 0000 to 9999 print as the epoch.
 pub fn rfc3339(time: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(time.millis())
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-        .to_string()
+    const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    let time = jiff::Timestamp::from_millisecond(time.millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    MILLISECONDS.timestamp_to_string(&time)
 }
 
 /// A text of at most so many characters.

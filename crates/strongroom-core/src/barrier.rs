@@ -4,6 +4,7 @@
 //! here and is not older than what was seen; writing goes through a [`Transaction`], which carries preconditions and
 //! the audit event in the same commit.
 
+mod kept;
 mod outbox;
 mod outdated;
 mod snapshot;
@@ -22,6 +23,8 @@ use crate::ports::{AuditSink, Clock};
 use crate::witness::Witness;
 use crate::{Error, Result};
 
+use kept::KeptRecords;
+pub use kept::{Kept, KeptWhole};
 pub use outbox::OutboxOf;
 pub(crate) use outdated::Outdated;
 pub use transaction::Transaction;
@@ -45,11 +48,14 @@ pub struct Stored<T> {
     pub change: u64,
 }
 
-/// A page of records.
+/// A page of records as they were read.
+pub type Records<T> = PageOf<Stored<T>>;
+
+/// A page of what records were read as.
 #[derive(Debug)]
-pub struct Records<T> {
+pub struct PageOf<R> {
     /// The records, in the order of their keys.
-    pub records: Vec<Stored<T>>,
+    pub records: Vec<R>,
     /// The revision they were read at.
     pub revision: Revision,
     /// The last store key looked at, if more may follow.
@@ -66,6 +72,7 @@ pub struct Barrier {
     node: NodeId,
     deployment: Arc<Sealer>,
     change_base: u64,
+    kept: KeptRecords,
 }
 
 impl std::fmt::Debug for Barrier {
@@ -85,7 +92,7 @@ impl Barrier {
         node: NodeId,
         deployment: Arc<Sealer>,
     ) -> Self {
-        Self { store, entropy, clock, audit, witness, node, deployment, change_base: 0 }
+        Self { store, entropy, clock, audit, witness, node, deployment, change_base: 0, kept: KeptRecords::default() }
     }
 
     /// The same over a store whose revisions count from there on: the deployment was copied into it.
@@ -147,19 +154,32 @@ impl Barrier {
         limit: usize,
         at: Option<Revision>,
     ) -> Result<Records<T>> {
+        let open = |entry: Entry, seen: Seen| {
+            let (header, plaintext) = open_sealed(sealer, &entry)?;
+            self.check_seen(&entry.key, header.change, seen)?;
+            stored(entry, header.change, &plaintext)
+        };
+        self.page_of(prefix, after, limit, at, open).await
+    }
+
+    /// Reads one page, each of its records by `open`.
+    async fn page_of<R>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+        open: impl Fn(Entry, Seen) -> Result<R>,
+    ) -> Result<PageOf<R>> {
         // What a page shows at an older revision may by now be newer elsewhere: only current reads are witnessed.
         if at.is_some() {
             let page = self.store.range(prefix, after, limit, at).await?;
-            return self.open_page(page, |entry| open_sealed(sealer, entry));
+            return open_page(page, |entry| open(entry, Seen::Earlier));
         }
         let mut attempts_left = PAGE_ATTEMPTS_MAX;
         loop {
             let page = self.store.range(prefix, after, limit, None).await?;
-            let opened = self.open_page(page, |entry| {
-                let (header, plaintext) = open_sealed(sealer, entry)?;
-                self.witness.look(&entry.key, header.change).map_err(|_| older(&entry.key))?;
-                Ok((header, plaintext))
-            });
+            let opened = open_page(page, |entry| open(entry, Seen::Now));
             attempts_left -= 1;
             match opened {
                 // A write that came while the page was on its way has been seen already: the next page shows it. A
@@ -170,18 +190,12 @@ impl Barrier {
         }
     }
 
-    fn open_page<T: Record>(
-        &self,
-        page: Page,
-        open: impl Fn(&Entry) -> Result<(Header, Secret<Vec<u8>>)>,
-    ) -> Result<Records<T>> {
-        let next = page.more.then(|| page.entries.last().map(|entry| entry.key.clone())).flatten();
-        let record = |entry: Entry| {
-            let (header, plaintext) = open(&entry)?;
-            stored(entry, header.change, &plaintext)
-        };
-        let records = page.entries.into_iter().map(record).collect::<Result<_>>()?;
-        Ok(Records { records, revision: page.revision, next })
+    /// Refuses what a current page shows and is older than what was seen.
+    fn check_seen(&self, key: &str, change: u64, seen: Seen) -> Result<()> {
+        match seen {
+            Seen::Earlier => Ok(()),
+            Seen::Now => self.witness.look(key, change).map_err(|_| older(key)),
+        }
     }
 
     /// Reads all records under a prefix, all at one revision.
@@ -217,6 +231,19 @@ impl Barrier {
         let _ = self.witness.look(&entry.key, header.change);
         Ok((header.change, plaintext))
     }
+}
+
+/// Of when a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Now,
+    Earlier,
+}
+
+fn open_page<R>(page: Page, open: impl Fn(Entry) -> Result<R>) -> Result<PageOf<R>> {
+    let next = page.more.then(|| page.entries.last().map(|entry| entry.key.clone())).flatten();
+    let records = page.entries.into_iter().map(open).collect::<Result<_>>()?;
+    Ok(PageOf { records, revision: page.revision, next })
 }
 
 fn stored<T: Record>(entry: Entry, change: u64, plaintext: &Secret<Vec<u8>>) -> Result<Stored<T>> {

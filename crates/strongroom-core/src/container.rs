@@ -32,7 +32,7 @@ use crate::{Core, Error, Result};
 #[derive(Debug)]
 pub struct KeyContainer<'a> {
     core: &'a Core,
-    record: ContainerRecord,
+    record: Arc<ContainerRecord>,
     kind: Kind,
 }
 
@@ -79,7 +79,7 @@ pub struct ContainerRecord {
 #[derive(Debug)]
 pub struct Permit<'a> {
     core: &'a Core,
-    guard: Stored<Guard>,
+    guard: Arc<Stored<Guard>>,
     sealer: Arc<Sealer>,
     rights: Arc<Rights>,
     /// The management guard, where Azure RBAC decided.
@@ -89,7 +89,7 @@ pub struct Permit<'a> {
 
 impl ContainerRecord {
     /// What a managed HSM says about its keys.
-    fn of_hsm(stored: &Stored<ManagedHsm>) -> Self {
+    pub(crate) fn of_hsm(stored: &Stored<ManagedHsm>) -> Self {
         let ManagedHsm { instance, tenant, retention_days, purge_protection, .. } = stored.value;
         Self {
             label: stored.value.name.folded().to_owned(),
@@ -105,7 +105,7 @@ impl ContainerRecord {
     }
 
     /// What a vault says about its keys.
-    fn of_vault(stored: &Stored<Vault>) -> Self {
+    pub(crate) fn of_vault(stored: &Stored<Vault>) -> Self {
         let Vault { instance, tenant, retention_days, purge_protection, .. } = stored.value;
         Self {
             label: stored.value.name.folded().to_owned(),
@@ -122,14 +122,14 @@ impl ContainerRecord {
 }
 
 impl<'a> KeyContainer<'a> {
-    pub(crate) fn of_hsm(core: &'a Core, stored: &Stored<ManagedHsm>) -> Self {
-        Self { core, record: ContainerRecord::of_hsm(stored), kind: Kind::ManagedHsm }
+    pub(crate) fn of_hsm(core: &'a Core, record: Arc<ContainerRecord>) -> Self {
+        Self { core, record, kind: Kind::ManagedHsm }
     }
 
-    pub(crate) fn of_vault(core: &'a Core, stored: &Stored<Vault>) -> Result<Self> {
-        let Vault { instance, tenant, sku, .. } = stored.value;
-        let place = VaultPlace { scope: VaultId::of(&stored.value)?.scope(), tenant, instance };
-        Ok(Self { core, record: ContainerRecord::of_vault(stored), kind: Kind::Vault { place, sku } })
+    pub(crate) fn of_vault(core: &'a Core, vault: &Vault, record: Arc<ContainerRecord>) -> Result<Self> {
+        let Vault { instance, tenant, sku, .. } = *vault;
+        let place = VaultPlace { scope: VaultId::of(vault)?.scope(), tenant, instance };
+        Ok(Self { core, record, kind: Kind::Vault { place, sku } })
     }
 
     /// What the resource says about the keys in it.
@@ -300,13 +300,13 @@ impl<'a> KeyContainer<'a> {
     }
 
     /// The guard of a container that was not deleted since its record was read.
-    pub(crate) async fn living_guard(&self) -> Result<Stored<Guard>> {
+    pub(crate) async fn living_guard(&self) -> Result<Arc<Stored<Guard>>> {
         let guard = self.core.guard(self.instance()).await?;
         if guard.value.deleted { Err(Error::HsmNotFound) } else { Ok(guard) }
     }
 
     /// Leave under a guard that was read: for whoever is authorized, and for the server's own jobs.
-    pub(crate) async fn permit(&self, guard: Stored<Guard>) -> Result<Permit<'a>> {
+    pub(crate) async fn permit(&self, guard: Arc<Stored<Guard>>) -> Result<Permit<'a>> {
         match guard.value.state {
             HsmState::Active => self.permit_in(guard).await,
             HsmState::Restoring => Err(Error::Restoring),
@@ -333,7 +333,7 @@ impl<'a> KeyContainer<'a> {
         Err(Error::Forbidden { action, scope: Scope::Root })
     }
 
-    async fn permit_in(&self, guard: Stored<Guard>) -> Result<Permit<'a>> {
+    async fn permit_in(&self, guard: Arc<Stored<Guard>>) -> Result<Permit<'a>> {
         let generation = guard.value.generation(self.instance());
         let (sealer, rights) = match &self.kind {
             Kind::ManagedHsm => {
@@ -382,7 +382,7 @@ impl<'a> Permit<'a> {
         self.core.barrier()
     }
 
-    pub(crate) fn guard(&self) -> &Stored<Guard> {
+    pub(crate) fn guard(&self) -> &Arc<Stored<Guard>> {
         &self.guard
     }
 

@@ -80,8 +80,9 @@ pub(crate) struct Caches {
     pub(crate) vault_rights: Cache<(InstanceId, u64, Option<u64>), Arc<VaultRights>>,
     /// Record keys by instance, domain, and the oldest and the newest epoch that are opened.
     pub(crate) sealers: Cache<(InstanceId, DomainId, Epoch, Epoch), Arc<Sealer>>,
-    /// Parsed key material; a version's material never changes. Dropped when its key is disabled, deleted or purged.
-    pub(crate) materials: Cache<(KeyId, KeyVersion), Arc<KeyMaterial>>,
+    /// Parsed key material; a version's material never changes within a generation. Dropped when its key is disabled, deleted
+    /// or purged.
+    pub(crate) materials: Cache<(Generation, KeyId, KeyVersion), Arc<KeyMaterial>>,
 }
 
 impl Core {

@@ -181,7 +181,8 @@ pub struct DomainState {
 impl Hsm<'_> {
     /// How the security domain is.
     pub async fn security_domain(&self, request: &Request) -> Result<DomainState> {
-        let guard = self.authorize_any_state(request, DataAction::SecurityDomainDownloadRead).await?.value;
+        let guard = self.authorize_any_state(request, DataAction::SecurityDomainDownloadRead).await?;
+        let guard = &guard.value;
         let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
         let DomainRecord { active, pending, quorum, resealing, .. } = record;
         let custodians = active.map(|active| active.custodians);

@@ -4,10 +4,12 @@
 //! it; every other write carries the precondition that it is as it was when the write was authorized. Writes of keys do
 //! not rewrite it, so they do not contend.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use strongroom_types::{DomainId, Epoch, InstanceId};
 
-use crate::barrier::{Record, Stored, Transaction};
+use crate::barrier::{KeptWhole, Record, Stored, Transaction};
 use crate::layout::{self, Generation};
 use crate::managed_hsm::ManagedHsm;
 use crate::settings::Settings;
@@ -41,6 +43,8 @@ pub struct Guard {
 impl Record for Guard {
     const FORMAT: u16 = 1;
 }
+
+impl KeptWhole for Guard {}
 
 /// The life of a managed HSM on the data plane (architecture.md §3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +93,8 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::HsmNotFound`] if the instance is gone or not made yet.
-    pub async fn guard(&self, instance: InstanceId) -> Result<Stored<Guard>> {
-        self.barrier().read(self.barrier().deployment(), &layout::guard(instance)).await?.ok_or(Error::HsmNotFound)
+    pub async fn guard(&self, instance: InstanceId) -> Result<Arc<Stored<Guard>>> {
+        self.barrier().read_kept(self.barrier().deployment(), &layout::guard(instance)).await?.ok_or(Error::HsmNotFound)
     }
 
     /// Removes some of what is left of a purged instance, the guard first. Answers whether nothing is left.

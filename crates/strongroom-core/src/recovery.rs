@@ -330,7 +330,7 @@ impl Hsm<'_> {
         Ok(restored.into_iter().chain(quorum.map(|proof| proof.mark)).chain(unsealed_by).collect())
     }
 
-    async fn authorize_transfer_key(&self, request: &Request) -> Result<(Stored<Guard>, Stage)> {
+    async fn authorize_transfer_key(&self, request: &Request) -> Result<(Arc<Stored<Guard>>, Stage)> {
         let by_quorum = self.core().download_policy() == DownloadPolicy::Quorum;
         match self.authorize_recovery(request, DataAction::SecurityDomainTransferKeyRead).await? {
             (_, Stage::Active) if !by_quorum => Err(Error::AlreadyActivated),
@@ -340,14 +340,14 @@ impl Hsm<'_> {
 
     /// Leave for a call of a recovery. While rights cannot be read, because there are none yet or they are sealed, the
     /// initial administrators hold it and nobody else; what they can do with it needs a quorum.
-    async fn authorize_recovery(&self, request: &Request, action: DataAction) -> Result<(Stored<Guard>, Stage)> {
+    async fn authorize_recovery(&self, request: &Request, action: DataAction) -> Result<(Arc<Stored<Guard>>, Stage)> {
         self.check_tenant(request)?;
         let guard = self.living_guard().await?;
         let stage = match guard.value.state {
             HsmState::NotActivated => Stage::New,
             HsmState::Recovering => Stage::Recovering,
             HsmState::Active => match self.authorize(request, action, &Scope::Root).await {
-                Ok(permit) => return Ok((permit.guard().clone(), Stage::Active)),
+                Ok(permit) => return Ok((Arc::clone(permit.guard()), Stage::Active)),
                 Err(Error::Sealed) => Stage::Sealed,
                 Err(error) => return Err(error),
             },

@@ -68,7 +68,8 @@ impl OneUseKeys {
     }
 }
 
-const SALT_BYTES: usize = 32;
+/// Random bytes in front of the ciphertext.
+pub(crate) const SALT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
 /// The key is used once, so the nonce need not differ.

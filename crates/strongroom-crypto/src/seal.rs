@@ -12,7 +12,7 @@
 use strongroom_types::{DomainId, Epoch, Secret};
 use uuid::Uuid;
 
-use crate::one_use::OneUseKeys;
+use crate::one_use::{OneUseKeys, SALT_BYTES};
 use crate::{CryptoError, Entropy, Label, Root};
 
 /// The header of a sealed value, readable without a key and authenticated when it is opened.
@@ -54,6 +54,25 @@ impl Header {
         bytes.extend_from_slice(&self.epoch.number().to_be_bytes());
         bytes.extend_from_slice(&self.change.to_be_bytes());
         bytes
+    }
+}
+
+/// What no other sealed value has: the instance it was sealed for, its header, and the random bytes of its seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealId {
+    instance: Uuid,
+    header: Header,
+    /// Header and salt as they lie in the store.
+    bytes: [u8; Self::BYTES],
+}
+
+impl SealId {
+    const BYTES: usize = Header::BYTES + SALT_BYTES;
+
+    /// Whether a value is the one that was opened, as far as its seal tells: whoever alters what follows in the store cannot
+    /// make that open.
+    pub fn is_of(&self, sealed: &[u8]) -> bool {
+        sealed.first_chunk() == Some(&self.bytes)
     }
 }
 
@@ -117,6 +136,18 @@ impl Sealer {
         Ok((header, value))
     }
 
+    /// What tells a value that was opened here from every other.
+    pub fn seal_id(&self, sealed: &[u8]) -> Option<SealId> {
+        let (header, bytes) = (Header::peek(sealed).ok()?, *sealed.first_chunk()?);
+        Some(SealId { instance: self.instance, header, bytes })
+    }
+
+    /// Whether a value that was opened under some seal is one that this one opens: the same instance and domain, and an epoch
+    /// that is opened here.
+    pub fn has_made(&self, id: &SealId) -> bool {
+        id.instance == self.instance && self.keys_of(&id.header).is_some()
+    }
+
     fn keys_of(&self, header: &Header) -> Option<&OneUseKeys> {
         if header.domain != self.domain {
             return None;
@@ -168,6 +199,21 @@ mod tests {
         // The right epoch under another domain's name is not opened.
         let stranger = sealer(&second, 2, 2, 1).opening(&first, Epoch::FIRST).unwrap();
         assert!(!stranger.is_outdated(&header) && stranger.open("a/b", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_seal_is_known_again_by_who_opens_it_and_two_of_one_value_are_told_apart() {
+        let (root, later) = (Root::generate(&SystemEntropy).unwrap(), Root::generate(&SystemEntropy).unwrap());
+        let here = sealer(&root, 1, 1, 1);
+        let seal = || here.seal(&SystemEntropy, "a/b", 7, b"value").unwrap();
+        let (first, second) = (seal(), seal());
+        let id = here.seal_id(&first).unwrap();
+        assert!(id.is_of(&first) && !id.is_of(&second) && !id.is_of(&first[..60]));
+        assert!(here.has_made(&id) && sealer(&later, 1, 2, 1).opening(&root, Epoch::FIRST).unwrap().has_made(&id));
+        for other in [sealer(&root, 2, 1, 1), sealer(&root, 1, 2, 1), sealer(&root, 1, 1, 2)] {
+            assert!(!other.has_made(&id), "{other:?}");
+        }
+        assert_eq!(here.seal_id(&first[..60]), None);
     }
 
     #[test]

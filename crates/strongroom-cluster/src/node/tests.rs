@@ -61,10 +61,15 @@ async fn put(node: &Node, key: &str, value: &str) -> Revision {
 async fn what_one_node_has_acknowledged_all_nodes_show() {
     let mut cluster = Cluster::new();
     let (one, two) = (cluster.serving("a", "1").await, cluster.serving("b", "1").await);
+    let mut before = Revision(0);
     for round in 0..20 {
         let value = round.to_string();
         let revision = put(&one, "k", &value).await;
         assert_eq!(two.get("k").await.unwrap().unwrap().value, value.as_bytes());
+        assert_eq!(two.get_unless("k", revision).await.unwrap(), Look::Unchanged);
+        let Look::Entry(entry) = two.get_unless("k", before).await.unwrap() else { panic!("it was changed since") };
+        assert_eq!((entry.value.as_slice(), entry.modified), (value.as_bytes(), revision));
+        before = revision;
         assert!(two.begin().unwrap().snapshot() >= revision);
         put(&two, "m/1", &value).await;
         assert_eq!(one.get("m/1").await.unwrap().unwrap().value, value.as_bytes(), "key material as well");

@@ -179,9 +179,7 @@ impl Operation {
                 }
                 refusal => look(KeyStep::Refused { action, answer: refusal }),
             },
-            (Kind::Change { action, .. }, None) => {
-                look(KeyStep::Changed { life, action, answer: None })
-            }
+            (Kind::Change { action, .. }, None) => look(KeyStep::Changed { life, action, answer: None }),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use strongroom_types::{PrincipalId, TenantId, Timestamp};
 use uuid::Uuid;
 
-use crate::barrier::{Barrier, Record, Stored};
+use crate::barrier::{Barrier, Kept, Record, Stored};
 use crate::identity::credential::CredentialHasher;
 use crate::identity::record::{
     Index, ManagedIdentity, Principal, PrincipalKind, PrincipalState, ServicePrincipal, Tenant,
@@ -154,6 +154,10 @@ impl Directory {
         Ok(self.barrier().read(self.barrier().deployment(), key).await?)
     }
 
+    pub(super) async fn read_kept<V: Kept>(&self, key: &str) -> Result<Option<Arc<V>>> {
+        Ok(self.barrier().read_kept(self.barrier().deployment(), key).await?)
+    }
+
     pub(super) async fn existing(&self, object_id: PrincipalId) -> Result<Stored<Principal>> {
         self.principal(object_id).await?.ok_or(IdentityError::PrincipalNotFound)
     }
@@ -163,7 +167,7 @@ impl Directory {
     }
 
     async fn by_index(&self, key: &str) -> Result<Option<Stored<Principal>>> {
-        let Some(index) = self.read::<Index>(key).await? else { return Ok(None) };
+        let Some(index) = self.read_kept::<Stored<Index>>(key).await? else { return Ok(None) };
         self.principal(index.value.object_id).await
     }
 

@@ -5,7 +5,7 @@ use strongroom_crypto::passphrase::PassphraseHash;
 use strongroom_types::{PrincipalId, TenantId, Timestamp};
 use uuid::Uuid;
 
-use crate::barrier::Record;
+use crate::barrier::{KeptWhole, Record};
 use crate::identity::credential::CredentialHash;
 
 /// The one tenant of a deployment, and the principals it cannot do without.
@@ -238,3 +238,5 @@ pub(super) struct Index {
 impl Record for Index {
     const FORMAT: u16 = 1;
 }
+
+impl KeptWhole for Index {}

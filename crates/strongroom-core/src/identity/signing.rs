@@ -15,7 +15,7 @@ use strongroom_store::Revision;
 use strongroom_types::{RsaSize, Timestamp};
 
 use crate::Error;
-use crate::barrier::{Record, Stored, Transaction};
+use crate::barrier::{KeptWhole, Record, Stored, Transaction};
 use crate::identity::directory::repeat_on_conflict;
 use crate::identity::issue::ACCESS_TOKEN_SECONDS;
 use crate::identity::token::{SKEW_SECONDS, VerificationKey};
@@ -58,6 +58,8 @@ struct SigningKeys {
 impl Record for SigningKeys {
     const FORMAT: u16 = 1;
 }
+
+impl KeptWhole for SigningKeys {}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct SigningKey {
@@ -181,7 +183,8 @@ impl Directory {
 
     /// The keyring as the store has it now.
     pub(super) async fn refresh_keyring(&self) -> Result<Arc<Keyring>> {
-        let stored: Stored<SigningKeys> = self.read(layout::SIGNING_KEYS).await?.ok_or(IdentityError::NotFounded)?;
+        let stored: Arc<Stored<SigningKeys>> =
+            self.read_kept(layout::SIGNING_KEYS).await?.ok_or(IdentityError::NotFounded)?;
         let known = self.keyring.load_full();
         if known.revision == Some(stored.revision) {
             return Ok(known);
@@ -197,7 +200,7 @@ impl Directory {
                 .map_err(|_| Error::Internal("a signing key that cannot verify"))?;
             ring.verifiers.insert(key.kid.clone(), verifier);
         }
-        ring.keys = stored.value;
+        ring.keys = stored.value.clone();
         let ring = Arc::new(ring);
         self.keyring.store(Arc::clone(&ring));
         Ok(ring)

@@ -71,7 +71,7 @@ pub struct CipherInput {
 /// A key that may be used for one operation, now. Built by [`KeyContainer::open_for`] only.
 pub(super) struct UsableKey<'a> {
     pub(super) permit: Permit<'a>,
-    pub(super) record: Stored<VersionRecord>,
+    pub(super) record: Arc<Stored<VersionRecord>>,
     pub(super) id: KeyId,
     pub(super) identifier: KeyIdentifier,
     pub(super) material: Arc<KeyMaterial>,
@@ -212,8 +212,9 @@ impl<'a> KeyContainer<'a> {
     ) -> Result<UsableKey<'a>> {
         let permit = self.authorize(request, action(operation)?, &Scope::Key(key.name.clone())).await?;
         self.check_audit()?;
-        let name = self.live_name(&permit, &key.name).await?.value;
-        let (version, record) = self.version_record(&permit, &name, key.version).await?;
+        let stored = self.live_name(&permit, &key.name).await?;
+        let name = &stored.value;
+        let (version, record) = self.version_record(&permit, name, key.version).await?;
         check_usable(&name.name, &record.value, operation, request.received)?;
         if let Some(algorithm) = algorithm.filter(|algorithm| !algorithm.supports(operation)) {
             return Err(CryptoError::UnsuitableAlgorithm { algorithm }.into());
@@ -224,7 +225,7 @@ impl<'a> KeyContainer<'a> {
             self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
         }
         let material = self.material(&permit, name.id, version, record.value.specification).await?;
-        let identifier = KeyIdentifier { name: name.name, version };
+        let identifier = KeyIdentifier { name: name.name.clone(), version };
         Ok(UsableKey { permit, record, id: name.id, identifier, material })
     }
 
@@ -254,14 +255,15 @@ impl<'a> KeyContainer<'a> {
         specification: KeySpecification,
     ) -> Result<Arc<KeyMaterial>> {
         let cache = &self.core().caches().materials;
-        if let Some(material) = cache.get(&(id, version)) {
+        let cache_key = (permit.generation(), id, version);
+        if let Some(material) = cache.get(&cache_key) {
             return Ok(material);
         }
         let key = permit.generation().material(id, version);
         let found = permit.barrier().read_secret(permit.sealer(), &key).await?;
         let (secret, _) = found.ok_or(Error::Tampered { key, problem: "the material of a version is missing" })?;
         let material = Arc::new(KeyMaterial::from_sealable(specification, secret.expose())?);
-        cache.insert((id, version), Arc::clone(&material));
+        cache.insert(cache_key, Arc::clone(&material));
         Ok(material)
     }
 }

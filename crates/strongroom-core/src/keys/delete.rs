@@ -1,5 +1,7 @@
 //! Delete, recover, purge, and the jobs that remove what is left.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use strongroom_types::{DataAction, KeyName, Scope, Timestamp};
 
@@ -8,6 +10,7 @@ use crate::container::{KeyContainer, Permit};
 use crate::guard::Swept;
 use crate::keys::record::{DeletedKey, Key, NameRecord};
 use crate::keys::rotate::{schedule_rotation, unschedule_rotation};
+use crate::layout::Generation;
 use crate::managed_hsm::Deletion;
 use crate::request::Request;
 use crate::retry_on_conflict;
@@ -171,7 +174,7 @@ impl KeyContainer<'_> {
         unschedule_rotation(&mut transaction, &permit, &mut deleted)?;
         transaction.replace(permit.sealer(), &found, &deleted)?;
         transaction.commit(request).await?;
-        self.forget_material(&deleted);
+        self.forget_material(permit.generation(), &deleted);
         Ok(answer)
     }
 
@@ -208,18 +211,18 @@ impl KeyContainer<'_> {
         transaction.create(permit.sealer(), permit.generation().leftover(found.value.id), &leftover)?;
         self.stage_end_of_rights(&mut transaction, &permit, name).await?;
         transaction.commit(request).await?;
-        self.forget_material(&found.value);
+        self.forget_material(permit.generation(), &found.value);
         Ok(())
     }
 
-    async fn deleted_name(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Stored<NameRecord>> {
+    async fn deleted_name(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Arc<Stored<NameRecord>>> {
         let found = self.name_record(permit, name).await?.filter(|stored| stored.value.deletion.is_some());
         found.ok_or_else(|| Error::KeyNotFound { name: name.clone(), version: None })
     }
 
-    fn forget_material(&self, name: &NameRecord) {
+    fn forget_material(&self, generation: Generation, name: &NameRecord) {
         for version in &name.versions {
-            self.core().caches().materials.remove(&(name.id, *version));
+            self.core().caches().materials.remove(&(generation, name.id, *version));
         }
     }
 }

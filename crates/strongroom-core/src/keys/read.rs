@@ -1,6 +1,7 @@
 //! Reading keys: one, its versions, all, the deleted ones; lists in pages of one moment.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_store::{Revision, StoreError};
 use strongroom_types::{DataAction, KeyName, ParseError, Scope};
 
-use crate::barrier::{Records, Stored};
+use crate::barrier::{PageOf, Stored};
 use crate::container::{KeyContainer, Part, Permit};
 use crate::keys::record::{DeletedKey, Key, KeyReference, NameRecord};
 use crate::limits::Limits;
@@ -104,7 +105,7 @@ impl KeyContainer<'_> {
         let (names, next) = self.names(permit, page, Names::Live).await?;
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
-            entries.extend(unless_purged(self.latest(permit, &name).await)?);
+            entries.extend(unless_purged(self.latest(permit, &name.value).await)?);
         }
         Ok(KeyPage { entries, next })
     }
@@ -156,7 +157,7 @@ impl KeyContainer<'_> {
         let (names, next) = self.names(&permit, page, Names::Deleted).await?;
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
-            entries.extend(unless_purged(self.show_deleted(&permit, &name).await)?);
+            entries.extend(unless_purged(self.show_deleted(&permit, &name.value).await)?);
         }
         Ok(KeyPage { entries, next })
     }
@@ -178,7 +179,7 @@ impl KeyContainer<'_> {
         permit: &Permit<'_>,
         page: PageRequest,
         wanted: Names,
-    ) -> Result<(Vec<NameRecord>, Option<PageToken>)> {
+    ) -> Result<(Vec<Arc<Stored<NameRecord>>>, Option<PageToken>)> {
         let prefix = permit.generation().names();
         let (mut after, mut revision) = match page.token {
             None => (None, None),
@@ -196,15 +197,15 @@ impl KeyContainer<'_> {
             names.extend(records.by_ref().take(page.limit - names.len()));
             let more = records.next().is_some();
             if names.len() == page.limit && (more || more_in_store.is_some()) {
-                let next = names.last().map(|last: &Stored<NameRecord>| PageToken {
+                let next = names.last().map(|last: &Arc<Stored<NameRecord>>| PageToken {
                     after: last.value.name.folded().to_owned(),
                     revision: found.revision.0,
                 });
-                return Ok((names.into_iter().map(|stored| stored.value).collect(), next));
+                return Ok((names, next));
             }
             match more_in_store {
                 Some(last) => after = Some(last),
-                None => return Ok((names.into_iter().map(|stored| stored.value).collect(), None)),
+                None => return Ok((names, None)),
             }
         }
     }
@@ -216,10 +217,10 @@ impl KeyContainer<'_> {
         prefix: &str,
         after: Option<&str>,
         revision: Option<Revision>,
-    ) -> Result<Records<NameRecord>> {
+    ) -> Result<PageOf<Arc<Stored<NameRecord>>>> {
         let (barrier, sealer) = (permit.barrier(), permit.sealer());
-        match barrier.page(sealer, prefix, after, SCAN, revision).await {
-            Err(Error::Store(StoreError::Compacted(_))) => barrier.page(sealer, prefix, after, SCAN, None).await,
+        match barrier.page_kept(sealer, prefix, after, SCAN, revision).await {
+            Err(Error::Store(StoreError::Compacted(_))) => barrier.page_kept(sealer, prefix, after, SCAN, None).await,
             other => other,
         }
     }

@@ -1,12 +1,13 @@
 //! What is stored of a key, and what is shown of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::{KeySpecification, PublicKey};
 use strongroom_types::{KeyId, KeyName, KeyOperation, KeyOperations, KeyType, KeyVersion, Protection, Timestamp};
 
-use crate::barrier::{Record, Stored};
+use crate::barrier::{KeptWhole, Record, Stored};
 use crate::container::{ContainerRecord, KeyContainer, Permit};
 use crate::keys::Release;
 use crate::keys::rotation_policy::RotationPolicy;
@@ -178,6 +179,8 @@ impl Record for NameRecord {
     const FORMAT: u16 = 1;
 }
 
+impl KeptWhole for NameRecord {}
+
 impl NameRecord {
     /// A new key with its first version.
     pub(super) fn new(name: KeyName, id: KeyId, version: KeyVersion) -> Self {
@@ -213,6 +216,8 @@ impl Record for VersionRecord {
     const FORMAT: u16 = 1;
 }
 
+impl KeptWhole for VersionRecord {}
+
 /// Where key material came from; key attestation will say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
@@ -234,7 +239,7 @@ impl Origin {
 
 impl VersionRecord {
     /// What is shown of a version.
-    pub(super) fn show(self, container: &ContainerRecord, name: &KeyName, version: KeyVersion) -> Key {
+    pub(super) fn show(&self, container: &ContainerRecord, name: &KeyName, version: KeyVersion) -> Key {
         let Self {
             specification,
             protection,
@@ -253,17 +258,17 @@ impl VersionRecord {
         Key {
             name: name.clone(),
             version,
-            specification,
-            protection,
-            public_key,
-            operations,
-            enabled,
-            not_before,
-            expires,
-            created,
-            updated,
-            tags,
-            release,
+            specification: *specification,
+            protection: *protection,
+            public_key: public_key.clone(),
+            operations: *operations,
+            enabled: *enabled,
+            not_before: *not_before,
+            expires: *expires,
+            created: *created,
+            updated: *updated,
+            tags: tags.clone(),
+            release: release.clone(),
             recoverable_days: container.retention_days,
             recovery_level: RecoveryLevel::of(container),
         }
@@ -327,12 +332,16 @@ pub(super) fn check_validity(not_before: Option<Timestamp>, expires: Option<Time
 
 impl KeyContainer<'_> {
     /// The name record, deleted or not.
-    pub(super) async fn name_record(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Option<Stored<NameRecord>>> {
-        permit.barrier().read(permit.sealer(), &permit.generation().name(name)).await
+    pub(super) async fn name_record(
+        &self,
+        permit: &Permit<'_>,
+        name: &KeyName,
+    ) -> Result<Option<Arc<Stored<NameRecord>>>> {
+        permit.barrier().read_kept(permit.sealer(), &permit.generation().name(name)).await
     }
 
     /// The name record of a key that is not deleted.
-    pub(super) async fn live_name(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Stored<NameRecord>> {
+    pub(super) async fn live_name(&self, permit: &Permit<'_>, name: &KeyName) -> Result<Arc<Stored<NameRecord>>> {
         let found = self.name_record(permit, name).await?.filter(|stored| stored.value.deletion.is_none());
         found.ok_or_else(|| Error::KeyNotFound { name: name.clone(), version: None })
     }
@@ -343,7 +352,7 @@ impl KeyContainer<'_> {
         permit: &Permit<'_>,
         name: &NameRecord,
         version: Option<KeyVersion>,
-    ) -> Result<(KeyVersion, Stored<VersionRecord>)> {
+    ) -> Result<(KeyVersion, Arc<Stored<VersionRecord>>)> {
         let wanted = match version {
             None => name.latest()?,
             Some(version) if name.versions.contains(&version) => version,
@@ -352,7 +361,7 @@ impl KeyContainer<'_> {
             }
         };
         let key = permit.generation().version(name.id, wanted);
-        match permit.barrier().read(permit.sealer(), &key).await? {
+        match permit.barrier().read_kept(permit.sealer(), &key).await? {
             Some(record) => Ok((wanted, record)),
             None => Err(self.missing_version(permit, name, wanted, key).await?),
         }

@@ -4,6 +4,8 @@
 //! restoring is no way round a purge; a deleted one must be recovered or purged first. The old versions become leftovers
 //! in the commit that makes the name point to the restored ones.
 
+use std::sync::Arc;
+
 use strongroom_types::{KeyId, KeyName, KeyVersion};
 
 use crate::barrier::{Stored, Transaction};
@@ -85,7 +87,7 @@ impl KeyContainer<'_> {
         permit: &Permit<'_>,
         name: &KeyName,
         versions: &[KeyVersion],
-    ) -> Result<Option<Stored<NameRecord>>> {
+    ) -> Result<Option<Arc<Stored<NameRecord>>>> {
         match self.name_record(permit, name).await? {
             Some(found) if found.value.deletion.is_some() => Err(Error::KeyDeleted { name: name.clone() }),
             Some(found) if found.value.versions.iter().any(|version| !versions.contains(version)) => {

@@ -6,6 +6,8 @@
 //! (policy, latest version, deletion), and the name record remembers where its entry is. So there is exactly one version
 //! for each due date: whoever rotates moves the entry, everybody else conflicts and looks again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::KeyMaterial;
 use strongroom_types::{DataAction, KeyName, KeyVersion, Scope, Timestamp};
@@ -59,7 +61,7 @@ impl KeyContainer<'_> {
     pub async fn rotate_key(&self, request: &Request, name: &KeyName) -> Result<Key> {
         // Everything that can refuse comes before the work of making a key.
         let (_, _, latest) = self.to_rotate(request, name).await?;
-        let material = self.generate(latest.specification).await?;
+        let material = self.generate(latest.value.specification).await?;
         retry_on_conflict!(self.try_rotate(request, name, &material))
     }
 
@@ -100,13 +102,13 @@ impl KeyContainer<'_> {
             return Ok(Rotated::NotDue);
         };
         let (_, latest) = self.version_record(&permit, &found.value, None).await?;
-        let latest = latest.value;
+        let latest = &latest.value;
         if !latest.enabled || found.value.versions.len() >= self.limits().versions_per_key {
             self.postpone(request, &permit, &found, now).await?;
             return Ok(Rotated::Postponed);
         }
         let material = self.generate(latest.specification).await?;
-        self.add_rotated(request, &permit, &found, &latest, &material).await?;
+        self.add_rotated(request, &permit, &found, latest, &material).await?;
         Ok(Rotated::Yes)
     }
 
@@ -130,7 +132,7 @@ impl KeyContainer<'_> {
 
     async fn try_rotate(&self, request: &Request, name: &KeyName, material: &KeyMaterial) -> Result<Key> {
         let (permit, found, latest) = self.to_rotate(request, name).await?;
-        self.add_rotated(request, &permit, &found, &latest, material).await
+        self.add_rotated(request, &permit, &found, &latest.value, material).await
     }
 
     /// Leave to rotate a key now, the key, and its latest version.
@@ -138,7 +140,7 @@ impl KeyContainer<'_> {
         &self,
         request: &Request,
         name: &KeyName,
-    ) -> Result<(Permit<'_>, Stored<NameRecord>, VersionRecord)> {
+    ) -> Result<(Permit<'_>, Arc<Stored<NameRecord>>, Arc<Stored<VersionRecord>>)> {
         let permit = self.authorize(request, DataAction::KeysRotate, &Scope::Key(name.clone())).await?;
         let found = self.live_name(&permit, name).await?;
         let (_, latest) = self.version_record(&permit, &found.value, None).await?;
@@ -151,7 +153,7 @@ impl KeyContainer<'_> {
         if found.value.versions.len() >= self.limits().versions_per_key {
             return Err(Error::LimitReached { what: "versions of a key", limit: self.limits().versions_per_key });
         }
-        Ok((permit, found, latest.value))
+        Ok((permit, found, latest))
     }
 
     async fn add_rotated(

@@ -122,7 +122,7 @@ impl KeyContainer<'_> {
         let scope = Scope::Key(name.clone());
         let permit = self.authorize_part(request, DataAction::KeysRead, Part::RotationPolicy, &scope).await?;
         let found = self.live_name(&permit, name).await?;
-        Ok(found.value.rotation.map(|rotation| rotation.policy))
+        Ok(found.value.rotation.as_ref().map(|rotation| rotation.policy.clone()))
     }
 
     /// Sets a key's rotation policy, or takes it away if the rules are empty. What is due by the new rules happens with

@@ -71,7 +71,7 @@ impl KeyContainer<'_> {
         transaction.replace(permit.sealer(), &stored, &changed)?;
         transaction.commit(request).await?;
         if !changed.enabled {
-            self.core().caches().materials.remove(&(name.value.id, version));
+            self.core().caches().materials.remove(&(permit.generation(), name.value.id, version));
         }
         Ok(changed.show(self.record(), &name.value.name, version))
     }

@@ -1,5 +1,7 @@
 //! Who decides about the keys of a vault: Azure RBAC, or its own access policies.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -121,7 +123,7 @@ impl Core {
         Ok(self.stored_access(instance).await?.1.value)
     }
 
-    async fn stored_access(&self, instance: InstanceId) -> Result<(Stored<Guard>, Stored<AccessControl>)> {
+    async fn stored_access(&self, instance: InstanceId) -> Result<(Arc<Stored<Guard>>, Stored<AccessControl>)> {
         let guard = self.guard(instance).await?;
         let stored = self.access_of(instance, &guard.value).await?;
         Ok((guard, stored))

@@ -9,8 +9,8 @@ use strongroom_crypto::seal::Sealer;
 use strongroom_types::{DomainId, Epoch, InstanceId, TenantId, Timestamp, VaultName};
 use uuid::Uuid;
 
-use crate::barrier::{Record, Stored};
-use crate::container::KeyContainer;
+use crate::barrier::{Kept, Record, Stored};
+use crate::container::{ContainerRecord, KeyContainer};
 use crate::guard::Guard;
 use crate::managed_hsm::{Deletion, NetworkAcls};
 use crate::network::PrivateEndpointConnection;
@@ -136,6 +136,21 @@ impl Vault {
     }
 }
 
+/// The record of a vault, and what it says about keys.
+struct KeptVault {
+    stored: Stored<Vault>,
+    container: Arc<ContainerRecord>,
+}
+
+impl Kept for KeptVault {
+    type Record = Vault;
+
+    fn of(stored: Stored<Vault>) -> Self {
+        let container = Arc::new(ContainerRecord::of_vault(&stored));
+        Self { stored, container }
+    }
+}
+
 impl Core {
     /// Seals the records of a vault: under the deployment key, bound to the vault's instance.
     pub(crate) fn vault_sealer(&self, instance: InstanceId, guard: &Guard) -> Result<Arc<Sealer>> {
@@ -166,7 +181,11 @@ impl Core {
     /// # Errors
     /// [`Error::HsmNotFound`] if there is none, or it is deleted.
     pub async fn vault(&self, name: &VaultName) -> Result<KeyContainer<'_>> {
-        let stored = self.vault_record(name).await?.filter(|stored| stored.value.deletion.is_none());
-        KeyContainer::of_vault(self, &stored.ok_or(Error::HsmNotFound)?)
+        let (barrier, key) = (self.barrier(), layout::vault(name.folded()));
+        let record: Arc<KeptVault> = barrier.read_kept(barrier.deployment(), &key).await?.ok_or(Error::HsmNotFound)?;
+        if record.stored.value.deletion.is_some() {
+            return Err(Error::HsmNotFound);
+        }
+        KeyContainer::of_vault(self, &record.stored.value, Arc::clone(&record.container))
     }
 }

@@ -184,7 +184,7 @@ async fn a_proof_changes_nothing_else_and_is_refused_without_its_transfer_key() 
     let other = hsm.upload_security_domain(&world.administration(), blob(&file, &key)).await;
     assert!(matches!(other, Err(Error::AlreadyActivated)), "its transfer key is gone");
     let after = world.test.core.guard(hsm.record().instance).await.unwrap();
-    assert_eq!((before.value, before.revision), (after.value, after.revision));
+    assert_eq!((&before.value, before.revision), (&after.value, after.revision));
 }
 
 #[tokio::test]

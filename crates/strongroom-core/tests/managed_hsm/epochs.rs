@@ -54,7 +54,7 @@ async fn sign(world: &World, name: &str) -> Result<()> {
 
 pub(crate) async fn domain(world: &World) -> (DomainId, Epoch, Epoch) {
     let instance = world.hsm().await.record().instance;
-    let guard = world.test.core.guard(instance).await.unwrap().value;
+    let guard = world.test.core.guard(instance).await.unwrap().value.clone();
     (guard.domain.unwrap(), guard.oldest_epoch, guard.epoch)
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn restore(world: &World, folder: &str) {
 
 async fn guard(world: &World) -> strongroom_core::guard::Guard {
     let instance = world.hsm().await.record().instance;
-    world.test.core.guard(instance).await.unwrap().value
+    world.test.core.guard(instance).await.unwrap().value.clone()
 }
 
 pub(crate) fn page() -> PageRequest {

@@ -17,6 +17,8 @@ mod full_restore;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod key_restore;
 #[cfg(test)]
 mod keys;

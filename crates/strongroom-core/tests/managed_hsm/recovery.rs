@@ -97,7 +97,7 @@ async fn a_new_hsm_becomes_active_with_the_domain_of_another_and_its_own_instanc
         let world = &world;
         async move {
             let hsm = world.test.core.hsm(&name.parse().unwrap()).await.unwrap();
-            world.test.core.guard(hsm.record().instance).await.unwrap().value
+            world.test.core.guard(hsm.record().instance).await.unwrap().value.clone()
         }
     };
     assert_eq!(

@@ -151,11 +151,13 @@ impl World {
         let request = request.header(header::HOST, HSM_HOST);
         let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
         // What official clients send.
-        let request = request.header(header::ACCEPT, "application/json").header(header::ACCEPT_ENCODING, "gzip, deflate");
+        let request =
+            request.header(header::ACCEPT, "application/json").header(header::ACCEPT_ENCODING, "gzip, deflate");
         let request = request.header(header::USER_AGENT, "azsdk-python-keyvault-keys/4.11.0 Python/3.11.2 (Linux)");
         let request = request.header("x-ms-client-request-id", "5f2d0f0c-97a8-11ef-b56a-0242ac110002");
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = request.header(header::CONTENT_TYPE, "application/json").header(header::CONTENT_LENGTH, body.len());
+        let request =
+            request.header(header::CONTENT_TYPE, "application/json").header(header::CONTENT_LENGTH, body.len());
         Ok(request.body(Full::from(body))?)
     }
 
@@ -281,7 +283,8 @@ fn edge(node: &Node, directory: &Arc<Directory>, foundation: &Foundation, tasks:
         graph: Arc::new(Elsewhere),
         keys: Arc::new(data_plane),
     };
-    let well = || Condition { audit_writable: true, cryptography: true, audit_checkpoints_failing: Vec::new() };
+    let well =
+        || Condition { audit_writable: true, cryptography: true, audit_checkpoints_failing: Vec::new(), cluster: None };
     let health = Arc::new(Health::new(node.facts.clone(), well));
     let planes = Planes::Public(Box::new(planes));
     Ok(Edge::new(planes, health, Arc::new(SystemClock), Arc::new(SystemEntropy), tasks.tasks()))

@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn a_url_with_a_user_or_a_password_is_none() {
-        for bad in ["https://u@a", "https://u:p@a", "https://:p@a", "https://a#b", "a:1", "", "https://"] {
+        for bad in ["https://u@a", "https://u:p@a", "https://:p@a", "https://a#b", "a", "", "https://"] {
             assert!(without_user(bad).is_none(), "{bad}");
         }
         assert!(without_user("https://a/b?c").is_some());

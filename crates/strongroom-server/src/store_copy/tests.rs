@@ -119,7 +119,7 @@ impl Kv for Failing {
             Then::Full if due => return Err(StoreError::Full),
             Then::Alter if due => {
                 if let Some(Write::Put(_, value)) = commit.writes.first_mut() {
-                    value.push(0);
+                    *value = b"something else".to_vec();
                 }
             }
             Then::Unknown if due => {

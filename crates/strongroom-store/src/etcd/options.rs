@@ -32,8 +32,11 @@ pub struct EtcdTls {
     /// The CAs that are trusted, PEM; without it, the system's.
     pub ca: Option<Vec<u8>>,
     /// The client's certificate and its private key, both PEM.
-    pub identity: Option<(Vec<u8>, Arc<Secret<Vec<u8>>>)>,
+    pub identity: Option<(Vec<u8>, PrivateKey)>,
 }
+
+/// A private key, PEM.
+pub type PrivateKey = Arc<Secret<Vec<u8>>>;
 
 /// A user of etcd.
 #[derive(Clone)]

@@ -202,7 +202,7 @@ fn starts_that_cannot_work_say_why() {
     let empty = serve(&folder, &endpoints, "prefix = \"/nothing-there\"\n");
     refused(&mut { empty }, &["store"], "put the store back");
     let odd = serve(&folder, &endpoints, "prefix = \"nothing\"\n");
-    refused(&mut { odd }, &["`nothing`"], "prefix");
+    refused(&mut { odd }, &["store.prefix: \"nothing\""], "name a path");
     let unreadable = serve(&folder, &["https://127.0.0.1:1".to_owned()], "ca_file = \"missing.pem\"\n");
     refused(&mut { unreadable }, &["missing.pem", "No such file"], "[store]");
     etcd.kill(0);

@@ -44,7 +44,7 @@ fn served(folder: &Folder, config: &Path) -> Server {
     Server::start_with(folder, folder.serve().arg("--config").arg(config))
 }
 
-/// The keys of the story as they are, with their versions and public parts.
+/// The keys of the story as they are, with their versions and public parts, but for the server's port.
 fn keys(server: &Server) -> Vec<Value> {
     let variables = server.variables();
     let form = format!(
@@ -55,7 +55,12 @@ fn keys(server: &Server) -> Vec<Value> {
     let head = "content-type: application/x-www-form-urlencoded";
     let token = ask(server, "login.localhost", &format!("POST {path}"), head, &form);
     let head = format!("authorization: Bearer {}", token["access_token"].as_str().unwrap());
-    KEYS.map(|name| ask(server, HSM, &format!("GET /keys/{name}?api-version=7.4"), &head, "")["key"].take()).to_vec()
+    let key = |name| {
+        let mut key = ask(server, HSM, &format!("GET /keys/{name}?api-version=7.4"), &head, "")["key"].take();
+        key["kid"] = key["kid"].as_str().unwrap().replace(&server.port().to_string(), "PORT").into();
+        key
+    };
+    KEYS.map(key).to_vec()
 }
 
 fn ask(server: &Server, host: &str, request: &str, head: &str, body: &str) -> Value {

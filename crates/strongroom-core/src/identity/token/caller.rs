@@ -1,11 +1,14 @@
 //! From verified claims to a [`Caller`].
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use strongroom_types::{PrincipalId, TenantId, Timestamp};
 
+use crate::barrier::{Kept, Stored};
 use crate::identity::record::{Principal, PrincipalKind, PrincipalState};
 use crate::identity::token::{Claims, ParsedToken, SKEW_SECONDS, TokenError};
-use crate::identity::{Directory, IdentityError};
+use crate::identity::{Directory, IdentityError, layout};
 use crate::request::{Caller, CallerKind};
 
 /// Which claims of an outside issuer say what (`[[issuer]] claims`).
@@ -93,24 +96,42 @@ impl Directory {
             return Err(TokenError::WrongTenant.into());
         }
         let object_id = claims.text("oid").and_then(|oid| oid.parse().ok()).ok_or(TokenError::MissingClaim("oid"))?;
-        let Principal { object_id, state, groups, kind, .. } =
-            self.principal(object_id).await?.ok_or(TokenError::BearerGone)?.value;
-        if state == PrincipalState::Disabled {
+        let bearer: Option<Arc<Bearer>> = self.read_kept(&layout::principal(object_id)).await?;
+        let bearer = bearer.ok_or(TokenError::BearerGone)?;
+        if bearer.state == PrincipalState::Disabled {
             return Err(TokenError::BearerGone.into());
         }
+        Ok(Caller {
+            tenant,
+            principal: bearer.object_id,
+            groups: bearer.groups.clone(),
+            application: claims.text("appid").map(str::to_owned),
+            kind: bearer.kind,
+            issuer: claims.text("iss").unwrap_or_default().to_owned(),
+            name: bearer.name.clone(),
+        })
+    }
+}
+
+/// What a token needs to know of a principal. What its credentials are compared with is not kept.
+struct Bearer {
+    object_id: PrincipalId,
+    state: PrincipalState,
+    groups: Vec<PrincipalId>,
+    kind: CallerKind,
+    name: Option<String>,
+}
+
+impl Kept for Bearer {
+    type Record = Principal;
+
+    fn of(stored: Stored<Principal>) -> Self {
+        let Principal { object_id, state, groups, kind, .. } = stored.value;
         let (kind, name) = match kind {
             PrincipalKind::User(user) => (CallerKind::User, Some(user.user_principal_name)),
             _ => (CallerKind::Application, None),
         };
-        Ok(Caller {
-            tenant,
-            principal: object_id,
-            groups,
-            application: claims.text("appid").map(str::to_owned),
-            kind,
-            issuer: claims.text("iss").unwrap_or_default().to_owned(),
-            name,
-        })
+        Self { object_id, state, groups, kind, name }
     }
 }
 

@@ -66,8 +66,13 @@ pub(super) struct Client<'a> {
     dice: Dice,
 }
 
-/// The request was not served; what came instead.
-struct Refused(String);
+/// The request was not served.
+struct Refused {
+    /// What came instead.
+    what: String,
+    /// Whether it certainly never left.
+    unsent: bool,
+}
 
 impl Round {
     pub(super) fn new(objects: Objects, tokens: Tokens) -> Self {
@@ -103,35 +108,36 @@ impl<'a> Client<'a> {
 
     /// Switches, deletes and recovers keys until the round ends.
     pub(super) fn change_keys(mut self) {
-        let mut unknown_left = UNKNOWN_MAX;
-        while !self.round.ended.load(Ordering::Acquire) && unknown_left > 0 {
+        while !self.round.ended.load(Ordering::Acquire) {
             let key = self.dice.choose(&self.round.objects.keys).clone();
             let doomed = self.dice.choose(&self.round.objects.doomed).clone();
             let on = self.dice.below(2) == 0;
-            let before = self.round.service().refused;
             match self.dice.below(3) {
-                0 => self.twice(|client, node| client.delete_or_recover(node, &doomed, on)),
-                _ => self.twice(|client, node| client.switch(node, &key, on)),
+                0 => self.change(&doomed, |client, node| client.delete_or_recover(node, &doomed, on)),
+                _ => self.change(&key, |client, node| client.switch(node, &key, on)),
             }
-            unknown_left -= usize::from(self.round.service().refused > before).min(unknown_left);
             self.pause();
         }
     }
 
     /// Gives and takes a right until the round ends.
     pub(super) fn change_rights(mut self, mut assignment: String) {
-        let mut unknown_left = UNKNOWN_MAX;
         let mut on = true;
-        while !self.round.ended.load(Ordering::Acquire) && unknown_left > 0 {
+        while !self.round.ended.load(Ordering::Acquire) {
             on = !on;
             if on {
                 assignment = uuid::Uuid::new_v4().to_string();
             }
-            let before = self.round.service().refused;
             let name = assignment.clone();
-            self.twice(|client, node| client.assign(node, &name, on));
-            unknown_left -= usize::from(self.round.service().refused > before).min(unknown_left);
+            self.change(RIGHT, |client, node| client.assign(node, &name, on));
             self.pause();
+        }
+    }
+
+    /// Asks for a change, unless the outcome of too many others of that object is unknown.
+    fn change(&mut self, object: &str, ask: impl Fn(&Self, usize) -> Result<(), Refused>) {
+        if self.round.history.unknown(object) < UNKNOWN_MAX {
+            self.twice(ask);
         }
     }
 
@@ -140,7 +146,7 @@ impl<'a> Client<'a> {
         for node in 0..self.nodes.len() {
             let objects = &self.round.objects;
             let mut wrong = Vec::new();
-            let mut note = |answer: Result<(), Refused>| wrong.extend(answer.err().map(|Refused(what)| what));
+            let mut note = |answer: Result<(), Refused>| wrong.extend(answer.err().map(|refused| refused.what));
             for key in &objects.keys {
                 note(self.look(node, key));
                 note(self.sign(node, key));
@@ -161,7 +167,7 @@ impl<'a> Client<'a> {
         self.round.service().refused += 1;
         thread::sleep(RETRY_AFTER);
         let other = (self.own + 1) % self.nodes.len();
-        if let Err(Refused(what)) = ask(self, other) {
+        if let Err(Refused { what, .. }) = ask(self, other) {
             self.round.service().failed.push(what);
         }
     }
@@ -271,7 +277,9 @@ impl<'a> Client<'a> {
         let answer = self.send(node, method, path, &self.round.tokens.administrator, body);
         let end = self.round.history.moment();
         let what = answer.as_ref().ok().and_then(&became).unwrap_or(What::MayHaveChanged { number, on });
-        self.round.history.add(Request { object: object.to_owned(), node, began, end, what });
+        if !answer.as_ref().is_err_and(|refused| refused.unsent) {
+            self.round.history.add(Request { object: object.to_owned(), node, began, end, what });
+        }
         let answer = answer?;
         let mut service = self.round.service();
         match what {
@@ -296,7 +304,10 @@ impl<'a> Client<'a> {
         let rest = &self.nodes[node];
         let url = format!("{}{path}?api-version=2025-07-01", rest.hsm_url(super::HSM));
         let answer = rest.try_send(method, &url, Some(token), body);
-        answer.map_err(|error| Refused(format!("node {node}: {method} {path}: {error}")))
+        answer.map_err(|error| {
+            let what = format!("node {node}: {method} {path}: {error}");
+            Refused { what, unsent: error.is_connect() }
+        })
     }
 
     fn next(&self) -> u64 {
@@ -320,7 +331,8 @@ pub(super) fn assignment_path(name: &str) -> String {
 }
 
 fn refused(node: usize, method: &Method, path: &str, answer: &Answer) -> Refused {
-    Refused(format!("node {node}: {method} {path}: {} {}", answer.status, answer.text))
+    let what = format!("node {node}: {method} {path}: {} {}", answer.status, answer.text);
+    Refused { what, unsent: false }
 }
 
 fn inner_code(answer: &Answer) -> String {
@@ -340,5 +352,5 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// What a node that does not serve says.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Changes of a client whose outcome nobody knows; more make the search for an order of all too long.
-const UNKNOWN_MAX: usize = 3;
+/// Changes of an object whose outcome nobody knows; more make the search for an order of all too long.
+const UNKNOWN_MAX: usize = 6;

@@ -47,6 +47,14 @@ impl History {
         self.requests.lock().expect("no client panics while it adds").push(request);
     }
 
+    /// How many changes of an object may or may not have happened.
+    pub(super) fn unknown(&self, object: &str) -> usize {
+        let requests = self.requests.lock().expect("no client panics while it adds");
+        let unknown =
+            |request: &&Request| request.object == object && matches!(request.what, What::MayHaveChanged { .. });
+        requests.iter().filter(unknown).count()
+    }
+
     /// What cannot be, object by object; and how many requests were looked at.
     pub(super) fn check(&self) -> (usize, Vec<String>) {
         let requests = self.requests.lock().expect("the clients have ended").clone();
@@ -107,7 +115,9 @@ impl Specification for Switch {
     fn apply(step: &Step, state: &Seen<bool>) -> (bool, Seen<bool>) {
         match step {
             Step::Changed(number, on) => (true, state.changed(*number, *on)),
-            Step::Settled(number) => state.settled(*number).map_or_else(|| (false, state.clone()), |after| (true, after)),
+            Step::Settled(number) => {
+                state.settled(*number).map_or_else(|| (false, state.clone()), |after| (true, after))
+            }
             Step::Saw(on) => (state.shows(|_, seen| seen == *on), state.clone()),
             Step::SawChange(number) => (state.shows(|by, _| by == *number), state.clone()),
         }

@@ -77,7 +77,12 @@ impl Members {
     pub(super) fn fill(&self, index: usize) {
         let filler = self.folder.join(format!("etcd-{index}/filler"));
         // It fails when there is no more room: that is what it is for.
-        let filled = self.machine(index).command("dd").args(["if=/dev/zero", "bs=1M"]).arg(format!("of={}", filler.display())).output();
+        let filled = self
+            .machine(index)
+            .command("dd")
+            .args(["if=/dev/zero", "bs=1M"])
+            .arg(format!("of={}", filler.display()))
+            .output();
         assert!(!filled.expect("coreutils are installed").status.success(), "the disk is full");
     }
 

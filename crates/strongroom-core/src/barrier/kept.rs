@@ -1,0 +1,162 @@
+//! Records that stay open in memory, so that the same bytes are not opened and read anew for every request.
+//!
+//! A kept record never answers by itself. Each read asks the store which revision the record has *now*, and the record
+//! counts only if it was opened from exactly that: the same revision, or the same sealed bytes, which nobody can make a second
+//! time. It must not be older than what the witness has seen, as any other, and it must open for who asks: another domain,
+//! epoch or instance finds nothing here.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use strongroom_crypto::seal::{SealId, Sealer};
+use strongroom_store::{Entry, Look, Revision};
+use strongroom_types::Secret;
+
+use super::{Barrier, PageOf, Record, Seen, Stored, older, open_sealed, stored};
+use crate::Result;
+
+/// What is kept in memory of a record. It holds no secret: what is kept is not wiped.
+pub trait Kept: Send + Sync + Sized + 'static {
+    /// The record it is made of.
+    type Record: Record;
+
+    /// Takes it from the record.
+    fn of(stored: Stored<Self::Record>) -> Self;
+}
+
+/// A record that is kept as it is.
+pub trait KeptWhole: Record + Send + Sync + 'static {}
+
+impl<T: KeptWhole> Kept for Stored<T> {
+    type Record = T;
+
+    fn of(stored: Self) -> Self {
+        stored
+    }
+}
+
+/// The records that are kept, by store key.
+pub(super) struct KeptRecords(Cache<String, Arc<KeptRecord>, Weight>);
+
+struct KeptRecord {
+    /// What it was opened from.
+    seal: SealId,
+    revision: Revision,
+    change: u64,
+    value: Arc<dyn Any + Send + Sync>,
+    sealed_bytes: usize,
+}
+
+impl Default for KeptRecords {
+    fn default() -> Self {
+        Self(Cache::with_weighter(KEPT_RECORDS, KEPT_BYTES_MAX, Weight))
+    }
+}
+
+impl KeptRecords {
+    /// What is kept of a record, if it opens under this seal.
+    fn find<V: Kept>(&self, sealer: &Sealer, key: &str) -> Option<(Arc<KeptRecord>, Arc<V>)> {
+        let kept = self.0.get(key).filter(|kept| sealer.has_made(&kept.seal))?;
+        let value = Arc::downcast(Arc::clone(&kept.value)).ok()?;
+        Some((kept, value))
+    }
+}
+
+impl Barrier {
+    /// Reads what is kept of a record, or `None` if there is no such record. It is as new as what [`Barrier::read`] reads.
+    ///
+    /// # Errors
+    /// As [`Barrier::read`].
+    pub async fn read_kept<V: Kept>(&self, sealer: &Sealer, key: &str) -> Result<Option<Arc<V>>> {
+        let seen = self.witness.highest(key);
+        let kept = self.kept.find::<V>(sealer, key);
+        let look = match &kept {
+            Some((kept, _)) => self.store.get_unless(key, kept.revision).await?,
+            None => self.store.get(key).await?.map_or(Look::Nothing, Look::Entry),
+        };
+        match (look, kept) {
+            (Look::Nothing, _) => Ok(None),
+            (Look::Unchanged, Some((kept, value))) if kept.change >= seen => Ok(Some(value)),
+            (Look::Entry(entry), Some((kept, value))) if kept.is(&entry) && kept.change >= seen => Ok(Some(value)),
+            // The store says so of what nobody has asked about, or of what is older than was seen.
+            (Look::Unchanged, _) => Err(older(key)),
+            (Look::Entry(entry), _) => self.keep(sealer, entry, seen).map(Some),
+        }
+    }
+
+    /// Reads one page of records, of what is kept of them as far as that is the same.
+    ///
+    /// # Errors
+    /// As [`Barrier::page`].
+    pub async fn page_kept<V: Kept>(
+        &self,
+        sealer: &Sealer,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<PageOf<Arc<V>>> {
+        let open = |entry: Entry, seen: Seen| {
+            if let Some((kept, value)) = self.kept.find::<V>(sealer, &entry.key).filter(|(kept, _)| kept.is(&entry)) {
+                self.check_seen(&entry.key, kept.change, seen)?;
+                return Ok(value);
+            }
+            let (header, plaintext) = open_sealed(sealer, &entry)?;
+            self.check_seen(&entry.key, header.change, seen)?;
+            match seen {
+                Seen::Now => self.keep_opened(sealer, entry, header.change, &plaintext),
+                // It may be another one by now.
+                Seen::Earlier => Ok(Arc::new(V::of(stored(entry, header.change, &plaintext)?))),
+            }
+        };
+        self.page_of(prefix, after, limit, at, open).await
+    }
+
+    fn keep<V: Kept>(&self, sealer: &Sealer, entry: Entry, seen: u64) -> Result<Arc<V>> {
+        let (change, plaintext) = self.open_entry(sealer, &entry, seen)?;
+        self.keep_opened(sealer, entry, change, &plaintext)
+    }
+
+    fn keep_opened<V: Kept>(
+        &self,
+        sealer: &Sealer,
+        entry: Entry,
+        change: u64,
+        plaintext: &Secret<Vec<u8>>,
+    ) -> Result<Arc<V>> {
+        let seal = sealer.seal_id(&entry.value);
+        let (key, revision, sealed_bytes) = (entry.key.clone(), entry.modified, entry.value.len());
+        let value = Arc::new(V::of(stored(entry, change, plaintext)?));
+        if let Some(seal) = seal {
+            let value: Arc<dyn Any + Send + Sync> = Arc::<V>::clone(&value);
+            self.kept.0.insert(key, Arc::new(KeptRecord { seal, revision, change, value, sealed_bytes }));
+        }
+        Ok(value)
+    }
+}
+
+impl KeptRecord {
+    /// Whether this is what it was opened from.
+    fn is(&self, entry: &Entry) -> bool {
+        entry.modified == self.revision && self.seal.is_of(&entry.value)
+    }
+}
+
+/// About how many bytes a kept record takes: it is text when it is sealed, and about twice as much when it is read.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<String, Arc<KeptRecord>> for Weight {
+    fn weight(&self, key: &String, kept: &Arc<KeptRecord>) -> u64 {
+        (2 * key.len() + 2 * kept.sealed_bytes + OVERHEAD_BYTES) as u64
+    }
+}
+
+/// Most memory for kept records, as [`Weight`] counts it.
+const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// As many as that are of usual size.
+const KEPT_RECORDS: usize = 16 * 1024;
+/// What a record takes besides its text.
+const OVERHEAD_BYTES: usize = 256;

@@ -1,0 +1,151 @@
+//! Records that are kept open in memory: they count only as long as the store says exactly the same.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use strongroom_core::Error;
+use strongroom_core::keys::{KeyAttributes, KeyReference, ReleaseTerms, UpdateKey};
+use strongroom_store::{
+    Commit, EmbeddedStore, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch, Write,
+};
+use strongroom_types::{Algorithm, PrincipalId};
+
+use crate::support::{CRYPTO_USER, World, stranger};
+
+fn enable(enabled: bool) -> UpdateKey {
+    UpdateKey {
+        operations: None,
+        attributes: KeyAttributes { enabled: Some(enabled), ..KeyAttributes::default() },
+        tags: None,
+        release: ReleaseTerms::default(),
+    }
+}
+
+async fn sign(world: &World, principal: PrincipalId, key: &KeyReference) -> Result<(), Error> {
+    let hsm = world.test.core.hsm(&world.name).await?;
+    hsm.sign(&world.request(principal), key, Algorithm::Es256, vec![1; 32]).await.map(drop)
+}
+
+/// What changes on one node counts on the other in its next request, although that one has just used the same records. The
+/// embedded engine knows revisions without reading.
+async fn what_another_node_changes_counts_at_once_on(store: Arc<dyn Kv>) {
+    let one = World::active_on(store).await;
+    let other = one.another_node().await;
+    let (key, user) = (one.ec_key("k").await, stranger());
+    for _ in 0..2 {
+        let assignment = one.assign(user, CRYPTO_USER, "/").await;
+        for node in [&one, &other, &one, &other] {
+            sign(node, user, &key).await.unwrap();
+        }
+        other.hsm().await.update_key(&other.administration(), &key, &enable(false)).await.unwrap();
+        assert!(matches!(sign(&one, user, &key).await, Err(Error::KeyDisabled { .. })));
+        one.hsm().await.update_key(&one.administration(), &key, &enable(true)).await.unwrap();
+        sign(&other, user, &key).await.unwrap();
+        other.hsm().await.delete_key(&other.administration(), &key.name).await.unwrap();
+        assert!(matches!(sign(&one, user, &key).await, Err(Error::KeyNotFound { .. })));
+        one.hsm().await.recover_key(&one.administration(), &key.name).await.unwrap();
+        sign(&other, user, &key).await.unwrap();
+        let scope = "/".parse().unwrap();
+        one.hsm().await.delete_role_assignment(&one.administration(), &scope, assignment).await.unwrap();
+        assert!(matches!(sign(&other, user, &key).await, Err(Error::Forbidden { .. })));
+    }
+}
+
+#[tokio::test]
+async fn what_another_node_changes_counts_at_once() {
+    what_another_node_changes_counts_at_once_on(Arc::new(MemoryStore::new())).await;
+}
+
+#[tokio::test]
+async fn what_another_part_of_one_process_changes_counts_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    what_another_node_changes_counts_at_once_on(Arc::new(EmbeddedStore::open(&folder.path().join("store")).unwrap()))
+        .await;
+}
+
+#[tokio::test]
+async fn what_the_store_alters_is_refused_although_it_is_kept() {
+    let world = World::active().await;
+    let key = world.ec_key("k").await;
+    sign(&world, world.administrator, &key).await.unwrap();
+    let all = world.store.range("", None, 1000, None).await.unwrap().entries;
+    let used = ["d/managed-hsm/", "/guard", "/name/", "/key/"];
+    for part in used {
+        let entry = all.iter().find(|entry| entry.key.contains(part)).unwrap();
+        let mut altered = entry.value.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        put(&world, &entry.key, altered).await;
+        let refused = sign(&world, world.administrator, &key).await;
+        assert!(matches!(refused, Err(Error::Tampered { .. })), "{part}: {refused:?}");
+        put(&world, &entry.key, entry.value.clone()).await;
+        sign(&world, world.administrator, &key).await.unwrap();
+    }
+}
+
+async fn put(world: &World, key: &str, value: Vec<u8>) {
+    let writes = vec![Write::Put(key.to_owned(), value)];
+    world.store.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap();
+}
+
+/// As after an etcd cluster was put back to an earlier day beneath nodes that run: revisions are given out a second time.
+#[tokio::test]
+async fn another_record_under_the_revision_of_the_kept_one_is_the_one_that_counts() {
+    let store = Arc::new(Repeating::default());
+    let world = World::active_on(Arc::clone(&store) as Arc<dyn Kv>).await;
+    let key = world.ec_key("k").await;
+    sign(&world, world.administrator, &key).await.unwrap();
+    let version = world.store_keys().await.into_iter().find(|key| key.contains("/key/")).unwrap();
+    let kept = store.get(&version).await.unwrap().unwrap();
+    world.hsm().await.update_key(&world.administration(), &key, &enable(false)).await.unwrap();
+    store.repeat(&version, kept.modified);
+    assert!(matches!(sign(&world, world.administrator, &key).await, Err(Error::KeyDisabled { .. })));
+}
+
+/// A store in memory that gives one key the revision of an earlier commit.
+#[derive(Default)]
+struct Repeating {
+    store: MemoryStore,
+    repeated: Mutex<Option<(String, Revision)>>,
+}
+
+impl Repeating {
+    fn repeat(&self, key: &str, revision: Revision) {
+        *self.repeated.lock().unwrap_or_else(PoisonError::into_inner) = Some((key.to_owned(), revision));
+    }
+}
+
+#[async_trait]
+impl Kv for Repeating {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let found = self.store.get(key).await?;
+        let repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = repeated.as_ref().filter(|(repeated, _)| repeated == key).map(|(_, revision)| *revision);
+        Ok(found.map(|entry| Entry { modified: revision.unwrap_or(entry.modified), ..entry }))
+    }
+
+    async fn range(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        self.store.range(prefix, after, limit, at).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        self.store.commit(commit).await
+    }
+
+    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        self.store.watch(prefix, behind).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.store.revision().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
