@@ -104,15 +104,16 @@ fn compare(counted: &Counts, ceilings: &Counts) -> (String, Vec<String>) {
             continue;
         };
         let percent = (*count as f64 / *ceiling as f64 - 1.0) * 100.0;
-        let word = if percent > TOLERANCE {
+        let is_above = count.saturating_mul(100) > ceiling.saturating_mul(100 + TOLERANCE);
+        let word = if is_above {
             "above"
-        } else if percent < -TOLERANCE {
+        } else if count.saturating_mul(100) < ceiling.saturating_mul(100 - TOLERANCE) {
             "below: bless it"
         } else {
             ""
         };
         let _ = writeln!(table, "{name:<20}{count:>12}{ceiling:>12}{percent:>+8.1}% {word}");
-        if percent > TOLERANCE {
+        if is_above {
             wrong.push(format!("{name} costs {count} instructions, {percent:.1} % more than {ceiling}"));
         }
     }
@@ -122,7 +123,7 @@ fn compare(counted: &Counts, ceilings: &Counts) -> (String, Vec<String>) {
 }
 
 /// Per cent that a count may be above its ceiling: two runs differ by less.
-const TOLERANCE: f64 = 5.0;
+const TOLERANCE: u64 = 5;
 const ZERO: &str = "--zero-before=*measured*";
 const DUMP: &str = "--dump-after=*measured*";
 const CEILINGS: &str = "crates/strongroom-server/benches/instructions/ceilings.txt";

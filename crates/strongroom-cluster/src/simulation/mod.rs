@@ -19,7 +19,7 @@ use world::{Mutation, Report, run, run_core};
 use crate::rules::Rule;
 
 /// Seeds of one run of the test; an environment variable asks for others.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 2_000;
 /// 21400: a registration whose outcome was unknown, and that was expelled before it was read back, was taken up again.
 const KEPT_SEEDS: [u64; 1] = [21_400];
 /// Seeds with the real core, which takes longer.

@@ -14,7 +14,7 @@ use strongroom_core::guard::Swept;
 use strongroom_core::keys::{KeyAttributes, KeyReference, ReleaseTerms, UpdateKey};
 use strongroom_core::layout;
 use strongroom_crypto::SystemEntropy;
-use strongroom_store::{Commit, Entry, Kv, LIMIT_MAX, MemoryStore, Write};
+use strongroom_store::{COMMIT_OPERATIONS_MAX, Commit, Entry, Kv, LIMIT_MAX, MemoryStore, Write};
 use strongroom_types::{Algorithm, DataAction, Scope};
 
 use crate::download_again::prove;
@@ -97,9 +97,12 @@ async fn remove(world: &World, key: &KeyReference) {
 async fn moved(from: &dyn Kv) -> Arc<dyn Kv> {
     let (to, page) = (MemoryStore::new(), from.range("", None, LIMIT_MAX, None).await.unwrap());
     assert!(!page.more);
-    for Entry { key, value, .. } in page.entries {
-        let value = if key == layout::DEPLOYMENT { deployment::moved(&value, page.revision).unwrap() } else { value };
-        to.commit(Commit { preconditions: vec![], writes: vec![Write::Put(key, value)] }).await.unwrap();
+    for entries in page.entries.chunks(COMMIT_OPERATIONS_MAX) {
+        let put = |Entry { key, value, .. }: &Entry| match key.as_str() {
+            layout::DEPLOYMENT => Write::Put(key.clone(), deployment::moved(value, page.revision).unwrap()),
+            _ => Write::Put(key.clone(), value.clone()),
+        };
+        to.commit(Commit { preconditions: vec![], writes: entries.iter().map(put).collect() }).await.unwrap();
     }
     Arc::new(to)
 }

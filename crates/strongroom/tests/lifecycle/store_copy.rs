@@ -44,8 +44,8 @@ fn served(folder: &Folder, config: &Path) -> Server {
     Server::start_with(folder, folder.serve().arg("--config").arg(config))
 }
 
-/// The keys of the story as they are, with their versions and public parts, but for the server's port.
-fn keys(server: &Server) -> Vec<Value> {
+/// The header with a token of the administrator.
+fn authorization(server: &Server) -> String {
     let variables = server.variables();
     let form = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fmanagedhsm.azure.net%2F.default",
@@ -54,7 +54,12 @@ fn keys(server: &Server) -> Vec<Value> {
     let path = format!("/{}/oauth2/v2.0/token", variables["STRONGROOM_TENANT_ID"]);
     let head = "content-type: application/x-www-form-urlencoded";
     let token = ask(server, "login.localhost", &format!("POST {path}"), head, &form);
-    let head = format!("authorization: Bearer {}", token["access_token"].as_str().unwrap());
+    format!("authorization: Bearer {}", token["access_token"].as_str().unwrap())
+}
+
+/// The keys of the story as they are, with their versions and public parts, but for the server's port.
+fn keys(server: &Server) -> Vec<Value> {
+    let head = authorization(server);
     let key = |name| {
         let mut key = ask(server, HSM, &format!("GET /keys/{name}?api-version=7.4"), &head, "")["key"].take();
         key["kid"] = key["kid"].as_str().unwrap().replace(&server.port().to_string(), "PORT").into();
@@ -105,6 +110,11 @@ fn a_deployment_moves_into_etcd_and_back_with_its_keys() {
     let server = served(&folder, &embedded);
     assert_eq!(server.health()["deployment"], deployment);
     assert_eq!(keys(&server), before);
+    let head = format!("{}\r\ncontent-type: application/json", authorization(&server));
+    let path = before[0]["kid"].as_str().unwrap().split_once("/keys/").unwrap().1.to_owned();
+    let changed =
+        ask(&server, HSM, &format!("PATCH /keys/{path}?api-version=7.4"), &head, r#"{"tags": {"moved": "yes"}}"#);
+    assert_eq!(changed["tags"]["moved"], "yes");
     server.stop();
     tell_the_story(&embedded);
     // What was served last is newer than the file it all began with, and every node knows that.
