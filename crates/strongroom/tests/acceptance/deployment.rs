@@ -92,7 +92,8 @@ impl Deployment {
         let mut node = Self {
             relay: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
-            ports: Ports { metadata: free_port(), ..self.ports },
+            // Where clients go: there is no relay in front of this one.
+            ports: Ports { metadata: free_port(), behind: self.ports.https, ..self.ports },
             ip: Ipv4Addr::new(127, 0, 0, number),
             server: None,
             configuration: String::new(),
@@ -359,8 +360,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// A line `export NAME='value'`.
-/// A variable that a line of `client.env` exports.
+/// A variable that a line of `client.env` exports: `export NAME='value'`.
 pub(crate) fn exported(line: &str) -> Option<(String, String)> {
     let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
     let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
