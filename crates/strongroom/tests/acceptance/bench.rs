@@ -48,7 +48,7 @@ fn every_operation_is_measured_beside_its_ceiling() {
     let report: Value =
         serde_json::from_slice(&std::fs::read(file).expect("the file is written")).expect("the figures are JSON");
     let rows = report["rows"].as_array().expect("the rows");
-    assert_eq!(rows.len(), 21, "{report}");
+    assert_eq!(rows.len(), 22, "{report}");
     for row in rows {
         assert!(row["operations"].as_u64().is_some_and(|operations| operations > 0), "{row}");
         assert!(row["void"].is_null() && table.contains(row["row"].as_str().expect("a name")), "{row}");
@@ -77,7 +77,7 @@ fn more_than_fits_is_asked_for() {
     let output = bench(&["overload", "--seconds", "1", "--times", "2", "--json"]);
     assert!(output.status.success(), "{}", said(&output));
     let overload: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
-    for figure in ["bestPerSecond", "askedPerSecond", "servedPerSecond", "peakBytes"] {
+    for figure in ["bestPerSecond", "meantPerSecond", "offeredPerSecond", "servedPerSecond", "peakBytes"] {
         assert!(overload[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure}: {overload}");
     }
 }
