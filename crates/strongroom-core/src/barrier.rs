@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_crypto::Entropy;
-use strongroom_crypto::seal::{Header, Sealer};
+use strongroom_crypto::seal::{Opened, Sealer};
 use strongroom_store::{Entry, Kv, Page, Revision};
 use strongroom_types::{NodeId, Secret};
 
@@ -132,8 +132,8 @@ impl Barrier {
     pub async fn read<T: Record>(&self, sealer: &Sealer, key: &str) -> Result<Option<Stored<T>>> {
         let seen = self.witness.highest(key);
         let Some(entry) = self.store.get(key).await? else { return Ok(None) };
-        let (change, plaintext) = self.open_entry(sealer, &entry, seen)?;
-        stored(entry, change, &plaintext).map(Some)
+        let opened = self.open_entry(sealer, &entry, seen)?;
+        stored(entry, &opened).map(Some)
     }
 
     /// Reads raw sealed bytes: key material.
@@ -141,8 +141,8 @@ impl Barrier {
         let seen = self.witness.highest(key);
         let Some(entry) = self.store.get(key).await? else { return Ok(None) };
         let revision = entry.modified;
-        let (_, plaintext) = self.open_entry(sealer, &entry, seen)?;
-        Ok(Some((plaintext, revision)))
+        let opened = self.open_entry(sealer, &entry, seen)?;
+        Ok(Some((opened.plaintext, revision)))
     }
 
     /// Reads one page of records under a prefix, behind a store key, at a revision.
@@ -155,9 +155,9 @@ impl Barrier {
         at: Option<Revision>,
     ) -> Result<Records<T>> {
         let open = |entry: Entry, seen: Seen| {
-            let (header, plaintext) = open_sealed(sealer, &entry)?;
-            self.check_seen(&entry.key, header.change, seen)?;
-            stored(entry, header.change, &plaintext)
+            let opened = open_sealed(sealer, &entry)?;
+            self.check_seen(&entry.key, opened.change, seen)?;
+            stored(entry, &opened)
         };
         self.page_of(prefix, after, limit, at, open).await
     }
@@ -222,14 +222,14 @@ impl Barrier {
     }
 
     /// Opens what a current read found; it must be at least as new as what was seen before the read began.
-    fn open_entry(&self, sealer: &Sealer, entry: &Entry, seen: u64) -> Result<(u64, Secret<Vec<u8>>)> {
-        let (header, plaintext) = open_sealed(sealer, entry)?;
-        if header.change < seen {
+    fn open_entry(&self, sealer: &Sealer, entry: &Entry, seen: u64) -> Result<Opened> {
+        let opened = open_sealed(sealer, entry)?;
+        if opened.change < seen {
             return Err(older(&entry.key));
         }
         // Somebody else may have seen a newer one meanwhile.
-        let _ = self.witness.look(&entry.key, header.change);
-        Ok((header.change, plaintext))
+        let _ = self.witness.look(&entry.key, opened.change);
+        Ok(opened)
     }
 }
 
@@ -246,16 +246,16 @@ fn open_page<R>(page: Page, open: impl Fn(Entry) -> Result<R>) -> Result<PageOf<
     Ok(PageOf { records, revision: page.revision, next })
 }
 
-fn stored<T: Record>(entry: Entry, change: u64, plaintext: &Secret<Vec<u8>>) -> Result<Stored<T>> {
-    let value = decode(&entry.key, plaintext.expose())?;
-    Ok(Stored { key: entry.key, value, revision: entry.modified, change })
+fn stored<T: Record>(entry: Entry, opened: &Opened) -> Result<Stored<T>> {
+    let value = decode(&entry.key, opened.plaintext.expose())?;
+    Ok(Stored { key: entry.key, value, revision: entry.modified, change: opened.change })
 }
 
 fn older(key: &str) -> Error {
     Error::Tampered { key: key.to_owned(), problem: OLDER }
 }
 
-fn open_sealed(sealer: &Sealer, entry: &Entry) -> Result<(Header, Secret<Vec<u8>>)> {
+fn open_sealed(sealer: &Sealer, entry: &Entry) -> Result<Opened> {
     sealer
         .open(&entry.key, &entry.value)
         .map_err(|_| Error::Tampered { key: entry.key.clone(), problem: "it does not open in its place" })

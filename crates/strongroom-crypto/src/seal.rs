@@ -61,7 +61,8 @@ impl Header {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealId {
     instance: Uuid,
-    header: Header,
+    domain: DomainId,
+    epoch: Epoch,
     /// Header and salt as they lie in the store.
     bytes: [u8; Self::BYTES],
 }
@@ -74,6 +75,17 @@ impl SealId {
     pub fn is_of(&self, sealed: &[u8]) -> bool {
         sealed.first_chunk() == Some(&self.bytes)
     }
+}
+
+/// A sealed value that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its change number, which is proved by now.
+    pub change: u64,
+    /// What tells it from every other sealed value.
+    pub id: SealId,
+    /// What was sealed.
+    pub plaintext: Secret<Vec<u8>>,
 }
 
 /// Seals and opens the records of one instance under one root.
@@ -128,34 +140,30 @@ impl Sealer {
     /// # Errors
     /// [`CryptoError::Rejected`] if it was not sealed for exactly this place, instance and domain under an epoch that is
     /// opened here, or was altered.
-    pub fn open(&self, store_key: &str, sealed: &[u8]) -> Result<(Header, Secret<Vec<u8>>), CryptoError> {
+    pub fn open(&self, store_key: &str, sealed: &[u8]) -> Result<Opened, CryptoError> {
         let header = Header::peek(sealed)?;
         let rest = sealed.get(Header::BYTES..).ok_or(CryptoError::Rejected)?;
-        let keys = self.keys_of(&header).ok_or(CryptoError::Rejected)?;
-        let value = keys.open(&self.associated_data(header, store_key), rest)?;
-        Ok((header, value))
+        let bytes = *sealed.first_chunk().ok_or(CryptoError::Rejected)?;
+        let Header { domain, epoch, change } = header;
+        let keys = self.keys_of(domain, epoch).ok_or(CryptoError::Rejected)?;
+        let plaintext = keys.open(&self.associated_data(header, store_key), rest)?;
+        Ok(Opened { change, id: SealId { instance: self.instance, domain, epoch, bytes }, plaintext })
     }
 
-    /// What tells a value that was opened here from every other.
-    pub fn seal_id(&self, sealed: &[u8]) -> Option<SealId> {
-        let (header, bytes) = (Header::peek(sealed).ok()?, *sealed.first_chunk()?);
-        Some(SealId { instance: self.instance, header, bytes })
+    /// Whether a value that was opened elsewhere opens here too: the same instance and domain, and an epoch that is opened
+    /// here.
+    pub fn opens(&self, id: &SealId) -> bool {
+        id.instance == self.instance && self.keys_of(id.domain, id.epoch).is_some()
     }
 
-    /// Whether a value that was opened under some seal is one that this one opens: the same instance and domain, and an epoch
-    /// that is opened here.
-    pub fn has_made(&self, id: &SealId) -> bool {
-        id.instance == self.instance && self.keys_of(&id.header).is_some()
-    }
-
-    fn keys_of(&self, header: &Header) -> Option<&OneUseKeys> {
-        if header.domain != self.domain {
+    fn keys_of(&self, domain: DomainId, epoch: Epoch) -> Option<&OneUseKeys> {
+        if domain != self.domain {
             return None;
         }
-        if header.epoch == self.epoch {
+        if epoch == self.epoch {
             return Some(&self.keys);
         }
-        self.earlier.iter().find(|(epoch, _)| *epoch == header.epoch).map(|(_, keys)| keys)
+        self.earlier.iter().find(|(earlier, _)| *earlier == epoch).map(|(_, keys)| keys)
     }
 
     fn associated_data(&self, header: Header, store_key: &str) -> Vec<u8> {
@@ -191,7 +199,7 @@ mod tests {
         assert_eq!(after.open("a/b", &sealed).unwrap_err(), CryptoError::Rejected);
         let both = sealer(&second, 1, 2, 1).opening(&first, Epoch::FIRST).unwrap();
         assert!(both.is_outdated(&header));
-        assert_eq!(both.open("a/b", &sealed).unwrap().1.expose().as_slice(), b"value".as_slice());
+        assert_eq!(both.open("a/b", &sealed).unwrap().plaintext.expose().as_slice(), b"value".as_slice());
         assert_eq!(both.open("a/c", &sealed).unwrap_err(), CryptoError::Rejected);
         let again = both.seal(&SystemEntropy, "a/b", 8, b"value").unwrap();
         assert_eq!(Header::peek(&again).unwrap().epoch, Epoch::new(2));
@@ -207,13 +215,12 @@ mod tests {
         let here = sealer(&root, 1, 1, 1);
         let seal = || here.seal(&SystemEntropy, "a/b", 7, b"value").unwrap();
         let (first, second) = (seal(), seal());
-        let id = here.seal_id(&first).unwrap();
+        let id = here.open("a/b", &first).unwrap().id;
         assert!(id.is_of(&first) && !id.is_of(&second) && !id.is_of(&first[..60]));
-        assert!(here.has_made(&id) && sealer(&later, 1, 2, 1).opening(&root, Epoch::FIRST).unwrap().has_made(&id));
+        assert!(here.opens(&id) && sealer(&later, 1, 2, 1).opening(&root, Epoch::FIRST).unwrap().opens(&id));
         for other in [sealer(&root, 2, 1, 1), sealer(&root, 1, 2, 1), sealer(&root, 1, 1, 2)] {
-            assert!(!other.has_made(&id), "{other:?}");
+            assert!(!other.opens(&id), "{other:?}");
         }
-        assert_eq!(here.seal_id(&first[..60]), None);
     }
 
     #[test]
@@ -221,8 +228,8 @@ mod tests {
         let (root, other) = (Root::generate(&SystemEntropy).unwrap(), Root::generate(&SystemEntropy).unwrap());
         let here = sealer(&root, 1, 1, 1);
         let sealed = here.seal(&SystemEntropy, "a/b", 7, b"value").unwrap();
-        let (header, value) = here.open("a/b", &sealed).unwrap();
-        assert_eq!((header.change, value.expose().as_slice()), (7, b"value".as_slice()));
+        let opened = here.open("a/b", &sealed).unwrap();
+        assert_eq!((opened.change, opened.plaintext.expose().as_slice()), (7, b"value".as_slice()));
         for (sealer, key) in [
             (&here, "a/c"),
             (&sealer(&root, 1, 1, 2), "a/b"),

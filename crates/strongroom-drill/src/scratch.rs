@@ -214,7 +214,7 @@ impl RootProvider for ScratchRoot {
     }
 
     fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
-        self.sealer.open(purpose, wrapped).map(|(_, secret)| secret)
+        self.sealer.open(purpose, wrapped).map(|opened| opened.plaintext)
     }
 
     fn check_value(&self) -> [u8; 16] {

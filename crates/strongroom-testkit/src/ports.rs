@@ -132,7 +132,7 @@ impl RootProvider for MemoryRoot {
     }
 
     fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
-        self.sealer.open(purpose, wrapped).map(|(_, secret)| secret)
+        self.sealer.open(purpose, wrapped).map(|opened| opened.plaintext)
     }
 
     fn wraps_hsm_roots(&self) -> bool {

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use strongroom_crypto::seal::{SealId, Sealer};
+use strongroom_crypto::seal::{Opened, SealId, Sealer};
 use strongroom_store::{Entry, Look, Revision};
-use strongroom_types::Secret;
 
 use super::{Barrier, PageOf, Record, Seen, Stored, older, open_sealed, stored};
 use crate::Result;
@@ -58,7 +57,7 @@ impl Default for KeptRecords {
 impl KeptRecords {
     /// What is kept of a record, if it opens under this seal.
     fn find<V: Kept>(&self, sealer: &Sealer, key: &str) -> Option<(Arc<KeptRecord>, Arc<V>)> {
-        let kept = self.0.get(key).filter(|kept| sealer.has_made(&kept.seal))?;
+        let kept = self.0.get(key).filter(|kept| sealer.opens(&kept.seal))?;
         let value = Arc::downcast(Arc::clone(&kept.value)).ok()?;
         Some((kept, value))
     }
@@ -82,7 +81,10 @@ impl Barrier {
             (Look::Entry(entry), Some((kept, value))) if kept.is(&entry) && kept.change >= seen => Ok(Some(value)),
             // The store says so of what nobody has asked about, or of what is older than was seen.
             (Look::Unchanged, _) => Err(older(key)),
-            (Look::Entry(entry), _) => self.keep(sealer, entry, seen).map(Some),
+            (Look::Entry(entry), _) => {
+                let opened = self.open_entry(sealer, &entry, seen)?;
+                self.keep(entry, &opened).map(Some)
+            }
         }
     }
 
@@ -103,36 +105,28 @@ impl Barrier {
                 self.check_seen(&entry.key, kept.change, seen)?;
                 return Ok(value);
             }
-            let (header, plaintext) = open_sealed(sealer, &entry)?;
-            self.check_seen(&entry.key, header.change, seen)?;
+            let opened = open_sealed(sealer, &entry)?;
+            self.check_seen(&entry.key, opened.change, seen)?;
             match seen {
-                Seen::Now => self.keep_opened(sealer, entry, header.change, &plaintext),
+                Seen::Now => self.keep(entry, &opened),
                 // It may be another one by now.
-                Seen::Earlier => Ok(Arc::new(V::of(stored(entry, header.change, &plaintext)?))),
+                Seen::Earlier => Ok(Arc::new(V::of(stored(entry, &opened)?))),
             }
         };
         self.page_of(prefix, after, limit, at, open).await
     }
 
-    fn keep<V: Kept>(&self, sealer: &Sealer, entry: Entry, seen: u64) -> Result<Arc<V>> {
-        let (change, plaintext) = self.open_entry(sealer, &entry, seen)?;
-        self.keep_opened(sealer, entry, change, &plaintext)
-    }
-
-    fn keep_opened<V: Kept>(
-        &self,
-        sealer: &Sealer,
-        entry: Entry,
-        change: u64,
-        plaintext: &Secret<Vec<u8>>,
-    ) -> Result<Arc<V>> {
-        let seal = sealer.seal_id(&entry.value);
+    fn keep<V: Kept>(&self, entry: Entry, opened: &Opened) -> Result<Arc<V>> {
         let (key, revision, sealed_bytes) = (entry.key.clone(), entry.modified, entry.value.len());
-        let value = Arc::new(V::of(stored(entry, change, plaintext)?));
-        if let Some(seal) = seal {
-            let value: Arc<dyn Any + Send + Sync> = Arc::<V>::clone(&value);
-            self.kept.0.insert(key, Arc::new(KeptRecord { seal, revision, change, value, sealed_bytes }));
-        }
+        let value = Arc::new(V::of(stored(entry, opened)?));
+        let kept = KeptRecord {
+            seal: opened.id,
+            revision,
+            change: opened.change,
+            value: Arc::<V>::clone(&value),
+            sealed_bytes,
+        };
+        self.kept.0.insert(key, Arc::new(kept));
         Ok(value)
     }
 }

@@ -5,10 +5,10 @@
 //! it stays where it is. The gone node may have written the line and not have removed the record any more: then the event
 //! stands in both logs, under the same event id.
 
-use strongroom_store::{Commit, Entry, Outcome, Precondition, Write};
+use strongroom_store::{Commit, Entry, Outcome, Precondition, Write, entries};
 use strongroom_types::NodeId;
 
-use super::{Barrier, PAGE, open_sealed};
+use super::{Barrier, open_sealed};
 use crate::audit::Event;
 use crate::{Error, Result, layout};
 
@@ -99,22 +99,15 @@ impl Barrier {
     }
 
     fn open_event(&self, entry: Entry) -> Result<OutboxEvent> {
-        let (_, plaintext) = open_sealed(&self.deployment, &entry)?;
-        let event = serde_json::from_slice(plaintext.expose());
+        let opened = open_sealed(&self.deployment, &entry)?;
+        let event = serde_json::from_slice(opened.plaintext.expose());
         let malformed = Error::Tampered { key: entry.key.clone(), problem: "it is no event" };
         Ok((entry.key, event.map_err(|_| malformed)?))
     }
 
     async fn outbox_entries(&self, prefix: &str) -> Result<Vec<Entry>> {
-        let (mut entries, mut after, mut at) = (Vec::new(), None::<String>, None);
-        loop {
-            let page = self.store.range(prefix, after.as_deref(), PAGE, at).await?;
-            (after, at) = (page.entries.last().map(|entry| entry.key.clone()), Some(page.revision));
-            entries.extend(page.entries);
-            if !page.more {
-                return Ok(entries);
-            }
-        }
+        let (_, entries) = entries(self.store.as_ref(), prefix).await?;
+        Ok(entries)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::seal::{Header, Sealer};
+use strongroom_crypto::seal::{Header, Opened, Sealer};
 use strongroom_store::{Entry, Revision};
 use strongroom_types::Secret;
 
@@ -67,10 +67,10 @@ impl Barrier {
     }
 
     fn open_outdated(&self, sealer: &Sealer, entry: Entry) -> Result<Outdated> {
-        let (header, plaintext) = open_sealed(sealer, &entry)?;
+        let Opened { change, plaintext, .. } = open_sealed(sealer, &entry)?;
         // A write that came while the page was on its way has been seen already.
-        self.witness.look(&entry.key, header.change).map_err(|_| Error::Conflict)?;
-        Ok(Outdated { key: entry.key, plaintext, revision: entry.modified, change: header.change })
+        self.witness.look(&entry.key, change).map_err(|_| Error::Conflict)?;
+        Ok(Outdated { key: entry.key, plaintext, revision: entry.modified, change })
     }
 }
 

@@ -21,8 +21,8 @@ impl Barrier {
     /// [`strongroom_store::StoreError::Compacted`] if that revision is no longer kept.
     pub async fn read_at<T: Record>(&self, sealer: &Sealer, key: &str, at: Revision) -> Result<Option<Stored<T>>> {
         let Some(entry) = self.entry_at(key, at).await? else { return Ok(None) };
-        let (header, plaintext) = open_sealed(sealer, &entry)?;
-        stored(entry, header.change, &plaintext).map(Some)
+        let opened = open_sealed(sealer, &entry)?;
+        stored(entry, &opened).map(Some)
     }
 
     /// Reads raw sealed bytes, key material, as they were at a revision.
@@ -31,8 +31,7 @@ impl Barrier {
     /// As [`Barrier::read_at`].
     pub async fn read_secret_at(&self, sealer: &Sealer, key: &str, at: Revision) -> Result<Option<Secret<Vec<u8>>>> {
         let Some(entry) = self.entry_at(key, at).await? else { return Ok(None) };
-        let (_, plaintext) = open_sealed(sealer, &entry)?;
-        Ok(Some(plaintext))
+        Ok(Some(open_sealed(sealer, &entry)?.plaintext))
     }
 
     /// One key at a revision. Of all keys that begin with it, it is itself the first.

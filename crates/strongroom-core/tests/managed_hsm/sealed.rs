@@ -96,8 +96,8 @@ async fn the_store_and_the_platform_root_hold_no_root_of_an_hsm() {
     let mut opened = Vec::new();
     for entry in page.entries {
         opened.extend_from_slice(&entry.value);
-        if let Ok((_, plaintext)) = deployment.open(&entry.key, &entry.value) {
-            opened.extend_from_slice(plaintext.expose());
+        if let Ok(value) = deployment.open(&entry.key, &entry.value) {
+            opened.extend_from_slice(value.plaintext.expose());
         }
     }
     let text = String::from_utf8_lossy(&opened);
