@@ -3,13 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use strongroom_store::{Commit, Entry, Kv, Outcome, Page, Revision, StoreError, Watch};
+use strongroom_store::{Commit, Kv, Look, Outcome, Page, Revision, StoreError, Write};
+
+use crate::wrapped::{Wrap, Wrapped, look};
 
 /// Any store, with faults in front of it.
 ///
 /// A test keeps one handle to set faults and read counts, and gives a clone of the `Arc` to what it tests. Reads and
 /// watches always go through; only commits fail.
-pub struct FaultyStore {
+pub type FaultyStore = Wrapped<Faults>;
+
+/// What is in front of the store.
+pub struct Faults {
     store: Arc<dyn Kv>,
     state: Mutex<State>,
 }
@@ -23,6 +28,8 @@ pub enum CommitFault {
     Full,
     /// It is judged and written like any other, but the answer is lost: [`StoreError::OutcomeUnknown`].
     AnswerLost,
+    /// The first value is written as another one, and the caller is not told so.
+    Altered,
 }
 
 /// What went through the store since it was made.
@@ -34,7 +41,7 @@ pub struct StoreCounts {
     pub conflicts: u64,
     /// Commits that were made to fail.
     pub faults: u64,
-    /// Single keys that were read.
+    /// Single keys that were read, those included that were known already.
     pub gets: u64,
     /// Pages that were read.
     pub ranges: u64,
@@ -44,40 +51,44 @@ pub struct StoreCounts {
 
 #[derive(Default)]
 struct State {
-    next: Option<CommitFault>,
-    later: Option<Later>,
+    due: Option<Due>,
     counts: StoreCounts,
 }
 
-/// A fault that begins after some commits and stays.
-struct Later {
+/// A fault that comes after some commits.
+struct Due {
     commits: u64,
     fault: CommitFault,
+    stays: bool,
 }
 
 impl FaultyStore {
     /// Puts itself in front of a store, without a fault for now.
     #[must_use]
     pub fn new(store: Arc<dyn Kv>) -> Self {
-        Self { store, state: Mutex::default() }
+        Self(Faults { store, state: Mutex::default() })
     }
+}
 
-    /// Lets only the next commit fail.
+impl Faults {
+    /// Lets only the next commit fail. As with all of these, a fault that was to come is forgotten.
     pub fn fail_next_commit(&self, fault: CommitFault) {
-        self.state().next = Some(fault);
+        self.fail_commit_after(0, fault);
     }
 
-    /// Lets that many more commits through (conflicts count as commits) and every one after them fail, until
-    /// [`FaultyStore::heal`].
+    /// Lets that many more commits through (conflicts count as commits), and only the one after them fail.
+    pub fn fail_commit_after(&self, commits: u64, fault: CommitFault) {
+        self.state().due = Some(Due { commits, fault, stays: false });
+    }
+
+    /// Lets that many more commits through and every one after them fail, until [`Faults::heal`].
     pub fn fail_commits_after(&self, commits: u64, fault: CommitFault) {
-        self.state().later = Some(Later { commits, fault });
+        self.state().due = Some(Due { commits, fault, stays: true });
     }
 
     /// Takes back every fault.
     pub fn heal(&self) {
-        let mut state = self.state();
-        state.next = None;
-        state.later = None;
+        self.state().due = None;
     }
 
     /// What went through so far.
@@ -94,26 +105,27 @@ impl FaultyStore {
 impl State {
     /// The fault of the commit that arrives now.
     fn arrive(&mut self) -> Option<CommitFault> {
-        let next = self.next.take();
-        let later = match &mut self.later {
-            Some(Later { commits: 0, fault }) => Some(*fault),
-            Some(Later { commits, .. }) => {
-                *commits -= 1;
-                None
-            }
-            None => None,
-        };
-        let fault = next.or(later);
-        self.counts.faults += u64::from(fault.is_some());
-        fault
+        let due = self.due.as_mut()?;
+        if due.commits > 0 {
+            due.commits -= 1;
+            return None;
+        }
+        let fault = due.fault;
+        self.due.take_if(|due| !due.stays);
+        self.counts.faults += 1;
+        Some(fault)
     }
 }
 
 #[async_trait]
-impl Kv for FaultyStore {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+impl Wrap for Faults {
+    fn behind(&self) -> &dyn Kv {
+        self.store.as_ref()
+    }
+
+    async fn look(&self, key: &str, known: Option<Revision>) -> Result<Look, StoreError> {
         self.state().counts.gets += 1;
-        self.store.get(key).await
+        look(self.behind(), key, known).await
     }
 
     async fn range(
@@ -129,11 +141,12 @@ impl Kv for FaultyStore {
         Ok(page)
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+    async fn commit(&self, mut commit: Commit) -> Result<Outcome, StoreError> {
         let fault = self.state().arrive();
         match fault {
             Some(CommitFault::NotApplied) => return Err(StoreError::Unavailable(MADE.to_owned())),
             Some(CommitFault::Full) => return Err(StoreError::Full),
+            Some(CommitFault::Altered) => alter(&mut commit),
             Some(CommitFault::AnswerLost) | None => {}
         }
         let outcome = self.store.commit(commit).await?;
@@ -142,19 +155,20 @@ impl Kv for FaultyStore {
             Outcome::Committed(_) => state.counts.committed += 1,
             Outcome::Conflict => state.counts.conflicts += 1,
         }
-        if fault.is_some() { Err(StoreError::OutcomeUnknown(MADE.to_owned())) } else { Ok(outcome) }
+        if fault == Some(CommitFault::AnswerLost) {
+            return Err(StoreError::OutcomeUnknown(MADE.to_owned()));
+        }
+        Ok(outcome)
     }
+}
 
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.store.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
+fn alter(commit: &mut Commit) {
+    let value = commit.writes.iter_mut().find_map(|write| match write {
+        Write::Put(_, value) => Some(value),
+        Write::Delete(_) => None,
+    });
+    if let Some(value) = value {
+        value.push(0);
     }
 }
 
@@ -163,7 +177,7 @@ const MADE: &str = "a test made it fail";
 
 #[cfg(test)]
 mod tests {
-    use strongroom_store::{MemoryStore, Precondition, Write};
+    use strongroom_store::{MemoryStore, Precondition};
 
     use super::*;
 
@@ -211,6 +225,25 @@ mod tests {
         }
         store.heal();
         assert_eq!(put(&store, "c").await.unwrap(), Outcome::Committed(Revision(3)));
+    }
+
+    #[tokio::test]
+    async fn one_commit_fails_after_some() {
+        let store = store();
+        store.fail_commit_after(1, CommitFault::NotApplied);
+        for (key, works) in [("a", true), ("b", false), ("c", true)] {
+            assert_eq!(put(&store, key).await.is_ok(), works, "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_altered_commit_looks_like_any_other() {
+        let store = store();
+        store.fail_next_commit(CommitFault::Altered);
+        assert_eq!(put(&store, "a").await.unwrap(), Outcome::Committed(Revision(1)));
+        assert_eq!(store.get("a").await.unwrap().unwrap().value, [0]);
+        put(&store, "b").await.unwrap();
+        assert!(store.get("b").await.unwrap().unwrap().value.is_empty());
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod hsm;
 mod memory_blobs;
 mod ports;
 mod shared_hsm;
+mod wrapped;
 
 pub use crate::core::{START, TestCore, core_in_memory, core_on, core_under, draw_uuid, program, request_of};
 pub use faulty_store::{CommitFault, FaultyStore, StoreCounts};
@@ -22,3 +23,4 @@ pub use hsm::{add_hsm, custodians, managed_hsm};
 pub use memory_blobs::{BlobFault, MemoryBlobs};
 pub use ports::{FakeClock, InlinePool, MemoryAudit, MemoryRoot};
 pub use shared_hsm::{Ended, KeyChange, SharedHsm, event_of, read_on_demand};
+pub use wrapped::{Wrap, Wrapped, look};

@@ -1,13 +1,13 @@
 //! Records that are kept open in memory: they count only as long as the store says exactly the same.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use strongroom_core::Error;
 use strongroom_core::keys::{KeyAttributes, KeyReference, ReleaseTerms, UpdateKey};
-use strongroom_store::{
-    Commit, EmbeddedStore, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch, Write,
-};
+use strongroom_store::{Commit, EmbeddedStore, Entry, Kv, Look, MemoryStore, Revision, StoreError, Write};
+use strongroom_testkit::{Wrap, Wrapped, look};
 use strongroom_types::{Algorithm, PrincipalId};
 
 use crate::support::{CRYPTO_USER, World, stranger};
@@ -90,7 +90,7 @@ async fn put(world: &World, key: &str, value: Vec<u8>) {
 /// As after an etcd cluster was put back to an earlier day beneath nodes that run: revisions are given out a second time.
 #[tokio::test]
 async fn another_record_under_the_revision_of_the_kept_one_is_the_one_that_counts() {
-    let store = Arc::new(Repeating::default());
+    let store = Arc::new(Wrapped::<Repeating>::default());
     let world = World::active_on(Arc::clone(&store) as Arc<dyn Kv>).await;
     let key = world.ec_key("k").await;
     sign(&world, world.administrator, &key).await.unwrap();
@@ -115,37 +115,53 @@ impl Repeating {
 }
 
 #[async_trait]
-impl Kv for Repeating {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let found = self.store.get(key).await?;
+impl Wrap for Repeating {
+    fn behind(&self) -> &dyn Kv {
+        &self.store
+    }
+
+    /// Reads, whatever is known: as etcd does.
+    async fn look(&self, key: &str, _: Option<Revision>) -> Result<Look, StoreError> {
+        let Some(entry) = self.store.get(key).await? else { return Ok(Look::Nothing) };
         let repeated = self.repeated.lock().unwrap_or_else(PoisonError::into_inner);
         let revision = repeated.as_ref().filter(|(repeated, _)| repeated == key).map(|(_, revision)| *revision);
-        Ok(found.map(|entry| Entry { modified: revision.unwrap_or(entry.modified), ..entry }))
+        Ok(Look::Entry(Entry { modified: revision.unwrap_or(entry.modified), ..entry }))
+    }
+}
+
+/// A store may call a record unchanged only as long as it is: one that is older than what this node has seen does not count.
+#[tokio::test]
+async fn a_kept_record_that_is_older_than_was_seen_is_refused_although_the_store_calls_it_unchanged() {
+    let store = Arc::new(Wrapped::<Unmoved>::default());
+    let world = World::active_on(Arc::clone(&store) as Arc<dyn Kv>).await;
+    let key = world.ec_key("k").await;
+    sign(&world, world.administrator, &key).await.unwrap();
+    store.claims.store(true, Ordering::SeqCst);
+    sign(&world, world.administrator, &key).await.unwrap();
+    store.claims.store(false, Ordering::SeqCst);
+    world.hsm().await.update_key(&world.administration(), &key, &enable(false)).await.unwrap();
+    store.claims.store(true, Ordering::SeqCst);
+    let refused = sign(&world, world.administrator, &key).await;
+    assert!(matches!(refused, Err(Error::Tampered { .. })), "{refused:?}");
+}
+
+/// A store in memory that calls unchanged whatever is known, when it is told to.
+#[derive(Default)]
+struct Unmoved {
+    store: MemoryStore,
+    claims: AtomicBool,
+}
+
+#[async_trait]
+impl Wrap for Unmoved {
+    fn behind(&self) -> &dyn Kv {
+        &self.store
     }
 
-    async fn range(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        at: Option<Revision>,
-    ) -> Result<Page, StoreError> {
-        self.store.range(prefix, after, limit, at).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
-        self.store.commit(commit).await
-    }
-
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.store.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
+    async fn look(&self, key: &str, known: Option<Revision>) -> Result<Look, StoreError> {
+        if known.is_some() && self.claims.load(Ordering::SeqCst) {
+            return Ok(Look::Unchanged);
+        }
+        look(&self.store, key, known).await
     }
 }

@@ -3,12 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use strongroom_store::{Commit, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch};
+use strongroom_store::{Commit, Kv, Look, MemoryStore, Outcome, Page, Revision, StoreError};
+use strongroom_testkit::{Wrap, Wrapped, look};
 use tokio::sync::oneshot;
 
 /// A store in memory whose next answer waits on its way.
+pub(crate) type SlowStore = Wrapped<Slow>;
+
 #[derive(Default)]
-pub(crate) struct SlowStore {
+pub(crate) struct Slow {
     store: MemoryStore,
     read: Mutex<Option<Hold>>,
     commit: Mutex<Option<Hold>>,
@@ -22,7 +25,7 @@ struct Hold {
 /// Says that the answer is on its way, and lets it arrive.
 pub(crate) type Held = (oneshot::Receiver<()>, oneshot::Sender<()>);
 
-impl SlowStore {
+impl Slow {
     /// Holds the answer to the next read.
     pub(crate) fn hold_next(&self) -> Held {
         hold(&self.read)
@@ -49,9 +52,13 @@ async fn wait(place: &Mutex<Option<Hold>>) {
 }
 
 #[async_trait]
-impl Kv for SlowStore {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let found = self.store.get(key).await;
+impl Wrap for Slow {
+    fn behind(&self) -> &dyn Kv {
+        &self.store
+    }
+
+    async fn look(&self, key: &str, known: Option<Revision>) -> Result<Look, StoreError> {
+        let found = look(&self.store, key, known).await;
         wait(&self.read).await;
         found
     }
@@ -72,17 +79,5 @@ impl Kv for SlowStore {
         let outcome = self.store.commit(commit).await;
         wait(&self.commit).await;
         outcome
-    }
-
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.store.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
     }
 }

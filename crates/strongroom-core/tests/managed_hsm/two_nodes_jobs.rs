@@ -11,7 +11,8 @@ use strongroom_core::epochs::{ResealRound, ResealStep};
 use strongroom_core::guard::Swept;
 use strongroom_core::ports::Clock;
 use strongroom_core::{Error, layout};
-use strongroom_store::{Commit, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch};
+use strongroom_store::{Commit, Kv, Look, MemoryStore, Outcome, Page, Revision, StoreError};
+use strongroom_testkit::{Wrap, Wrapped, look};
 use strongroom_types::NodeId;
 use uuid::Uuid;
 
@@ -36,9 +37,9 @@ struct State {
 }
 
 impl Unsteady {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64) -> Wrapped<Self> {
         let state = State { seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, failing: 0 };
-        Self { store: MemoryStore::new(), state: Mutex::new(state) }
+        Wrapped(Self { store: MemoryStore::new(), state: Mutex::new(state) })
     }
 
     fn fail(&self, of_a_thousand: u64) {
@@ -72,10 +73,14 @@ fn unavailable() -> StoreError {
 }
 
 #[async_trait]
-impl Kv for Unsteady {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+impl Wrap for Unsteady {
+    fn behind(&self) -> &dyn Kv {
+        &self.store
+    }
+
+    async fn look(&self, key: &str, known: Option<Revision>) -> Result<Look, StoreError> {
         self.wait().await;
-        let found = self.store.get(key).await;
+        let found = look(&self.store, key, known).await;
         self.wait().await;
         found
     }
@@ -104,24 +109,16 @@ impl Kv for Unsteady {
         if lost { Err(unavailable()) } else { outcome }
     }
 
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.wait().await;
         self.store.revision().await
     }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
-    }
 }
 
 /// Two nodes, over a store that does not fail yet.
-async fn two(seed: u64) -> (Arc<Unsteady>, World, World, String) {
+async fn two(seed: u64) -> (Arc<Wrapped<Unsteady>>, World, World, String) {
     let store = Arc::new(Unsteady::new(seed));
-    let (one, file) = World::usable_on(Arc::<Unsteady>::clone(&store)).await;
+    let (one, file) = World::usable_on(Arc::clone(&store) as Arc<dyn Kv>).await;
     let other = one.another_node().await;
     (store, one, other, file)
 }
@@ -197,6 +194,7 @@ async fn backup_jobs(world: &World, id: NodeId) {
             return;
         }
         passing(world.test.core.keep_jobs().await);
+        passing(world.test.core.forget_job_owners().await);
         for job in jobs {
             passing(world.test.core.run_job(&worker, &job).await);
         }
@@ -323,13 +321,16 @@ async fn a_node_that_is_silent_for_a_day_is_forgotten_and_may_come_back() {
     other.test.core.keep_jobs().await.unwrap();
     one.test.clock.advance_seconds(24 * 3600);
     one.test.core.keep_jobs().await.unwrap();
+    one.test.core.forget_job_owners().await.unwrap();
     assert_eq!(owners().await, both, "not before");
     one.test.clock.advance_seconds(1);
     one.test.core.keep_jobs().await.unwrap();
+    one.test.core.forget_job_owners().await.unwrap();
     assert_eq!(owners().await, BTreeSet::from([one.test.node]));
     other.test.core.keep_jobs().await.unwrap();
     assert_eq!(owners().await, both);
     one.test.core.keep_jobs().await.unwrap();
+    one.test.core.forget_job_owners().await.unwrap();
     assert_eq!(owners().await, both);
     assert_nothing_looks_rolled_back(&[&one, &other]).await;
 }
