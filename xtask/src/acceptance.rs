@@ -8,8 +8,9 @@ use std::process::Command;
 
 use crate::failure::Failure;
 use crate::steps::Steps;
+use crate::test::ETCD;
 use crate::workspace::Workspace;
-use crate::{clients, environment, program};
+use crate::{clients, environment, program, variables};
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, filter: &[&str]) -> Result<(), Failure> {
     steps.run("system packages for the tests", environment::install_system_packages)?;
@@ -61,11 +62,7 @@ impl Part {
 
 /// Builds the tests and runs those of one part whose names hold the filter.
 pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, filter: &[&str]) -> Result<(), Failure> {
-    steps.run("build the acceptance tests", || {
-        // Apart from the run, which has no way out to a registry.
-        let mut build = workspace.cargo();
-        program::run(build.args(TESTS).arg("--no-run"), "mend the build error above")
-    })?;
+    steps.run("build the acceptance tests", || build(workspace))?;
     let exchanges = workspace.target.join("exchanges");
     steps.run("acceptance tests", || {
         // What an earlier run said would be held against the reference as well.
@@ -75,11 +72,10 @@ pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, fi
         let mut tests = isolated(&workspace.cargo());
         tests.args(TESTS).args(["--offline", "--"]).args(part.filter()).args(filter);
         tests.current_dir(&workspace.root).env("STRONGROOM_TEST_ENV", workspace.test_environment());
-        if !tests_kills_are_set() {
-            tests.env(KILLS_VARIABLE, part.kills());
-        }
         tests.env("STRONGROOM_TEST_EXCHANGES", &exchanges);
-        tests.envs(part.variables().iter().copied());
+        let kills = [(KILLS_VARIABLE, part.kills())];
+        // What whoever started this has set is handed on as it is.
+        tests.envs(kills.iter().chain(part.variables()).copied().filter(|(name, _)| !variables::is_set(name)));
         program::run(&mut tests, "see the test and the server's log above; `cargo xtask acceptance NAME` runs one")
     })?;
     steps.run("what was said, against the OpenAPI reference", || {
@@ -92,11 +88,17 @@ pub(crate) fn run_tests(workspace: &Workspace, steps: &mut Steps, part: Part, fi
         if filter.is_empty() && part == Part::Usual {
             compare.args(["--complete", PROOFS]);
         }
-        if proofs_are_to_be_kept() {
+        if variables::blessed() {
             compare.args(["--keep", PROOFS]);
         }
         program::run(&mut compare, "mend the server, or list the deviation with its reason in vectors/openapi")
     })
+}
+
+/// Apart from the run, which has no way out to a registry.
+pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
+    let mut build = workspace.cargo();
+    program::run(build.args(TESTS).arg("--no-run"), "mend the build error above")
 }
 
 /// The same program, started where there is no network but loopback.
@@ -115,18 +117,9 @@ fn namespace_works(arguments: &[&str]) -> bool {
     program::succeeds(attempt.args(arguments).args(["--", "sh", "-c", LOOPBACK_THEN, "sh", "true"]))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the variable is meant for the tests; here it is only looked for")]
-fn tests_kills_are_set() -> bool {
-    std::env::var_os(KILLS_VARIABLE).is_some()
-}
-
-#[expect(clippy::disallowed_methods, reason = "a build task has no configuration of its own")]
-fn proofs_are_to_be_kept() -> bool {
-    std::env::var_os(KEEP_VARIABLE).is_some()
-}
-
-/// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest).
-const TESTS: [&str; 7] = ["test", "--package", "strongroom", "--features", "etcd", "--test", "acceptance"];
+/// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest). With the features
+/// of the other tests, and of all crates at once: for one crate alone, cargo builds most dependencies a second time.
+const TESTS: [&str; 6] = ["test", "--workspace", "--features", ETCD, "--test", "acceptance"];
 
 /// The module whose tests `cargo xtask conformance` runs.
 const CONFORMANCE: &str = "clients::conformance";
@@ -140,9 +133,6 @@ const COMPARISON: &str = "crates/strongroom/tests/acceptance/python/exchanges.py
 
 /// The record of proofs, from which the page of compatibility is made.
 const PROOFS: &str = "docs/compatibility/proofs.json";
-
-/// Asks for generated files to be written anew, here as in the tests that write pages.
-const KEEP_VARIABLE: &str = "STRONGROOM_BLESS";
 
 /// How many crashes of each kind the crash tests have to survive.
 const KILLS_VARIABLE: &str = "STRONGROOM_TEST_KILLS";

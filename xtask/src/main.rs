@@ -17,6 +17,7 @@ mod steps;
 mod test;
 mod tidy;
 mod tools;
+mod variables;
 mod workspace;
 
 use std::process::ExitCode;

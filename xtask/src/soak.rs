@@ -5,13 +5,14 @@ use crate::acceptance::{self, Part};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{environment, instructions, program};
+use crate::{clients, environment, program};
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    steps.run("system packages for the tests", environment::install_system_packages)?;
     steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
+    steps.run("official clients", || clients::install(workspace))?;
     acceptance::run_tests(workspace, steps, Part::Soak, &[])?;
     acceptance::run_tests(workspace, steps, Part::OnEtcd, &[])?;
-    instructions::run(workspace, steps)?;
     steps.run("100,000 simulated clusters", || {
         let mut simulation = workspace.cargo();
         simulation.args(["test", "--release", "--package", "strongroom-cluster", "--lib", "simulation"]);

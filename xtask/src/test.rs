@@ -3,21 +3,46 @@
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{acceptance, environment, program, tidy};
+use crate::{acceptance, clients, environment, instructions, program, tidy};
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     steps.run("system packages for the tests", environment::install_system_packages)?;
-    steps.run("unit, integration and doc tests", || {
-        program::run(workspace.cargo().args(["test", "--workspace", "--features", ETCD]), "mend the test named above")
+    steps.run("host names below .localhost", || environment::make_localhost_names_resolve(workspace))?;
+    steps.run("official clients, and the build of all tests", || {
+        // What one waits for the network, the other uses of the processor.
+        at_once(|| clients::install(workspace), || build(workspace))
     })?;
+    steps.run("unit, integration and doc tests", || {
+        program::run(workspace.cargo().args(TESTS), "mend the test named above")
+    })?;
+    instructions::run(workspace, steps)?;
     steps.run("unit tests of OpenTelemetry", || {
         let mut tests = workspace.cargo();
         tests.args(["test", "--workspace", "--features", "strongroom-server/otlp", "--lib"]);
         program::run(tests.args(["--", "telemetry", "config"]), "mend the test named above")
     })?;
     steps.run("tidy", || tidy::run(workspace))?;
-    acceptance::run(workspace, steps, &[])
+    acceptance::run_tests(workspace, steps, acceptance::Part::Usual, &[])
 }
+
+fn build(workspace: &Workspace) -> Result<(), Failure> {
+    program::run(workspace.cargo().args(TESTS).arg("--no-run"), "mend the build error above")?;
+    acceptance::build(workspace)
+}
+
+/// Runs both, each to its end.
+fn at_once(
+    aside: impl FnOnce() -> Result<(), Failure> + Send,
+    here: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    std::thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let here = here();
+        aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(here)
+    })
+}
+
+const TESTS: [&str; 4] = ["test", "--workspace", "--features", ETCD];
 
 /// The etcd engine is left out of a plain build, which then needs no protoc. Everything that is tested has it.
 pub(crate) const ETCD: &str = "strongroom/etcd";

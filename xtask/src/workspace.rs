@@ -72,6 +72,13 @@ impl Workspace {
         command
     }
 
+    /// The compiler that cargo takes in the repository's root.
+    pub(crate) fn rustc(&self) -> Command {
+        let mut command = Command::new("rustc");
+        command.current_dir(&self.root);
+        command
+    }
+
     /// The files of the repository, those not yet added included, ignored ones not; relative to the root.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>, Failure> {
         let mut list = Command::new("git");
