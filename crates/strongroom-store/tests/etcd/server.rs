@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -66,9 +66,9 @@ impl EtcdServer {
         assert!(self.becomes_healthy(index), "the member comes back");
     }
 
-    /// The process of a running member.
-    pub(crate) fn pid(&self, index: usize) -> u32 {
-        self.members[index].process.as_ref().expect("it is running").id()
+    /// Sends a signal to a running member, as [`signal`] does.
+    pub(crate) fn signal(&self, index: usize, name: &str) {
+        signal(self.members[index].process.as_ref().expect("it is running").id(), name);
     }
 
     fn run(&mut self, index: usize) {
@@ -119,6 +119,28 @@ impl Drop for EtcdServer {
             let _ = process.wait();
         }
     }
+}
+
+/// Sends a signal to a process; one that stops it has done so in all its threads when this returns.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).stdout(Stdio::null()).status();
+    assert!(sent.expect("`kill` is installed").success(), "the process is ours");
+    if name != "-STOP" {
+        return;
+    }
+    let runs = |thread: &Path| {
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        // proc(5): the state follows the name, which stands in parentheses.
+        !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('T')
+    };
+    for _ in 0..POLLS {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+        if !threads.flatten().any(|thread| runs(&thread.path())) {
+            return;
+        }
+        thread::sleep(POLL);
+    }
+    panic!("it does not stop");
 }
 
 fn is_healthy(port: u16) -> bool {
