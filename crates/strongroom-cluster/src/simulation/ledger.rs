@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use strongroom_store::{Change, Commit, Entry, Kv, MemoryStore, Outcome, Page, Revision, StoreError, Watch};
+use strongroom_store::{Change, Commit, Entry, Kv, MemoryStore, Outcome, Revision, StoreError};
+use strongroom_testkit::{Wrap, Wrapped};
 
 use super::model::{GUARD, KEYS, KeyRecord, OUTBOX, ROLES, Role, decode};
 
@@ -26,8 +27,8 @@ struct State {
 
 impl Ledger {
     /// A store that keeps so many commits.
-    pub(super) fn new(history: u64) -> Arc<Self> {
-        Arc::new(Self { store: MemoryStore::with_history(history), state: Mutex::default() })
+    pub(super) fn new(history: u64) -> Arc<Wrapped<Self>> {
+        Arc::new(Wrapped(Self { store: MemoryStore::with_history(history), state: Mutex::default() }))
     }
 
     pub(super) fn violations(&self) -> Vec<String> {
@@ -97,19 +98,9 @@ impl State {
 }
 
 #[async_trait]
-impl Kv for Ledger {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        self.store.get(key).await
-    }
-
-    async fn range(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        at: Option<Revision>,
-    ) -> Result<Page, StoreError> {
-        self.store.range(prefix, after, limit, at).await
+impl Wrap for Ledger {
+    fn behind(&self) -> &dyn Kv {
+        &self.store
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
@@ -121,17 +112,5 @@ impl Kv for Ledger {
             self.state().add(changes.unwrap().unwrap());
         }
         Ok(outcome)
-    }
-
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.store.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_store::{Commit, Entry, Kv, Outcome as Committed, Page, Revision, StoreError, Watch};
-use strongroom_testkit::{Ended, KeyChange, SharedHsm};
+use strongroom_store::{Commit, Kv, Look, Outcome as Committed, Revision, StoreError};
+use strongroom_testkit::{Ended, KeyChange, SharedHsm, Wrap, Wrapped, look};
 
 use super::executor::Executor;
 use super::history::{History, Kind, Outcome};
@@ -193,7 +193,8 @@ impl Served {
 
     /// Tries until nobody is faster, each time from the start.
     async fn ask_model(&self, guarded: bool, principal: usize, kind: Kind, number: u64) -> Result<Outcome, Failure> {
-        let store = Acknowledging { node: Arc::clone(&self.node), history: Arc::clone(&self.history) };
+        let (node, history) = (Arc::clone(&self.node), Arc::clone(&self.history));
+        let store = Wrapped(Acknowledging { node, history, stale: false });
         for _ in 0..ATTEMPTS_MAX {
             let permit = model::authorize(&store, principal).await?;
             let assignment = Some(permit.assignment);
@@ -245,22 +246,21 @@ impl Served {
 pub(super) struct Acknowledging {
     pub(super) node: Arc<Node>,
     pub(super) history: Arc<History>,
+    /// Calls unchanged whatever is known.
+    pub(super) stale: bool,
 }
 
 #[async_trait]
-impl Kv for Acknowledging {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        self.node.get(key).await
+impl Wrap for Acknowledging {
+    fn behind(&self) -> &dyn Kv {
+        self.node.as_ref()
     }
 
-    async fn range(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        at: Option<Revision>,
-    ) -> Result<Page, StoreError> {
-        self.node.range(prefix, after, limit, at).await
+    async fn look(&self, key: &str, known: Option<Revision>) -> Result<Look, StoreError> {
+        if self.stale && known.is_some() {
+            return Ok(Look::Unchanged);
+        }
+        look(self.behind(), key, known).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
@@ -269,18 +269,6 @@ impl Kv for Acknowledging {
             self.history.acknowledge(revision);
         }
         Ok(outcome)
-    }
-
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.node.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.node.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.node.close().await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use strongroom_store::{Commit, Kv, Write};
-use strongroom_testkit::{SharedHsm, event_of, read_on_demand};
+use strongroom_testkit::{SharedHsm, Wrapped, event_of, read_on_demand};
 
 use super::clock::Clock;
 use super::executor::Executor;
@@ -28,6 +28,8 @@ pub(super) enum Mutation {
     Rule(Rule),
     /// Writes do not compare the guard.
     NoGuard,
+    /// The node tells its core that what that keeps is unchanged, whatever became of it.
+    StaleLook,
 }
 
 /// What came of a seed.
@@ -41,12 +43,13 @@ pub(super) struct Report {
 /// What all tasks of a world share.
 pub(super) struct World {
     pub(super) executor: Executor,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Wrapped<Ledger>>,
     pub(super) history: Arc<History>,
     pub(super) sites: Vec<Site>,
     /// Whether the real core serves the requests.
     pub(super) core_served: bool,
     guarded: bool,
+    stale: bool,
     /// What a node's core is made from.
     founded: OnceLock<SharedHsm>,
     /// One kind of trouble at a time, for a fault that only this one shows often.
@@ -118,7 +121,7 @@ impl World {
         let sites = (0..nodes).map(|number| {
             let offset = random.millis(1_000, 1_000_000);
             let drift = i32::try_from(random.below(40_001)).unwrap() - 20_000;
-            let engine: Arc<dyn Kv> = Arc::<Ledger>::clone(&ledger);
+            let engine = Arc::clone(&ledger) as Arc<dyn Kv>;
             let chance = Random::new(seed, 100 + number);
             let link = Link::new(engine, executor.clone(), chance, Arc::clone(&full));
             Site { clock: Clock::new(executor.clone(), offset, drift), link, running: Mutex::default() }
@@ -126,9 +129,10 @@ impl World {
         let sites = sites.collect();
         let broken = match mutation {
             Some(Mutation::Rule(rule)) => Some(rule),
-            Some(Mutation::NoGuard) | None => None,
+            Some(Mutation::NoGuard | Mutation::StaleLook) | None => None,
         };
         let guarded = mutation != Some(Mutation::NoGuard);
+        let stale = mutation == Some(Mutation::StaleLook);
         let dying_links_only = broken == Some(Rule::RenewalCountsFromSending);
         let (history, rules) = (Arc::new(History::default()), Rules { broken });
         let founded = OnceLock::new();
@@ -139,6 +143,7 @@ impl World {
             sites,
             core_served,
             guarded,
+            stale,
             founded,
             dying_links_only,
             full,
@@ -169,7 +174,7 @@ impl World {
 
     async fn found(&self) {
         if self.core_served {
-            let store: Arc<dyn Kv> = Arc::<Ledger>::clone(&self.ledger);
+            let store = Arc::clone(&self.ledger) as Arc<dyn Kv>;
             assert!(self.founded.set(SharedHsm::found(store, PRINCIPALS).await.unwrap()).is_ok());
         } else {
             self.ledger.commit(model::founding(PRINCIPALS, &ADMINISTRATORS)).await.unwrap();
@@ -223,7 +228,8 @@ impl World {
 
     async fn subject(&self, node: &Arc<Node>) -> Result<Subject, String> {
         let Some(founded) = self.founded.get() else { return Ok(Subject::Model { guarded: self.guarded }) };
-        let store = Acknowledging { node: Arc::clone(node), history: Arc::clone(&self.history) };
+        let (node, history) = (Arc::clone(node), Arc::clone(&self.history));
+        let store = Wrapped(Acknowledging { node, history, stale: self.stale });
         let core = founded.beside(Arc::new(store)).await.map_err(|error| error.to_string())?;
         Ok(Subject::Core(Arc::new(core)))
     }
