@@ -10,7 +10,7 @@ mod settings;
 mod storage;
 mod store;
 mod telemetry;
-mod url;
+pub(crate) mod url;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

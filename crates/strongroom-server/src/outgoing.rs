@@ -77,7 +77,7 @@ impl Reach {
 }
 
 /// The address in a URL, if it is one and no name.
-fn literal(url: &Url) -> Option<IpAddr> {
+pub(crate) fn literal(url: &Url) -> Option<IpAddr> {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 

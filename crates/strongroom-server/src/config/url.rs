@@ -1,22 +1,20 @@
 //! URLs in the configuration: they hold no password, and lead nowhere in the clear.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
 
+use crate::outgoing::literal;
+
 /// A URL without a user, a password and a fragment.
-pub(super) fn without_user(text: &str) -> Option<Url> {
+pub(crate) fn without_user(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (url.username().is_empty() && url.password().is_none() && url.fragment().is_none()).then_some(url)
 }
 
 /// Whether what is sent there is encrypted, or stays on this machine.
 pub(super) fn keeps_secrets(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         "https" => true,
-        "http" => is_loopback(),
+        "http" => url.host_str() == Some("localhost") || literal(url).is_some_and(|address| address.is_loopback()),
         _ => false,
     }
 }
