@@ -8,7 +8,7 @@ use std::sync::Arc;
 use strongroom_cluster::{Node, NotServing, Status, Ticket};
 
 /// This server's part in a cluster, if it has one. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Membership(Option<Arc<Node>>);
 
 impl Membership {

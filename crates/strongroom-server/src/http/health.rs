@@ -88,6 +88,16 @@ pub enum Phase {
     Stopping,
 }
 
+impl Phase {
+    fn status(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// Which question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
@@ -152,8 +162,7 @@ impl Health {
 
     /// Whether every kind of request can be served.
     pub fn is_ready(&self) -> bool {
-        let condition = (self.condition)();
-        self.phase() == Phase::Ready && condition.cryptography && condition.is_serving() && !condition.is_draining()
+        reasons(self.phase(), &(self.condition)()).is_empty()
     }
 
     /// Notes how many managed HSMs wait for their quorum.
@@ -169,32 +178,19 @@ impl Health {
             return with_header(json(StatusCode::METHOD_NOT_ALLOWED, &body), "allow", "GET, HEAD");
         }
         let condition = (self.condition)();
-        let (code, status) = match self.phase() {
-            Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-            Phase::Ready => (StatusCode::OK, "ready"),
-            Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        };
+        let phase = self.phase();
+        let code = |well| if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         match question {
             Question::Health => {
+                let (code, status) = (code(phase == Phase::Ready), phase.status());
                 let sealed_hsms = Some(self.sealed.load(Ordering::Acquire)).filter(|sealed| *sealed != NOT_COUNTED);
                 json(code, &Body { status, sealed_hsms, facts: &self.facts, condition })
             }
             Question::Live => json(StatusCode::OK, &Short { status: "live", reasons: Vec::new() }),
             Question::Ready => {
-                let mut reasons = if code == StatusCode::OK { Vec::new() } else { vec![status] };
-                if !condition.cryptography {
-                    reasons.push("auditLogNotWritable");
-                }
-                if !condition.is_serving() {
-                    reasons.push("notServing");
-                }
-                if condition.is_draining() {
-                    reasons.push("draining");
-                }
-                if reasons.is_empty() {
-                    return json(StatusCode::OK, &Short { status: "ready", reasons });
-                }
-                json(StatusCode::SERVICE_UNAVAILABLE, &Short { status: "notReady", reasons })
+                let reasons = reasons(phase, &condition);
+                let status = if reasons.is_empty() { "ready" } else { "notReady" };
+                json(code(reasons.is_empty()), &Short { status, reasons })
             }
         }
     }
@@ -206,6 +202,17 @@ impl Health {
             _ => Phase::Stopping,
         }
     }
+}
+
+/// Why not every kind of request can be served; none if it can.
+fn reasons(phase: Phase, condition: &Condition) -> Vec<&'static str> {
+    let possible = [
+        (phase != Phase::Ready, phase.status()),
+        (!condition.cryptography, "auditLogNotWritable"),
+        (!condition.is_serving(), "notServing"),
+        (condition.is_draining(), "draining"),
+    ];
+    possible.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()
 }
 
 /// The root provider that opens no managed HSM by itself.
