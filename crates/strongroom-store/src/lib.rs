@@ -13,6 +13,7 @@
 //! caller's mistake (`TooLarge`, `WrittenTwice`) or lateness (`Compacted`). [`StoreError::OutcomeUnknown`] is neither. A lost race is not an error but [`Outcome::Conflict`].
 
 mod embedded;
+mod entries;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod limits;
@@ -23,9 +24,10 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use embedded::EmbeddedStore;
+pub use entries::entries;
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdOpenError, EtcdOptions, EtcdStore, EtcdTls, EtcdUser};
-pub use limits::PageBuilder;
+pub use limits::{PageBuilder, check_key};
 pub use memory::MemoryStore;
 
 /// A point in the history of the whole store. It rises with every commit that changes something; by one, unless the store

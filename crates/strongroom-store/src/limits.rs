@@ -58,7 +58,10 @@ impl Commit {
 }
 
 /// Refuses a key that no engine may hold.
-pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError::KeyLength`].
+pub fn check_key(key: &str) -> Result<(), StoreError> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(StoreError::KeyLength { bytes: key.len() });
     }
