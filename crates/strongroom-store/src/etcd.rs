@@ -2,15 +2,16 @@
 //!
 //! A revision of the contract is etcd's own: it rises with every change of the whole cluster, so others who write to the same
 //! cluster make gaps in it. Every call is one transaction of etcd that also compares the format record ([`open`]), so that
-//! nothing else is ever mistaken for the store. Every call ends within a time limit. Several nodes may use a store at once; what
-//! makes that safe is not the engine's but the crate `strongroom-cluster`'s.
+//! nothing else is ever mistaken for the store. Every question ends within a time limit, and a commit whose answer is lost within
+//! six of them. Several nodes may use a store at once; what makes that safe is not the engine's but the crate
+//! `strongroom-cluster`'s.
 //!
-//! Read first: [`open`] for what is opened and what is refused, [`commit`] and [`turn`] for what is known when no answer comes, [`watch`] for how no
-//! change is lost, [`history`] for what is compacted away.
+//! Read first: [`open`] for what is opened and what is refused, [`commit`], [`turn`] and [`settle`] for what is known when no answer
+//! comes, [`watch`] for how no change is lost, [`history`] for what is compacted away.
 //!
 //! It fails with [`StoreError::Unavailable`] as long as etcd does not answer, has no quorum or refuses this user, and for ever
 //! once something else lies at the prefix; with [`StoreError::Full`] while etcd is out of space; with [`StoreError::OutcomeUnknown`]
-//! when the answer to a commit is lost.
+//! when the answer to a commit is lost, and nothing tells what became of it.
 
 mod commit;
 mod history;
@@ -19,6 +20,7 @@ mod members;
 mod open;
 mod options;
 mod paging;
+mod settle;
 mod trouble;
 mod turn;
 mod watch;
@@ -71,6 +73,14 @@ impl EtcdStore {
     /// [`EtcdOpenError`] says in one line what is wrong and in another what helps.
     pub async fn open(options: EtcdOptions) -> Result<Self, EtcdOpenError> {
         Self::open_for(Access::Use, options).await
+    }
+
+    /// Opens a store that is there, to change something in it. It is neither made nor brought into another form.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub async fn enter(options: EtcdOptions) -> Result<Self, EtcdOpenError> {
+        Self::open_for(Access::Enter, options).await
     }
 
     /// Opens a store that is there to look at it. Nothing is changed, neither now nor by any call later.
@@ -136,15 +146,27 @@ impl EtcdStore {
         Ok(())
     }
 
-    /// Does something unless the store is closed or lost, and until it is closed.
+    /// Asks something unless the store is closed or lost, and until it is closed.
     async fn run<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.run_or(StoreError::Unavailable, call).await
+    }
+
+    /// The same for what has another answer when it is cut off.
+    async fn run_or<T>(
+        &self,
+        cut_off: fn(String) -> StoreError,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         if self.inner.lost.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable(LOST.to_owned()));
         }
         let mut closed = self.inner.closed.subscribe();
+        if *closed.borrow() {
+            return Err(StoreError::Unavailable(CLOSED.to_owned()));
+        }
         tokio::select! {
             biased;
-            () = until_closed(&mut closed) => Err(StoreError::Unavailable("it is closed".to_owned())),
+            () = until_closed(&mut closed) => Err(cut_off(CLOSED.to_owned())),
             answer = call => answer,
         }
     }
@@ -172,7 +194,7 @@ impl Kv for EtcdStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         commit.check_limits()?;
         self.inner.check_access()?;
-        self.run(commit::commit(&self.inner, &commit)).await
+        self.run_or(StoreError::OutcomeUnknown, commit::commit(&self.inner, &commit)).await
     }
 
     async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
@@ -191,7 +213,7 @@ impl Kv for EtcdStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         if self.inner.closed.send_replace(true) {
-            return Err(StoreError::Unavailable("it is closed".to_owned()));
+            return Err(StoreError::Unavailable(CLOSED.to_owned()));
         }
         Ok(())
     }
@@ -242,7 +264,7 @@ impl Inner {
 
     fn check_access(&self) -> Result<(), StoreError> {
         match self.access {
-            Access::Use => Ok(()),
+            Access::Use | Access::Enter => Ok(()),
             Access::Look => Err(StoreError::Unavailable("it was opened to look at it only".to_owned())),
         }
     }
@@ -259,7 +281,11 @@ impl Inner {
 
     /// Remembers how far the cluster has come.
     fn note(&self, answer: &TxnResponse) {
-        self.newest.fetch_max(header_revision(answer), Ordering::AcqRel);
+        self.note_revision(header_revision(answer));
+    }
+
+    fn note_revision(&self, seen: u64) {
+        self.newest.fetch_max(seen, Ordering::AcqRel);
     }
 
     fn newest(&self) -> u64 {
@@ -290,4 +316,5 @@ async fn until_closed(closed: &mut latest::Receiver<bool>) {
     let _ = closed.wait_for(|closed| *closed).await;
 }
 
+const CLOSED: &str = "it is closed";
 const LOST: &str = "what lies at the prefix in etcd is no longer the store that was opened there";

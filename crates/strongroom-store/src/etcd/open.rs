@@ -155,6 +155,8 @@ impl EtcdOpenError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Use,
+    /// What is there may be written to, but it stays in its form.
+    Enter,
     Look,
 }
 
@@ -182,9 +184,11 @@ pub(super) async fn open(members: &Members, keyspace: &Keyspace, access: Access)
         let there = found.format.as_ref().filter(|_| form == Some(FORMAT));
         let write = match (access, there, form) {
             (Access::Look, Some(record), _) => return Ok(Opened::of(record, found.newest)),
-            (Access::Look, None, Some(found)) => return Err(EtcdOpenError::OlderFormat { prefix: prefix(), found }),
-            (Access::Look, None, None) => return Err(EtcdOpenError::Missing { prefix: prefix() }),
-            (Access::Use, Some(_), _) => attempt(keyspace),
+            (Access::Look | Access::Enter, None, Some(found)) => {
+                return Err(EtcdOpenError::OlderFormat { prefix: prefix(), found });
+            }
+            (Access::Look | Access::Enter, None, None) => return Err(EtcdOpenError::Missing { prefix: prefix() }),
+            (Access::Use | Access::Enter, Some(_), _) => attempt(keyspace),
             (Access::Use, None, _) => shape(keyspace, &found),
         };
         let answer = match members.tell(&write).await {

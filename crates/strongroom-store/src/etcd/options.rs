@@ -20,7 +20,8 @@ pub struct EtcdOptions {
     pub tls: EtcdTls,
     /// A user of etcd.
     pub user: Option<EtcdUser>,
-    /// Longest time until a request is answered, one way or the other.
+    /// Longest time until a question is answered, one way or the other. A commit whose answer is lost takes six times as long at
+    /// most: its outcome is looked for, and it is sent again if it was not done.
     pub timeout: Duration,
     /// How long every revision can be read; `None` leaves compaction to others.
     pub history: Option<Duration>,

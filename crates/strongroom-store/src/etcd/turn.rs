@@ -24,15 +24,21 @@ impl Turn {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Turns only go forward, whatever order answers come in.
-    fn note(&self, turn: u64) {
-        self.0.fetch_max(turn, Ordering::AcqRel);
+    /// What the answer to something that was sent in a turn shows. Turns only go forward, whatever order answers come in, unless
+    /// the store went back: that alone shows an earlier turn than it was sent in.
+    fn note(&self, sent_in: u64, found: u64) {
+        if found < sent_in {
+            // Somebody may have seen more of that store already.
+            let _ = self.0.compare_exchange(sent_in, found, Ordering::AcqRel, Ordering::Acquire);
+        } else {
+            self.0.fetch_max(found, Ordering::AcqRel);
+        }
     }
 
     /// Whether the answer of a transaction that was not done shows another turn than it was sent in.
     pub(super) fn is_over(&self, sent_in: u64, answer: &TxnResponse) -> bool {
         let found = of_answer(answer);
-        self.note(found);
+        self.note(sent_in, found);
         found != sent_in
     }
 }
@@ -54,7 +60,7 @@ pub(super) async fn end(inner: &Inner, turn: u64) -> Result<(), Trouble> {
         }
         let answer = inner.known(inner.members.ask(&question).await?)?;
         let found = ranges(answer).flatten().next().map_or(0, |record| revision(record.mod_revision).0);
-        inner.turn.note(found);
+        inner.turn.note(turn, found);
         if found != turn {
             return Ok(());
         }
@@ -70,3 +76,28 @@ fn of_answer(answer: &TxnResponse) -> u64 {
 
 /// Answers may be lost here as well.
 const ATTEMPTS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_goes_forward_whatever_order_answers_come_in() {
+        let turn = Turn::default();
+        turn.note(0, 7);
+        turn.note(0, 5);
+        assert_eq!(turn.now(), 7);
+    }
+
+    #[test]
+    fn a_store_that_went_back_is_followed() {
+        let turn = Turn::default();
+        turn.note(0, 500);
+        turn.note(500, 20);
+        assert_eq!(turn.now(), 20);
+        turn.note(20, 30);
+        // Sent before it was known.
+        turn.note(500, 20);
+        assert_eq!(turn.now(), 30);
+    }
+}

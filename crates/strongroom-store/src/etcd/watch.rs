@@ -76,7 +76,12 @@ impl EtcdWatch {
             return self.verify().await;
         }
         let Some((_, stream)) = &mut self.stream else { return self.reconnect().await };
-        let taken = match stream.message().await {
+        let message = stream.message().await;
+        if let Ok(Some(header)) = message.as_ref().map(|response| response.as_ref().and_then(|it| it.0.header.as_ref()))
+        {
+            self.inner.note_revision(revision(header.revision).0);
+        }
+        let taken = match message {
             Ok(Some(response)) if self.received.skips(&response.0, self.inner.history.compacted()) => {
                 self.doubted = Some(response.0);
                 return;

@@ -58,6 +58,14 @@ impl Fixture {
         }
     }
 
+    /// Whether a commit that is cut off may have been done: others know, and nobody asks them any more.
+    pub(crate) fn is_over_a_network(&self) -> bool {
+        #[cfg(feature = "etcd")]
+        return self.etcd.is_some();
+        #[cfg(not(feature = "etcd"))]
+        false
+    }
+
     /// Lets an engine forget what it need not keep; those that forget by themselves have done so.
     pub(crate) async fn forget(&self) {
         #[cfg(feature = "etcd")]

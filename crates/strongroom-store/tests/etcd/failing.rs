@@ -1,11 +1,13 @@
 //! Members that are killed, that hang, that come back.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use strongroom_store::{Commit, EtcdOptions, EtcdStore, Kv, Outcome, Precondition, StoreError};
 
-use crate::fixture::{next, open, options, put, put_at_last, put_of, signal, until, value};
+use crate::fixture::{PREFIX, next, open, options, put, put_at_last, put_of, raw, until, value};
 use crate::server::EtcdServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,12 +41,12 @@ async fn writers_of_two_nodes_count_together_while_members_hang() {
     let server = EtcdServer::start_with(3, "http", &[]);
     let options = EtcdOptions { timeout: Duration::from_secs(2), ..options(&server) };
     let nodes = [EtcdStore::open(options.clone()).await.unwrap(), EtcdStore::open(options).await.unwrap()];
-    put(&nodes[0], "sum", "0").await;
+    put(&nodes[0], "sum", "0 of nobody").await;
     let hang = async {
         for member in 0..3 {
-            signal(&server, member, "-STOP");
+            server.signal(member, "-STOP");
             tokio::time::sleep(Duration::from_secs(3)).await;
-            signal(&server, member, "-CONT");
+            server.signal(member, "-CONT");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
@@ -53,10 +55,10 @@ async fn writers_of_two_nodes_count_together_while_members_hang() {
         hang.await;
         ended.store(true, Ordering::Release);
     };
-    let ((), first, second) = tokio::join!(hang, count(&nodes[0], &ended), count(&nodes[1], &ended));
+    let ((), first, second) = tokio::join!(hang, count(&nodes[0], "a", &ended), count(&nodes[1], "b", &ended));
     let (done, unknown) = (first.0 + second.0, first.1 + second.1);
     until(async || nodes[0].get("sum").await.is_ok()).await;
-    let sum: u64 = value(&nodes[0], "sum").await.unwrap().parse().unwrap();
+    let sum = number(&value(&nodes[0], "sum").await.unwrap());
     println!("{done} acknowledged, {unknown} unknown, the sum is {sum}");
     assert!(done <= sum && sum <= done + unknown, "{done} were acknowledged, {unknown} are unknown, the sum is {sum}");
     assert!(done > 20, "hardly anything was counted: {done}");
@@ -68,11 +70,11 @@ async fn a_member_that_hangs_costs_one_time_limit_and_no_more() {
     let options = EtcdOptions { timeout: Duration::from_secs(3), ..options(&server) };
     let store = EtcdStore::open(options).await.unwrap();
     put(&store, "k", "before").await;
-    signal(&server, 0, "-STOP");
+    server.signal(0, "-STOP");
     // A read goes to the next member by itself.
     assert_eq!(value(&store, "k").await.unwrap(), "before");
     put_at_last(&store, "k", "after").await;
-    signal(&server, 0, "-CONT");
+    server.signal(0, "-CONT");
     assert_eq!(value(&store, "k").await.unwrap(), "after");
 }
 
@@ -111,10 +113,10 @@ async fn a_commit_whose_answer_is_lost_says_so_and_repeating_it_with_its_precond
     let store = EtcdStore::open(options).await.unwrap();
     let first = put(&store, "sum", "0").await;
     let increment = Commit { preconditions: vec![Precondition::Unchanged("sum".into(), first)], ..put_of("sum", b"1") };
-    signal(&server, 0, "-STOP");
+    server.signal(0, "-STOP");
     let lost = store.commit(increment.clone()).await;
     assert!(matches!(lost, Err(StoreError::OutcomeUnknown(_))), "{lost:?}");
-    signal(&server, 0, "-CONT");
+    server.signal(0, "-CONT");
     // The member had the request in its socket and does it now, or never.
     until(async || store.get("sum").await.is_ok()).await;
     let repeated = store.commit(increment).await.unwrap();
@@ -135,14 +137,41 @@ async fn a_commit_whose_answer_is_lost_says_so_and_repeating_it_with_its_precond
     assert_eq!(value(&store, "sum").await.unwrap(), "1");
 }
 
-/// Adds one to the sum again and again; how often that was acknowledged, and how often nobody could say.
-async fn count(store: &EtcdStore, ended: &AtomicBool) -> (u64, u64) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_put_back_shows_it_in_the_revisions_of_its_commits() {
+    let mut server = EtcdServer::start();
+    let store = open(&server).await;
+    put(&store, "k", "1").await;
+    let copies = tempfile::tempdir().unwrap();
+    let older = copies.path().join("older");
+    let copy = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
+    };
+    server.kill(0);
+    copy(&server.data(0), &older);
+    server.restart(0);
+    // Somebody loses an answer: this node learns of a turn that the copy knows nothing of.
+    raw(&server).await.put(format!("{PREFIX}/turn"), "", None).await.unwrap();
+    let newest = put(&store, "k", "2").await;
+    server.kill(0);
+    std::fs::remove_dir_all(server.data(0)).unwrap();
+    copy(&older, &server.data(0));
+    server.restart(0);
+    put_at_last(&store, "k", "3").await;
+    let entry = store.get("k").await.unwrap().unwrap();
+    assert!(entry.value == b"3" && entry.modified <= newest, "{entry:?}");
+}
+
+/// Adds one to the sum again and again; how often that was acknowledged, and how often nobody could say. The value says whose it is:
+/// no two writes are ever the same.
+async fn count(store: &EtcdStore, name: &str, ended: &AtomicBool) -> (u64, u64) {
     let (mut done, mut unknown) = (0, 0);
     while !ended.load(Ordering::Acquire) {
         let Ok(Some(entry)) = store.get("sum").await else { continue };
-        let sum: u64 = String::from_utf8(entry.value).unwrap().parse().unwrap();
+        let sum = number(&String::from_utf8(entry.value).unwrap());
         let preconditions = vec![Precondition::Unchanged("sum".into(), entry.modified)];
-        match store.commit(Commit { preconditions, ..put_of("sum", (sum + 1).to_string().as_bytes()) }).await {
+        let value = format!("{} of {name}", sum + 1);
+        match store.commit(Commit { preconditions, ..put_of("sum", value.as_bytes()) }).await {
             Ok(Outcome::Committed(_)) => done += 1,
             Ok(Outcome::Conflict) | Err(StoreError::Unavailable(_)) => {}
             Err(StoreError::OutcomeUnknown(_)) => unknown += 1,
@@ -151,4 +180,9 @@ async fn count(store: &EtcdStore, ended: &AtomicBool) -> (u64, u64) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     (done, unknown)
+}
+
+/// What the value begins with.
+fn number(value: &str) -> u64 {
+    value.split(' ').next().unwrap().parse().unwrap()
 }

@@ -1,6 +1,5 @@
 //! Short words for what the tests do.
 
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -78,28 +77,6 @@ pub(crate) async fn next(watch: &mut Box<dyn Watch>) -> Vec<String> {
 /// A client of etcd that knows nothing of stores.
 pub(crate) async fn raw(server: &EtcdServer) -> etcd_client::Client {
     etcd_client::Client::connect(server.endpoints(), None).await.unwrap()
-}
-
-/// Sends a signal to a member; one that stops it has done so in all its threads when this returns.
-pub(crate) fn signal(server: &EtcdServer, index: usize, signal: &str) {
-    let pid = server.pid(index).to_string();
-    assert!(Command::new("kill").args([signal, &pid]).stdout(Stdio::null()).status().unwrap().success());
-    if signal != "-STOP" {
-        return;
-    }
-    let runs = |thread: &std::path::Path| {
-        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
-        // proc(5): the state follows the name, which stands in parentheses.
-        !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('T')
-    };
-    for _ in 0..3000 {
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-        if !threads.flatten().any(|thread| runs(&thread.path())) {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it does not stop");
 }
 
 /// Waits until something holds, for half a minute at most.

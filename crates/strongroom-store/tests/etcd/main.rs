@@ -11,7 +11,11 @@ mod fixture;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod opening;
+#[cfg(test)]
+mod relay;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strongroom_store::{EtcdOpenError, EtcdOptions, EtcdStore, Kv, Revision, StoreError};
 
-use crate::fixture::{PREFIX, open, options, put, put_of, raw, signal, value};
+use crate::fixture::{PREFIX, open, options, put, put_of, raw, value};
 use crate::server::EtcdServer;
 
 fn is_unavailable<T>(answer: Result<T, StoreError>) -> bool {
@@ -172,6 +172,25 @@ async fn whoever_only_looks_finds_a_store_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn whoever_enters_finds_a_store_and_may_change_what_is_in_it_but_not_its_form() {
+    let server = EtcdServer::start();
+    let enter = async || EtcdStore::enter(options(&server)).await;
+    let error = enter().await.err().expect("nothing is there");
+    assert!(matches!(error, EtcdOpenError::Missing { .. }), "{error}");
+    let mut client = of_form_1(&server, None).await;
+    let error = enter().await.err().expect("it would have to be changed");
+    assert!(matches!(error, EtcdOpenError::OlderFormat { found: 1, .. }), "{error}");
+    let format = client.get(format!("{PREFIX}/format"), None).await.unwrap();
+    assert_eq!(format.kvs()[0].value(), b"strongroom store 1\n", "nothing was written");
+    let store = open(&server).await;
+    let before = store.revision().await.unwrap();
+    let entered = enter().await.unwrap();
+    assert_eq!(store.revision().await.unwrap(), before);
+    put(&entered, "k", "w").await;
+    assert_eq!(value(&store, "k").await.as_deref(), Some("w"));
+}
+
+#[tokio::test]
 async fn what_is_no_store_is_left_alone() {
     let server = EtcdServer::start();
     let mut client = raw(&server).await;
@@ -219,9 +238,9 @@ async fn nobody_there_and_no_quorum_are_told_apart() {
 async fn a_member_that_hangs_does_not_hang_the_start() {
     let server = EtcdServer::start();
     let options = EtcdOptions { timeout: Duration::from_secs(2), ..options(&server) };
-    signal(&server, 0, "-STOP");
+    server.signal(0, "-STOP");
     let error = refused(options.clone()).await;
-    signal(&server, 0, "-CONT");
+    server.signal(0, "-CONT");
     assert!(matches!(error, EtcdOpenError::Unreachable { .. }), "{error}");
     assert!(EtcdStore::open(options).await.is_ok());
 }

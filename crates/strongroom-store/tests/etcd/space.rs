@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use etcd_client::{AlarmAction, AlarmOptions, AlarmType, CompactionOptions};
 use strongroom_store::{EtcdOpenError, EtcdStore, Kv, Outcome, StoreError};
 
-use crate::fixture::{open, options, put_of, raw};
+use crate::fixture::{PREFIX, open, options, put_of, raw};
 use crate::server::EtcdServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,6 +50,17 @@ async fn a_full_etcd_refuses_writes_loses_none_and_serves_reads_and_recovers() {
         client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, Some(of_member)).await.unwrap();
     }
     assert!(matches!(store.commit(put_of("after", b"v")).await, Ok(Outcome::Committed(_))));
+}
+
+#[tokio::test]
+async fn a_commit_in_a_full_etcd_whose_store_is_gone_may_have_been_done_before() {
+    let server = EtcdServer::start();
+    let store = open(&server).await;
+    let mut client = raw(&server).await;
+    client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
+    client.delete(format!("{PREFIX}/format"), None).await.unwrap();
+    let refused = store.commit(put_of("k", b"v")).await;
+    assert!(matches!(refused, Err(StoreError::OutcomeUnknown(_))), "{refused:?}");
 }
 
 #[tokio::test]
