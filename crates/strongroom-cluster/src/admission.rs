@@ -83,8 +83,8 @@ tokio::task_local! {
 
 impl Ticket {
     /// The revision the replica was at when the ticket was taken: the request is judged by this or something newer.
-    #[must_use]
-    pub fn snapshot(&self) -> Revision {
+    #[cfg(test)]
+    pub(crate) fn snapshot(&self) -> Revision {
         self.0.snapshot
     }
 

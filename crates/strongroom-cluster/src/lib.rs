@@ -33,5 +33,5 @@ pub use admission::{NotServing, Ticket};
 pub use boot_clock::{BootClock, SystemBootClock};
 pub use layout::Layout;
 pub use node::{Identity, Node, OpenError, Status};
-pub use registration::{DRAINS, REGISTRATIONS, Registration, Standing, node_of, registrations};
+pub use registration::{DRAINS, REGISTRATIONS, Registration, Standing, node_of, refuse_newer, registrations};
 pub use timing::{Timing, TimingError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_store::{
-    Commit, Entry, KEY_BYTES_MAX, Kv, Look, Outcome, Page, Precondition, Revision, StoreError, Watch, Write,
+    Commit, Entry, Kv, Look, Outcome, Page, Precondition, Revision, StoreError, Watch, Write, check_key,
 };
 use tokio::sync::watch;
 
@@ -15,8 +15,8 @@ use crate::boot_clock::{BootClock, NO_ANSWER, call, within};
 use crate::follow::Follower;
 use crate::layout::Layout;
 use crate::registrar::Registrar;
-use crate::registration::{DRAINS, Registration};
-use crate::replica::{Found, Listed, Peer, Replica};
+use crate::registration::{DRAINS, Registration, refuse_newer};
+use crate::replica::{Found, Listed, Replica};
 use crate::rules::Rules;
 use crate::settlement::{LATE, Settlement};
 use crate::timing::{Timing, TimingError};
@@ -36,6 +36,7 @@ pub struct Node {
     registrar: Arc<Registrar>,
     settlement: Settlement,
     run: watch::Sender<Run>,
+    told_to_stop: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -44,7 +45,19 @@ pub struct Node {
 enum Run {
     NotYet,
     Runs,
-    Ended,
+    /// After [`Node::stop`].
+    Stopped,
+    EndedByItself,
+}
+
+/// Says that [`Node::run`] has ended, however it does.
+struct Ending<'a>(&'a Node);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let told = self.0.told_to_stop.load(Ordering::Acquire);
+        self.0.run.send_replace(if told { Run::Stopped } else { Run::EndedByItself });
+    }
 }
 
 /// Which node this is.
@@ -91,8 +104,6 @@ pub struct Status {
     pub applied: Revision,
     /// Everybody who is registered, this node included, by the store key of the registration.
     pub registrations: Vec<(String, Registration)>,
-    /// The store key of its own registration.
-    pub own: Option<String>,
     /// Whether an operator empties it: it serves, but should get no more requests.
     pub draining: bool,
     /// How long it has not served since it started.
@@ -163,7 +174,9 @@ impl Node {
             rules,
         };
         follower.load().await?;
-        refuse_newer(&replica, registrar.identity.records)?;
+        replica.with_peers(|peers| {
+            refuse_newer(peers.all.values().map(|peer| &peer.registration), registrar.identity.records)
+        })?;
         Ok(Arc::new(Self {
             engine,
             replica,
@@ -174,6 +187,7 @@ impl Node {
             registrar,
             settlement,
             run: watch::Sender::new(Run::NotYet),
+            told_to_stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
     }
@@ -183,18 +197,24 @@ impl Node {
     /// happened, and the node must be opened anew. Without it the node neither serves nor acknowledges.
     pub async fn run(&self) {
         self.run.send_replace(Run::Runs);
+        let _ending = Ending(self);
         tokio::select! {
             biased;
             () = self.registrar.run() => {}
             () = Box::pin(self.follower.run()) => {}
             () = Box::pin(self.settlement.keep()) => {}
         }
-        self.run.send_replace(Run::Ended);
     }
 
     /// Ends [`Node::run`]: the node stops serving and gives up its registration.
     pub fn stop(&self) {
+        self.told_to_stop.store(true, Ordering::Release);
         self.registrar.stop();
+    }
+
+    /// Whether [`Node::run`] has ended though nobody called [`Node::stop`]: the store went back, or the task was lost.
+    pub fn ended_by_itself(&self) -> bool {
+        *self.run.borrow() == Run::EndedByItself
     }
 
     /// Resolves when [`Node::run`] has ended, or was never begun.
@@ -231,8 +251,7 @@ impl Node {
             serving: self.is_serving(),
             applied: self.replica.applied(),
             registrations,
-            own: self.registrar.own(),
-            draining: self.replica.modified(&self.drain()).is_some(),
+            draining: self.is_draining(),
             not_serving: self.admission.time_not_serving(),
             tickets: self.admission.tickets(),
         }
@@ -243,8 +262,15 @@ impl Node {
     /// # Errors
     /// What the store says.
     pub async fn end_drain(&self) -> Result<(), StoreError> {
+        if !self.is_draining() {
+            return Ok(());
+        }
         let writes = vec![Write::Delete(self.drain())];
         self.commit(Commit { preconditions: Vec::new(), writes }).await.map(drop)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.replica.modified(&self.drain()).is_some()
     }
 
     fn drain(&self) -> String {
@@ -284,17 +310,28 @@ impl Node {
 
     fn check_key(&self, key: &str) -> Result<(), StoreError> {
         self.check_open()?;
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err(StoreError::KeyLength { bytes: key.len() });
+        check_key(key)
+    }
+
+    /// Refuses everything once [`Node::run`] has ended: what is in memory may be what never happened, and what it would be written
+    /// to another store's.
+    fn check_open(&self) -> Result<(), StoreError> {
+        self.check_not_closed()?;
+        if self.has_run() {
+            return Err(StoreError::Unavailable("this node has left the cluster".to_owned()));
         }
         Ok(())
     }
 
-    fn check_open(&self) -> Result<(), StoreError> {
+    fn check_not_closed(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable("it is closed".to_owned()));
         }
         Ok(())
+    }
+
+    fn has_run(&self) -> bool {
+        matches!(*self.run.borrow(), Run::Stopped | Run::EndedByItself)
     }
 
     fn holds(&self, precondition: &Precondition) -> bool {
@@ -331,16 +368,6 @@ impl Node {
         let page = self.engine.range(prefix, after, limit, at);
         call(self.clock.as_ref(), self.timing.page_max(), page).await
     }
-}
-
-/// A registration that is left from a node which has gone counts as well: nobody knows what it has written.
-fn refuse_newer(replica: &Replica, records: u32) -> Result<(), OpenError> {
-    replica.with_peers(|peers| match peers.all.values().find(|peer| peer.registration.records > records) {
-        Some(Peer { registration: Registration { name, release, .. }, .. }) => {
-            Err(OpenError::NewerNode { name: name.clone(), release: release.clone() })
-        }
-        None => Ok(()),
-    })
 }
 
 /// What kind of commit it is, as far as acknowledging it is concerned.
@@ -431,7 +458,7 @@ impl Kv for Node {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.check_open()?;
+        self.check_not_closed()?;
         self.closed.store(true, Ordering::Release);
         self.stop();
         // Others wait for this node if it cannot take its leave.

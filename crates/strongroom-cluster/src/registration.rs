@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strongroom_store::{Kv, LIMIT_MAX, Revision, StoreError};
+use strongroom_store::{Kv, Revision, StoreError, entries};
 
-use crate::node::Identity;
+use crate::node::{Identity, OpenError};
 use crate::timing::{ACKNOWLEDGEMENT_MAX, Timing};
 
 /// Prefix of the registrations. They are not sealed: they hold no secret, and a store that lies about them can break no more
@@ -21,14 +21,24 @@ pub const DRAINS: &str = "drain/";
 /// # Errors
 /// What the store says.
 pub async fn registrations(store: &dyn Kv) -> Result<(Revision, Vec<(String, Registration)>), StoreError> {
-    let (mut found, mut after, mut at) = (Vec::new(), None::<String>, None);
-    loop {
-        let page = store.range(REGISTRATIONS, after.as_deref(), LIMIT_MAX, at).await?;
-        (after, at) = (page.entries.last().map(|entry| entry.key.clone()), Some(page.revision));
-        found.extend(page.entries.into_iter().map(|entry| (entry.key, Registration::decode(&entry.value))));
-        if !page.more {
-            return Ok((page.revision, found));
+    let (revision, found) = entries(store, REGISTRATIONS).await?;
+    Ok((revision, found.into_iter().map(|entry| (entry.key, Registration::decode(&entry.value))).collect()))
+}
+
+/// Refuses a release that reads records up to this form, beside a node that may write newer ones. A registration that is left from
+/// a node which has gone counts as well: nobody knows what it has written.
+///
+/// # Errors
+/// [`OpenError::NewerNode`].
+pub fn refuse_newer<'a>(
+    registrations: impl IntoIterator<Item = &'a Registration>,
+    records: u32,
+) -> Result<(), OpenError> {
+    match registrations.into_iter().find(|registration| registration.records > records) {
+        Some(Registration { name, release, .. }) => {
+            Err(OpenError::NewerNode { name: name.clone(), release: release.clone() })
         }
+        None => Ok(()),
     }
 }
 
@@ -96,17 +106,25 @@ impl Registration {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// One that cannot be read counts as that of a node which has applied nothing: it is waited for and then expelled.
+    /// What lies in a store that is not trusted: what people are shown of it has no control characters.
+    ///
+    /// One that cannot be read counts as that of a node which has applied nothing: it is waited for and then expelled. Only a newer
+    /// release writes such a one, so no node starts beside it. If no node runs that expels and removes it, and none of the newer
+    /// release is to run, an operator removes the record.
     pub(crate) fn decode(value: &[u8]) -> Self {
-        serde_json::from_slice(value).unwrap_or_else(|_| Self {
+        let mut read: Self = serde_json::from_slice(value).unwrap_or_else(|_| Self {
             name: "unreadable".to_owned(),
             applied: 0,
             renewals: 0,
             standing: Standing::Registered,
             waited_for: None,
-            release: String::new(),
-            records: 0,
-        })
+            release: "unknown".to_owned(),
+            records: u32::MAX,
+        });
+        for shown in [&mut read.name, &mut read.release] {
+            shown.retain(|character| !character.is_control());
+        }
+        read
     }
 }
 
@@ -151,6 +169,27 @@ mod tests {
         let unreadable = Registration::decode(b"{\"format\":9}");
         assert_eq!((unreadable.applied, unreadable.standing), (0, Standing::Registered));
         assert_eq!(unreadable.must_wait(Timing::default()), Timing::default().must_wait());
+    }
+
+    #[test]
+    fn no_node_starts_beside_one_that_may_write_what_it_cannot_read() {
+        let known = Registration::new(&identity(), Revision(1), Timing::default());
+        refuse_newer([&known], 4).unwrap();
+        let refused = refuse_newer([&known], 3).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "node machine of release 1.2.3 may write records that this release cannot read"
+        );
+        let unreadable = Registration::decode(b"{\"format\":9}").expelled();
+        let read_back = Registration::decode(&unreadable.encode());
+        assert!(refuse_newer([&known, &read_back], 4).is_err(), "also when it was expelled");
+    }
+
+    #[test]
+    fn names_without_control_characters_reach_a_terminal() {
+        let odd = Identity { name: "a\u{1b}[2Jb\n".to_owned(), release: "1\r2".to_owned(), ..identity() };
+        let read = Registration::decode(&Registration::new(&odd, Revision(1), Timing::default()).encode());
+        assert_eq!((read.name.as_str(), read.release.as_str()), ("a[2Jb", "12"));
     }
 
     #[test]

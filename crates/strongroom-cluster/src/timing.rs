@@ -52,7 +52,8 @@ impl Timing {
     }
 
     /// How long one call of the engine is waited for before its outcome counts as unknown. An engine that has somebody else
-    /// to ask must do so within this time.
+    /// to ask should have an answer within this time; one that is only about to ask is not waited for, and whoever called looks
+    /// at the record itself.
     pub fn call_max(&self) -> Duration {
         self.may_serve() / 2
     }
