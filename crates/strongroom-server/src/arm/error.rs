@@ -1,6 +1,6 @@
 //! Errors of the management plane on the wire: the one place that maps them (management-plane.md §7).
 
-use http::{StatusCode, header};
+use http::StatusCode;
 use strongroom_api::error::ErrorBody;
 use strongroom_core::audit::{Result as EventResult, rfc3339};
 use strongroom_core::identity::IdentityError;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::arm::storage::StorageKeyError;
 use crate::arm::versions;
-use crate::http::exchange::{Outbound, json, with_header};
+use crate::http::exchange::{OUTCOME_UNKNOWN, Outbound, TOO_LARGE, json, retryable};
 
 /// Why a request is not answered with success.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +78,8 @@ impl ArmError {
         if status.is_server_error() {
             tracing::error!(%request_id, error = self as &dyn std::error::Error, "a management request failed");
         }
-        let mut answer = json(status, &ErrorBody::new(code, message.as_str()));
-        let passes = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-        // What may have been done already is not to be repeated blindly.
-        if passes && !self.core().is_some_and(CoreError::is_outcome_unknown) {
-            answer = with_header(answer, header::RETRY_AFTER.as_str(), "1");
-        }
+        let answer = json(status, &ErrorBody::new(code, message.as_str()));
+        let answer = retryable(answer, self.core().is_some_and(CoreError::is_outcome_unknown));
         (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })
     }
 
@@ -363,8 +359,8 @@ fn message_of_core(error: &CoreError) -> String {
         | CoreError::Restoring
         | CoreError::BadParameter { .. } => return sentence(&error.to_string()),
         CoreError::ManagementNotAllowed => return MANAGEMENT_NOT_ALLOWED.to_owned(),
-        CoreError::Store(StoreError::TooLarge { .. }) => return TOO_LARGE.to_owned(),
-        error if error.is_outcome_unknown() => return OUTCOME_UNKNOWN.to_owned(),
+        CoreError::Store(StoreError::TooLarge { .. }) => return sentence(TOO_LARGE),
+        error if error.is_outcome_unknown() => return sentence(OUTCOME_UNKNOWN),
         _ => {}
     }
     let (status, _) = status_of_core(error);
@@ -385,8 +381,6 @@ fn message_of_directory(error: &IdentityError) -> String {
     }
 }
 
-const TOO_LARGE: &str = "The request is too large: ask for less at once.";
-const OUTCOME_UNKNOWN: &str = "Whether the request was carried out is not known. Look before you repeat it.";
 const MANAGEMENT_NOT_ALLOWED: &str = "The management plane may not deal with keys of this managed HSM. One of its \
                                       administrators can allow it: az keyvault setting update --name \
                                       AllowKeyManagementOperationsThroughARM --value true.";

@@ -45,7 +45,7 @@ use crate::arm::jobs::LastSweep;
 use crate::arm::operations::{Match, Operation, Place, Route};
 use crate::authentication::{Audience, AuthenticationError, Authenticator};
 use crate::data_plane::SubnetListener;
-use crate::http::exchange::{Inbound, Outbound, json, performed, with_header};
+use crate::http::exchange::{Inbound, Outbound, json, performed, retryable, with_header};
 use crate::http::host::Suffixes;
 
 pub use crate::arm::storage::{StorageKeyError, StorageKeys, shared_key_in};
@@ -145,8 +145,7 @@ impl Arm {
         match error {
             AuthenticationError::Unavailable(_) => {
                 tracing::error!(request_id = %inbound.id, error = error as &dyn std::error::Error, "nobody can be authenticated");
-                let answer = refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
-                with_header(answer, header::RETRY_AFTER.as_str(), "1")
+                retryable(refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"), false)
             }
             AuthenticationError::TooManyFailures { retry_after_seconds } => {
                 let answer = refuse(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests");

@@ -16,6 +16,7 @@ use crate::authority::form::Form;
 use crate::authority::page::{self, Problem};
 use crate::authority::public_clients::PublicClient;
 use crate::authority::recording::{caller_of, record, request, success};
+use crate::authority::refusal::is_outcome_unknown;
 use crate::http::exchange::{Inbound, Outbound};
 
 impl Authority {
@@ -152,8 +153,27 @@ fn from_our_own_page(inbound: &Inbound) -> bool {
 
 fn unavailable(inbound: &Inbound, error: &IdentityError) -> Problem {
     tracing::error!(request = %inbound.id, %error, "a person cannot sign in");
-    Problem::Unavailable
+    if is_outcome_unknown(error) { Problem::OutcomeUnknown } else { Problem::Unavailable }
 }
 
 /// Characters of a name that failures are counted under.
 const NAME_CHARACTERS_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, StatusCode};
+
+    use super::*;
+    use crate::data_plane::error::tests::core_errors;
+
+    #[test]
+    fn a_person_is_told_if_a_passphrase_may_be_set_and_not_to_try_again() {
+        let inbound = crate::authority::graph::tests::inbound(Method::POST, "/device");
+        for core in core_errors() {
+            let unknown = core.is_outcome_unknown();
+            let problem = unavailable(&inbound, &IdentityError::Core(core));
+            assert_eq!(matches!(problem, Problem::OutcomeUnknown), unknown, "{problem:?}");
+            assert_eq!(page::code(Some(&problem)).status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+}

@@ -208,7 +208,7 @@ impl Authority {
         if refusal.is_failed_attempt() {
             self.client_failures.failed(&counted(address), inbound.received);
         }
-        if let Refusal::Unavailable(error) = refusal {
+        if let Refusal::Unavailable(error) | Refusal::OutcomeUnknown(error) = refusal {
             tracing::error!(request = %inbound.id, %error, "the authority cannot answer");
         }
         if !matches!(refusal, Refusal::AuthorizationPending) {

@@ -24,6 +24,7 @@ pub(super) enum Problem {
     OtherSite,
     Unreadable,
     Unavailable,
+    OutcomeUnknown,
 }
 
 impl Problem {
@@ -40,6 +41,9 @@ impl Problem {
             Self::OtherSite => "The form came from another site. Enter your code here.".into(),
             Self::Unreadable => "The form could not be read. Enter your code again.".into(),
             Self::Unavailable => "This does not work at the moment. Try again.".into(),
+            Self::OutcomeUnknown => "Whether your passphrase was set is not known. Start again where you got the code, and sign \
+                                     in with it; if it is not taken, the one-time password still is."
+                .into(),
         }
     }
 
@@ -48,7 +52,7 @@ impl Problem {
             Self::WrongPassword => StatusCode::UNAUTHORIZED,
             Self::OtherSite => StatusCode::FORBIDDEN,
             Self::TooSoon(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::UnknownCode | Self::Expired | Self::Different | Self::Passphrase(_) | Self::Unreadable => {
                 StatusCode::BAD_REQUEST
             }

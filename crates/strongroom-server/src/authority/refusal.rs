@@ -9,7 +9,7 @@ use strongroom_types::Timestamp;
 use uuid::Uuid;
 
 use crate::authentication::TooSoon;
-use crate::http::exchange::{Inbound, Outbound, json, with_header};
+use crate::http::exchange::{Inbound, OUTCOME_UNKNOWN, Outbound, json, retryable, with_header};
 
 /// Why the authority does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,8 @@ pub(super) enum Refusal {
     Busy,
     #[error("The directory cannot be used at the moment.")]
     Unavailable(#[source] IdentityError),
+    #[error("{OUTCOME_UNKNOWN}.")]
+    OutcomeUnknown(#[source] IdentityError),
 }
 
 /// What is wrong with a client assertion.
@@ -119,7 +121,7 @@ impl Refusal {
             Self::DeviceCodeExpired => (400, "expired_token", 70_020),
             Self::RefreshTokenInvalid => (400, "invalid_grant", 70_008),
             Self::TooManyFailures(_) => (429, "temporarily_unavailable", 90_055),
-            Self::Busy | Self::Unavailable(_) => (503, "temporarily_unavailable", 90_033),
+            Self::Busy | Self::Unavailable(_) | Self::OutcomeUnknown(_) => (503, "temporarily_unavailable", 90_033),
         };
         Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), error, number }
     }
@@ -160,8 +162,7 @@ impl Refusal {
         let answer = with_header(json(status, &body), "cache-control", "no-store");
         match self {
             Self::TooManyFailures(TooSoon { seconds }) => with_header(answer, "retry-after", &seconds.to_string()),
-            Self::Busy | Self::Unavailable(_) => with_header(answer, "retry-after", "1"),
-            _ => answer,
+            _ => retryable(answer, matches!(self, Self::OutcomeUnknown(_))),
         }
     }
 }
@@ -185,9 +186,15 @@ impl From<IdentityError> for Refusal {
             IdentityError::SecretExpired => Self::SecretExpired,
             IdentityError::RefreshTokenInvalid => Self::RefreshTokenInvalid,
             IdentityError::Core(Error::Throttled) => Self::Busy,
+            error if is_outcome_unknown(&error) => Self::OutcomeUnknown(error),
             other => Self::Unavailable(other),
         }
     }
+}
+
+/// Whether what was asked for may have been done already.
+pub(super) fn is_outcome_unknown(error: &IdentityError) -> bool {
+    matches!(error, IdentityError::Core(core) if core.is_outcome_unknown())
 }
 
 impl From<TokenError> for Refusal {
@@ -209,3 +216,6 @@ fn timestamp(time: Timestamp) -> String {
         .strftime("%Y-%m-%d %H:%M:%SZ")
         .to_string()
 }
+
+#[cfg(test)]
+mod tests;

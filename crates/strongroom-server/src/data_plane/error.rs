@@ -1,6 +1,6 @@
 //! The one place where the core's errors become statuses, codes and messages (data-plane.md §6).
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use strongroom_api::error::ErrorBody;
 use strongroom_api::version::ApiVersion;
 use strongroom_core::Error;
@@ -14,7 +14,7 @@ use strongroom_types::{DomainId, Epoch, KeyName, KeyPermission, PrincipalId};
 use uuid::Uuid;
 
 use super::Product;
-use crate::http::exchange::{Outbound, json};
+use crate::http::exchange::{OUTCOME_UNKNOWN, Outbound, TOO_LARGE, json, retryable};
 
 /// Why a request of the data plane failed: at the edge, or in the core.
 #[derive(Debug)]
@@ -70,12 +70,8 @@ impl ApiError {
         if let Some(inner) = inner {
             body = body.with_inner(inner);
         }
-        let mut answer = json(status, &body);
-        let passes = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        // What may have been done already is not to be repeated blindly.
-        if passes && !matches!(&self, Self::Core(error) if error.is_outcome_unknown()) {
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        let outcome_unknown = matches!(&self, Self::Core(error) if error.is_outcome_unknown());
+        let answer = retryable(json(status, &body), outcome_unknown);
         (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })
     }
 
@@ -345,10 +341,8 @@ fn refused_by_network(Refusal { by, origin }: &Refusal) -> String {
 
 fn store_shape(error: &StoreError) -> Shape {
     match error {
-        StoreError::TooLarge { .. } => shape(StatusCode::BAD_REQUEST, "BadParameter", "The request is too large"),
-        StoreError::OutcomeUnknown(_) => {
-            unavailable("Whether the request was carried out is not known; look before you repeat it")
-        }
+        StoreError::TooLarge { .. } => shape(StatusCode::BAD_REQUEST, "BadParameter", TOO_LARGE),
+        StoreError::OutcomeUnknown(_) => unavailable(OUTCOME_UNKNOWN),
         _ => unavailable("The store is unavailable; try again later"),
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json, performed};
+use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json, performed, retryable};
 use crate::http::health::{Health, Question};
 use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX};
 use crate::http::observers::Observers;
@@ -57,12 +57,14 @@ type Found = (Host, Arc<dyn Handle>);
 /// A whole answer, or the refusal that is sent instead.
 type OrRefusal<T> = Result<T, Refusal>;
 
-/// Why the edge did not hand a request on.
+/// Why the edge did not hand a request on, or its answer back.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: &'static str,
+    /// Whether what was asked for may have been done all the same.
+    may_be_done: bool,
 }
 
 impl Edge {
@@ -356,12 +358,7 @@ fn finish(mut answer: Outbound, id: Uuid) -> Outbound {
 
 impl Refusal {
     fn answer(self) -> Outbound {
-        let mut answer = json(self.status, &ErrorBody::new(self.code, self.message));
-        let headers = answer.headers_mut();
-        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        answer
+        retryable(json(self.status, &ErrorBody::new(self.code, self.message)), self.may_be_done)
     }
 
     fn leaves_a_body(self) -> bool {
@@ -375,7 +372,12 @@ fn closing(mut answer: Outbound) -> Outbound {
 }
 
 const fn refusal(status: StatusCode, code: &'static str, message: &'static str) -> Refusal {
-    Refusal { status, code, message }
+    Refusal { status, code, message, may_be_done: false }
+}
+
+/// The same for a request that a plane was handed and may have carried out.
+const fn unknown(code: &'static str, message: &'static str) -> Refusal {
+    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, code, message, may_be_done: true }
 }
 
 const OLD_VERSION: Refusal =
@@ -394,18 +396,16 @@ const BODY_BROKEN: Refusal =
     refusal(StatusCode::BAD_REQUEST, "BadRequest", "The request body could not be read to its end.");
 const TOO_BUSY: Refusal =
     refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "Too many requests are at work. Try again.");
-const TOO_SLOW: Refusal = refusal(
-    StatusCode::SERVICE_UNAVAILABLE,
+const TOO_SLOW: Refusal = unknown(
     "ServiceTimeout",
-    "The request took too long and was given up. Try again.",
+    "The request took too long and was given up. What it changes may be done: look, then try again.",
 );
 const NOT_SERVING: Refusal = refusal(
     StatusCode::SERVICE_UNAVAILABLE,
     "NotServing",
     "This node of the cluster does not serve at the moment, and has done nothing. Try again, on any node.",
 );
-const WITHHELD: Refusal = refusal(
-    StatusCode::SERVICE_UNAVAILABLE,
+const WITHHELD: Refusal = unknown(
     "AnswerWithheld",
     "The request took so long that its answer may be out of date. What it changes may be done: look, then try again.",
 );

@@ -146,6 +146,13 @@ pub fn empty(status: StatusCode) -> Outbound {
     response
 }
 
+/// An answer that says when to come back if it is one of 429 or 503: unless what was asked for may have been done already, which
+/// is not to be repeated blindly.
+pub fn retryable(answer: Outbound, outcome_unknown: bool) -> Outbound {
+    let passes = matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    if passes && !outcome_unknown { with_header(answer, header::RETRY_AFTER.as_str(), "1") } else { answer }
+}
+
 /// Notes which operation an answer belongs to.
 pub fn performed(mut response: Outbound, operation: &'static str) -> Outbound {
     response.extensions_mut().insert(Performed(operation));
@@ -159,3 +166,8 @@ pub fn with_header(mut response: Outbound, name: &'static str, value: &str) -> O
     }
     response
 }
+
+/// What every plane says, without the stop at its end, if the store's answer to a commit is lost.
+pub const OUTCOME_UNKNOWN: &str = "Whether the request was carried out is not known; look before you repeat it";
+/// What every plane says, without the stop at its end, of a request whose commit the store would not take.
+pub const TOO_LARGE: &str = "The request is too large: ask for less at once";

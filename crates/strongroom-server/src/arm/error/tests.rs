@@ -8,7 +8,7 @@ use strongroom_core::pools::{self, Action, ResourceScope};
 use strongroom_types::{PrincipalId, Timestamp};
 use uuid::Uuid;
 
-use super::ArmError;
+use super::{ArmError, OUTCOME_UNKNOWN, TOO_LARGE, sentence};
 use crate::arm::storage::StorageKeyError;
 use crate::data_plane::error::tests::{Line, assert_page_lists, core_errors, one_of_each, too_large};
 
@@ -131,12 +131,12 @@ fn what_the_server_is_to_blame_for_is_not_explained_to_the_client() {
         }
         let retried = answer.headers().contains_key(http::header::RETRY_AFTER);
         assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503) && !unknown, "{}", event.message);
-        assert_eq!(unknown, event.message == super::OUTCOME_UNKNOWN, "{}", event.message);
+        assert_eq!(unknown, event.message == sentence(OUTCOME_UNKNOWN), "{}", event.message);
     }
 }
 
 #[test]
 fn a_commit_that_is_too_large_is_the_clients_to_mend() {
     let (answer, event) = ArmError::from(too_large()).answer(NIL);
-    assert_eq!((answer.status().as_u16(), event.message.as_str()), (400, super::TOO_LARGE));
+    assert_eq!((answer.status().as_u16(), event.message.as_str()), (400, sentence(TOO_LARGE).as_str()));
 }

@@ -7,7 +7,10 @@ use strongroom_core::identity::IdentityError;
 use strongroom_store::StoreError;
 
 use crate::authentication::AuthenticationError;
-use crate::http::exchange::{Inbound, Outbound, json as json_answer, with_header};
+use crate::authority::refusal::is_outcome_unknown;
+use crate::http::exchange::{
+    Inbound, OUTCOME_UNKNOWN, Outbound, TOO_LARGE, json as json_answer, retryable, with_header,
+};
 
 /// Why Graph does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +33,7 @@ pub(super) enum GraphError {
     LimitReached { what: &'static str, limit: usize },
     #[error("The directory cannot be used at the moment.")]
     Unavailable(#[source] IdentityError),
-    #[error("Whether the request was carried out is not known. Look before you repeat it.")]
+    #[error("{OUTCOME_UNKNOWN}.")]
     OutcomeUnknown(#[source] IdentityError),
 }
 
@@ -76,13 +79,10 @@ impl GraphError {
             Self::NotAuthenticated(AuthenticationError::TooManyFailures { retry_after_seconds }) => {
                 with_header(answer, "retry-after", &retry_after_seconds.to_string())
             }
-            Self::Unavailable(_) | Self::NotAuthenticated(AuthenticationError::Unavailable(_)) => {
-                with_header(answer, "retry-after", "1")
-            }
             Self::NotAuthenticated(AuthenticationError::Missing | AuthenticationError::Token(_)) => {
                 with_header(answer, "www-authenticate", "Bearer")
             }
-            _ => answer,
+            _ => retryable(answer, matches!(self, Self::OutcomeUnknown(_))),
         }
     }
 }
@@ -97,9 +97,9 @@ impl From<IdentityError> for GraphError {
             IdentityError::GroupNotEmpty => Self::bad_request("The group still has members: remove them first."),
             IdentityError::LimitReached { what, limit } => Self::LimitReached { what, limit },
             IdentityError::Core(Error::Store(StoreError::TooLarge { .. })) => {
-                Self::bad_request("The request is too large: ask for less at once.")
+                Self::bad_request(format!("{TOO_LARGE}."))
             }
-            IdentityError::Core(ref core) if core.is_outcome_unknown() => Self::OutcomeUnknown(error),
+            error if is_outcome_unknown(&error) => Self::OutcomeUnknown(error),
             other => Self::Unavailable(other),
         }
     }

@@ -206,4 +206,4 @@ fn nothing_else(rest: &Map<String, Value>) -> Result<(), GraphError> {
 const NAME_SHOWN_MAX: usize = 64;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

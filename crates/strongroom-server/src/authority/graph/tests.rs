@@ -104,7 +104,7 @@ impl World {
 }
 
 /// A request without a token and a body.
-pub(super) fn inbound(method: Method, target: &str) -> Inbound {
+pub(in crate::authority) fn inbound(method: Method, target: &str) -> Inbound {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let end = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443));
     Inbound {

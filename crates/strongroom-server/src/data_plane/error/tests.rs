@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use http::header;
 use strongroom_core::attestation::AttestationProblem;
 use strongroom_core::backup::BackupProblem;
 use strongroom_core::error::DeploymentError;
@@ -181,7 +182,7 @@ fn what_the_server_is_to_blame_for_is_not_explained_to_the_client() {
         }
         let retried = answer.headers().contains_key(header::RETRY_AFTER);
         assert_eq!(retried, matches!(answer.status().as_u16(), 429 | 503) && !unknown, "{}", event.message);
-        assert_eq!(unknown, event.message.contains("is not known"), "{}", event.message);
+        assert_eq!(unknown, event.message.contains(OUTCOME_UNKNOWN), "{}", event.message);
     }
 }
 

@@ -267,24 +267,36 @@ async fn the_metadata_plane_sees_every_host() {
     );
 }
 
+const ALL: [Refusal; 13] = [
+    OLD_VERSION,
+    BAD_HOST,
+    BAD_FORWARDED,
+    MISDIRECTED,
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    BODY_BROKEN,
+    TOO_BUSY,
+    TOO_SLOW,
+    NOT_SERVING,
+    WITHHELD,
+    NO_ENTROPY,
+    FAULT,
+];
+
+#[test]
+fn only_what_was_not_begun_is_to_be_repeated() {
+    for refusal in ALL {
+        let passes = matches!(refusal.status.as_u16(), 429 | 503);
+        let is_unknown = ["ServiceTimeout", "AnswerWithheld"].contains(&refusal.code);
+        let retried = refusal.answer().headers().contains_key(header::RETRY_AFTER);
+        assert_eq!(retried, passes && !is_unknown, "{}", refusal.code);
+        assert_eq!(refusal.message.contains("may be done: look"), is_unknown, "{}", refusal.code);
+    }
+}
+
 #[test]
 fn the_page_of_errors_lists_every_refusal_and_no_other() {
-    let all = [
-        OLD_VERSION,
-        BAD_HOST,
-        BAD_FORWARDED,
-        MISDIRECTED,
-        BODY_TOO_LARGE,
-        BODY_TOO_SLOW,
-        BODY_BROKEN,
-        TOO_BUSY,
-        TOO_SLOW,
-        NOT_SERVING,
-        WITHHELD,
-        NO_ENTROPY,
-        FAULT,
-    ];
-    let mut refusals: Vec<_> = all.iter().map(|one| format!("| {} | {} |", one.status.as_u16(), one.code)).collect();
+    let mut refusals: Vec<_> = ALL.iter().map(|one| format!("| {} | {} |", one.status.as_u16(), one.code)).collect();
     let page = include_str!("../../../../../docs/errors.md");
     let (_, section) = page.split_once("\n## All planes").unwrap();
     let section = section.split("\n## ").next().unwrap();

@@ -46,6 +46,6 @@ fn what_may_have_been_done_is_not_to_be_repeated_and_what_is_too_large_is_the_cl
         let answer = error.answer(&inbound);
         assert_eq!(answer.status().as_u16(), if too_large { 400 } else { 503 }, "{error}");
         assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), !unknown && !too_large, "{error}");
-        assert_eq!(error.to_string().contains("is not known"), unknown, "{error}");
+        assert_eq!(error.to_string().contains(OUTCOME_UNKNOWN), unknown, "{error}");
     }
 }

@@ -134,7 +134,7 @@ async fn an_answer_is_withheld_if_the_node_stopped_serving_while_it_was_made() {
         plane.go_on.notify_one();
     });
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+    assert!(!answer.headers().contains_key(header::RETRY_AFTER), "what it changes may be done");
     assert!(body(answer).await.contains("\"AnswerWithheld\""));
     assert!(counted(&observers, "Withheld").await);
     assert_eq!(plane.committed.load(Ordering::SeqCst), 0, "what began under old rights commits nothing");
