@@ -1,6 +1,5 @@
 //! Attestation authorities by configuration: who may vouch for environments that keys are released to (protocols.md §9).
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,8 +11,9 @@ use strongroom_core::identity::token::{Claims, KeySet, ParsedToken, TokenError, 
 use strongroom_core::ports::AttestationAuthorities;
 use strongroom_types::Timestamp;
 
-use crate::authentication::fetch::KeySource;
+use crate::authentication::fetch::{DOCUMENT_BYTES_MAX, KeySource};
 use crate::authentication::published_keys::PublishedKeys;
+use crate::limited_file;
 use crate::outgoing::{CaFileError, Reach, outgoing, with_authorities};
 
 /// `[[attestation]]`: an authority whose statements count.
@@ -28,37 +28,36 @@ pub struct Attestation {
     pub jwks_file: Option<PathBuf>,
 }
 
-/// Why the configured authorities cannot be used.
+/// Why the configured authorities cannot be used. Which one it is says its place, counted from 1: its URL may hold a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AttestationError {
     /// The URL is none we would read keys from.
-    #[error("attestation {url}: the url must begin with https:// and have neither query nor fragment")]
+    #[error(
+        "[[attestation]] {number}: the url must begin with https:// and have neither user, password, query nor fragment"
+    )]
     Url {
-        /// The URL.
-        url: String,
+        /// Its place.
+        number: usize,
     },
     /// It is listed twice.
-    #[error("attestation {url}: it is listed twice")]
+    #[error("[[attestation]] {number}: its url is listed twice")]
     Twice {
-        /// The URL.
-        url: String,
+        /// Its place.
+        number: usize,
     },
     /// A file cannot be used.
-    #[error("attestation {url}: {}: {problem}", path.display())]
+    #[error("[[attestation]] {number}: {}: {problem}", path.display())]
     File {
-        /// The URL.
-        url: String,
+        /// Its place.
+        number: usize,
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
     },
     /// TLS cannot be set up.
-    #[error("attestation {url}: TLS cannot be set up")]
-    Tls {
-        /// The URL.
-        url: String,
-    },
+    #[error("attestation: TLS cannot be set up")]
+    Tls,
 }
 
 /// The authorities that are trusted here, and their keys.
@@ -104,19 +103,18 @@ impl Authorities {
         roots: &RootCertStore,
     ) -> Result<Self, AttestationError> {
         let mut listed: Vec<(String, Keys)> = Vec::new();
-        for attestation in configured {
+        for (attestation, number) in configured.iter().zip(1..) {
             let url = bare(&attestation.url).to_owned();
             if listed.iter().any(|(other, _)| *other == url) {
-                return Err(AttestationError::Twice { url });
+                return Err(AttestationError::Twice { number });
             }
-            let keys = attestation.keys(roots)?;
+            let keys = attestation.keys(number, roots)?;
             listed.push((url, keys));
         }
         let local = match unlisted {
             Unlisted::Refused => None,
             Unlisted::OnLoopback => {
-                let tls = outgoing(roots.clone());
-                let tls = tls.map_err(|_| AttestationError::Tls { url: "on loopback".to_owned() })?;
+                let tls = outgoing(roots.clone()).map_err(|_| AttestationError::Tls)?;
                 Some(Local { tls, seen: Cache::new(LOCAL_AUTHORITIES_MAX) })
             }
         };
@@ -156,17 +154,16 @@ impl Local {
 }
 
 impl Attestation {
-    fn keys(&self, roots: &RootCertStore) -> Result<Keys, AttestationError> {
-        let url = || self.url.clone();
-        let unreadable = |CaFileError { path, problem }| AttestationError::File { url: url(), path, problem };
+    fn keys(&self, number: usize, roots: &RootCertStore) -> Result<Keys, AttestationError> {
+        let unreadable = |CaFileError { path, problem }| AttestationError::File { number, path, problem };
         let roots = with_authorities(roots, self.ca_file.as_deref()).map_err(unreadable)?;
-        let client = outgoing(roots).map_err(|_| AttestationError::Tls { url: url() })?;
+        let client = outgoing(roots).map_err(|_| AttestationError::Tls)?;
         let source = KeySource::new(bare(&self.url), client, Reach::Everywhere);
-        let source = source.ok_or_else(|| AttestationError::Url { url: url() })?;
+        let source = source.ok_or(AttestationError::Url { number })?;
         let Some(path) = &self.jwks_file else { return Ok(Keys::Published(PublishedKeys::new(source))) };
-        let failed = |problem: String| AttestationError::File { url: url(), path: path.clone(), problem };
-        let text = fs::read(path).map_err(|error| failed(error.to_string()))?;
-        let keys = KeySet::parse(&text).map_err(|_| failed("is no JSON Web Key Set".to_owned()))?;
+        let failed = |problem: String| AttestationError::File { number, path: path.clone(), problem };
+        let text = limited_file::read(path, DOCUMENT_BYTES_MAX as u64).map_err(|error| failed(error.to_string()))?;
+        let keys = KeySet::parse(text.expose()).map_err(|_| failed("is no JSON Web Key Set".to_owned()))?;
         if keys.is_empty() { Err(failed("has no key we could use".to_owned())) } else { Ok(Keys::Fixed(keys)) }
     }
 }

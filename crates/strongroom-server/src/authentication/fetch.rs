@@ -8,6 +8,7 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use strongroom_core::identity::token::KeySet;
 
+use crate::config::url::without_user;
 use crate::outgoing::Reach;
 
 /// Where the keys of an issuer are read.
@@ -17,19 +18,19 @@ pub(super) struct KeySource {
     discovery: Url,
 }
 
-/// Why keys cannot be read.
+/// Why keys cannot be read. Who answers is known by its host: the rest of a URL may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("{0}")]
-    Http(#[from] reqwest::Error),
-    #[error("{url} answers {status}")]
-    Status { url: Url, status: u16 },
-    #[error("{url} answers more than {DOCUMENT_BYTES_MAX} bytes")]
-    TooLong { url: Url },
-    #[error("{url} is no document of OpenID Connect")]
-    Malformed { url: Url },
-    #[error("discovery names the issuer {found}")]
-    OtherIssuer { found: String },
+    #[error("{host}: {source}")]
+    Http { host: String, source: reqwest::Error },
+    #[error("{host} answers {status}")]
+    Status { host: String, status: u16 },
+    #[error("{host} answers more than {DOCUMENT_BYTES_MAX} bytes")]
+    TooLong { host: String },
+    #[error("what {host} answers is no document of OpenID Connect")]
+    Malformed { host: String },
+    #[error("discovery at {host} names another issuer: configure the url that it names")]
+    OtherIssuer { host: String },
     #[error("discovery names keys at {found}, which is not the issuer's own host and port")]
     OtherHost { found: String },
     #[error("the key set has no key we could use")]
@@ -46,9 +47,8 @@ impl KeySource {
     /// A source below the issuer's URL; `None` if that is no `https` URL within reach.
     pub(super) fn new(issuer: &str, tls: ClientConfig, reach: Reach) -> Option<Self> {
         let discovery = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let discovery = Url::parse(&discovery).ok()?;
-        let plain = discovery.query().is_none() && discovery.fragment().is_none() && discovery.username().is_empty();
-        if discovery.scheme() != "https" || !plain {
+        let discovery = without_user(&discovery)?;
+        if discovery.scheme() != "https" || discovery.query().is_some() {
             return None;
         }
         if !reach.admits(&discovery) {
@@ -65,43 +65,80 @@ impl KeySource {
 
     /// Reads the keys.
     pub(super) async fn read(&self) -> Result<KeySet, FetchError> {
-        let malformed = |url: &Url| FetchError::Malformed { url: url.clone() };
+        let malformed = |url: &Url| FetchError::Malformed { host: host(url) };
         let body = self.document(self.discovery.clone()).await?;
         let discovery: Discovery = serde_json::from_slice(&body).map_err(|_| malformed(&self.discovery))?;
         // OpenID Connect Discovery §4.3: otherwise anybody's document would do. A slash at the end makes no difference.
         if discovery.issuer.trim_end_matches('/') != self.issuer.trim_end_matches('/') {
-            return Err(FetchError::OtherIssuer { found: shortened(&discovery.issuer) });
+            return Err(FetchError::OtherIssuer { host: host(&self.discovery) });
         }
-        let other_host = || FetchError::OtherHost { found: shortened(&discovery.jwks_uri) };
-        let keys = Url::parse(&discovery.jwks_uri).map_err(|_| other_host())?;
+        let keys = Url::parse(&discovery.jwks_uri).map_err(|_| malformed(&self.discovery))?;
         // What we connect to is what the configuration lists, not what a document says.
         if keys.origin() != self.discovery.origin() {
-            return Err(other_host());
+            return Err(FetchError::OtherHost { found: shortened(&keys.origin().ascii_serialization()) });
         }
         let set = KeySet::parse(&self.document(keys.clone()).await?).map_err(|_| malformed(&keys))?;
         if set.is_empty() { Err(FetchError::NoKeys) } else { Ok(set) }
     }
 
     async fn document(&self, url: Url) -> Result<Vec<u8>, FetchError> {
-        let mut response = self.client.get(url.clone()).header("accept", "application/json").send().await?;
+        let failed = |error: reqwest::Error| FetchError::Http { host: host(&url), source: error.without_url() };
+        let request = self.client.get(url.clone()).header("accept", "application/json");
+        let mut response = request.send().await.map_err(failed)?;
         if !response.status().is_success() {
-            return Err(FetchError::Status { url, status: response.status().as_u16() });
+            return Err(FetchError::Status { host: host(&url), status: response.status().as_u16() });
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.extend_from_slice(&chunk);
             if body.len() > DOCUMENT_BYTES_MAX {
-                return Err(FetchError::TooLong { url });
+                return Err(FetchError::TooLong { host: host(&url) });
             }
         }
         Ok(body)
     }
 }
 
+fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_owned()
+}
+
 fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(256).collect()
 }
 
-const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Of a document, and of a file that holds the keys instead.
+pub(super) const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// For each of the two documents, from connecting to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+
+    use super::*;
+    use crate::outgoing::outgoing;
+
+    fn source(issuer: &str) -> Option<KeySource> {
+        KeySource::new(issuer, outgoing(RootCertStore::empty()).unwrap(), Reach::Everywhere)
+    }
+
+    #[test]
+    fn an_issuer_has_an_https_url_without_a_user_a_password_a_query_and_a_fragment() {
+        for bad in ["http://a", "https://u@a", "https://u:p@a", "https://:p@a", "https://a?b", "https://a#b", "a", ""] {
+            assert!(source(bad).is_none(), "{bad}");
+        }
+        assert_eq!(source("https://a/b/").unwrap().discovery.path(), "/b/.well-known/openid-configuration");
+    }
+
+    #[tokio::test]
+    async fn no_failure_repeats_what_stands_in_the_url_besides_the_host() {
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        drop(taken);
+        let error = source(&format!("https://127.0.0.1:{port}/hush")).unwrap().read().await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(matches!(error, FetchError::Http { .. }) && shown.contains("127.0.0.1"), "{shown}");
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}

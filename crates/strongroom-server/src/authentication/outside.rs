@@ -28,36 +28,38 @@ pub struct OutsideIssuer {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why the configured issuers cannot be used.
+/// Why the configured issuers cannot be used. Which one it is says its tenant: a URL that is none of an issuer may hold a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum OutsideIssuerError {
     /// The URL is none we would read keys from.
-    #[error("issuer {url}: the url must begin with https:// and have neither query nor fragment")]
+    #[error(
+        "[[issuer]] of tenant {tenant}: the url must begin with https:// and have neither user, password, query nor fragment"
+    )]
     Url {
-        /// The URL.
-        url: String,
+        /// The issuer's tenant.
+        tenant: TenantId,
     },
     /// Two issuers would speak for the same principals, or one is listed twice.
-    #[error("issuer {url}: its url or its tenant is also another issuer's")]
+    #[error("[[issuer]] of tenant {tenant}: its url or its tenant is also another issuer's")]
     Shared {
-        /// The URL.
-        url: String,
+        /// The issuer's tenant.
+        tenant: TenantId,
     },
     /// The file with authorities cannot be read.
-    #[error("issuer {url}: {} cannot be read as PEM certificates: {problem}", path.display())]
+    #[error("[[issuer]] of tenant {tenant}: {} cannot be read as PEM certificates: {problem}", path.display())]
     CaFile {
-        /// The URL.
-        url: String,
+        /// The issuer's tenant.
+        tenant: TenantId,
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
     },
     /// TLS cannot be set up.
-    #[error("issuer {url}: TLS cannot be set up")]
+    #[error("[[issuer]] of tenant {tenant}: TLS cannot be set up")]
     Tls {
-        /// The URL.
-        url: String,
+        /// The issuer's tenant.
+        tenant: TenantId,
     },
 }
 
@@ -90,16 +92,16 @@ impl OutsideIssuers {
     ) -> Result<Self, OutsideIssuerError> {
         let mut known: Vec<Known> = Vec::new();
         for issuer in issuers {
-            let url = issuer.url.clone();
-            let shared = |other: &Known| other.issuer.url == url || other.issuer.tenant == issuer.tenant;
-            if issuer.tenant == own_tenant || known.iter().any(shared) {
-                return Err(OutsideIssuerError::Shared { url });
+            let tenant = issuer.tenant;
+            let shared = |other: &Known| other.issuer.url == issuer.url || other.issuer.tenant == tenant;
+            if tenant == own_tenant || known.iter().any(shared) {
+                return Err(OutsideIssuerError::Shared { tenant });
             }
-            let unreadable =
-                |CaFileError { path, problem }| OutsideIssuerError::CaFile { url: url.clone(), path, problem };
+            let unreadable = |CaFileError { path, problem }| OutsideIssuerError::CaFile { tenant, path, problem };
             let roots = with_authorities(roots, issuer.ca_file.as_deref()).map_err(unreadable)?;
-            let client = outgoing(roots).map_err(|_| OutsideIssuerError::Tls { url: url.clone() })?;
-            let source = KeySource::new(&url, client, Reach::Everywhere).ok_or(OutsideIssuerError::Url { url })?;
+            let client = outgoing(roots).map_err(|_| OutsideIssuerError::Tls { tenant })?;
+            let source = KeySource::new(&issuer.url, client, Reach::Everywhere);
+            let source = source.ok_or(OutsideIssuerError::Url { tenant })?;
             known.push(Known { issuer, keys: PublishedKeys::new(source) });
         }
         Ok(Self { issuers: known })
@@ -136,5 +138,38 @@ impl OutsideIssuers {
 
     fn known(&self, iss: &str) -> Option<&Known> {
         self.issuers.iter().find(|known| known.issuer.url == iss)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn mistakes_of_the_configuration_are_named_by_tenant_and_repeat_no_url() {
+        let tenant = |number| TenantId::from_uuid(Uuid::from_u128(number));
+        let listed = |number, url: &str, ca_file: Option<&str>| OutsideIssuer {
+            url: url.to_owned(),
+            tenant: tenant(number),
+            audience: "api://a".to_owned(),
+            claims: ClaimNames::default(),
+            ca_file: ca_file.map(PathBuf::from),
+        };
+        let good = || listed(2, "https://idp.example/hush", None);
+        for (bad, part) in [
+            (listed(3, "https://:hush@idp.example", None), "neither user, password"),
+            (listed(3, "http://idp.example/hush", None), "must begin with https"),
+            (listed(3, "https://idp.example/?hush", None), "query nor fragment"),
+            (listed(3, "https://idp.example/hush", None), "also another issuer's"),
+            (listed(1, "https://other.example/hush", None), "also another issuer's"),
+            (listed(3, "https://other.example/hush", Some("/nowhere/ca.pem")), "/nowhere/ca.pem cannot be read"),
+        ] {
+            let named = bad.tenant.to_string();
+            let error = OutsideIssuers::new(vec![good(), bad], tenant(1), &RootCertStore::empty()).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains(&named) && shown.contains(part) && !shown.contains("hush"), "{shown}");
+        }
     }
 }

@@ -42,15 +42,24 @@ async fn an_unlisted_authority_must_name_this_machine_by_its_own_name() {
 
 #[test]
 fn mistakes_of_the_configuration_are_named() {
-    let problem = |configured: &[Attestation]| authorities(configured, Unlisted::Refused).unwrap_err().to_string();
-    assert!(problem(&[listed("http://attest.example", None)]).contains("must begin with https"));
-    let twice = [listed("https://attest.example", None), listed("https://attest.example/", None)];
-    assert!(problem(&twice).contains("twice"));
+    let problem = |configured: &[Attestation]| {
+        let error = authorities(configured, Unlisted::Refused).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hush"), "no URL is repeated: {shown}");
+        shown
+    };
+    for url in ["http://attest.example/hush", "https://:hush@attest.example", "https://attest.example/?hush"] {
+        let text = problem(&[listed("https://attest.example", None), listed(url, None)]);
+        assert!(text.contains("[[attestation]] 2: the url must begin with https"), "{text}");
+    }
+    let twice = [listed("https://attest.example/hush", None), listed("https://attest.example/hush/", None)];
+    assert!(problem(&twice).contains("[[attestation]] 2: its url is listed twice"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.json");
-    for (text, part) in [("[]", "no JSON Web Key Set"), (r#"{"keys":[]}"#, "no key")] {
+    let long = format!("{KEYS}{}", " ".repeat(DOCUMENT_BYTES_MAX));
+    for (text, part) in [("[]", "no JSON Web Key Set"), (r#"{"keys":[]}"#, "no key"), (&long, "longer than")] {
         std::fs::write(&file, text).unwrap();
-        let text = problem(&[listed("https://attest.example", Some(&file))]);
+        let text = problem(&[listed("https://attest.example/hush", Some(&file))]);
         assert!(text.contains(part) && text.contains("keys.json"), "{text}");
     }
 }
