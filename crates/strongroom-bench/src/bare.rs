@@ -159,15 +159,16 @@ impl Listening {
     }
 
     /// The same, with another way to make the response out of what is prepared.
-    pub(crate) async fn accept_with<R>(self, respond: fn(Prepared) -> R) -> Result<(), MeasureError>
+    pub(crate) async fn accept_with<F, R>(self, respond: F) -> Result<(), MeasureError>
     where
+        F: Fn(Prepared) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let mut connections = JoinSet::new();
         loop {
             let accepted = self.socket.accept().await;
             let (stream, _) = accepted.map_err(MeasureError::io("a connection cannot be accepted"))?;
-            let answer = Arc::clone(&self.answer);
+            let (answer, respond) = (Arc::clone(&self.answer), respond.clone());
             connections.spawn(connection(self.tls.clone(), stream, move || respond(Arc::clone(&answer))));
         }
     }

@@ -78,7 +78,7 @@ pub fn per_second(operations: u64, elapsed: std::time::Duration) -> f64 {
 
 /// A count, to be divided.
 #[expect(clippy::cast_precision_loss, reason = "a count of operations is far below 2^52")]
-pub(crate) fn real(count: u64) -> f64 {
+pub fn real(count: u64) -> f64 {
     count as f64
 }
 

@@ -4,6 +4,7 @@
 //! schedule: what is due is sent at once, on whichever connection has a stream left, and answers are taken as they come.
 //! How late the threads were is part of the outcome: a flood that fell behind says nothing about the server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ pub struct Flood {
     pub duration: Duration,
     /// How long after the last request answers are waited for.
     pub patience: Duration,
-    /// Connections (HTTP/2) of all threads together; each carries up to [`STREAMS`] requests at a time.
+    /// Connections (HTTP/2) of all threads together; each carries up to 100 requests at a time.
     pub connections: usize,
     /// A thread for each of these cores; one that is bound to none if there are none.
     pub cores: Vec<usize>,
@@ -41,7 +42,7 @@ pub struct Flooded {
     pub elapsed: Duration,
     /// Requests that were sent.
     pub offered: u64,
-    /// Requests that were due and not sent, because the server had as many to answer as it may be asked at a time.
+    /// Requests that were due and not sent, because their thread waited for as many answers as it may.
     pub held_back: u64,
     /// How long after it was due each request was sent.
     pub lateness: Latencies,
@@ -55,6 +56,21 @@ pub struct Flooded {
     pub failure: Option<String>,
 }
 
+impl Flood {
+    /// Requests that one thread may have under way at a time.
+    pub fn waiting_per_thread_max(&self) -> usize {
+        self.connections_of_a_thread() * STREAMS
+    }
+
+    fn threads(&self) -> usize {
+        self.cores.len().max(1)
+    }
+
+    fn connections_of_a_thread(&self) -> usize {
+        self.connections.div_ceil(self.threads())
+    }
+}
+
 impl Flooded {
     /// Whether requests were sent late: then the generator was the limit.
     pub fn fell_behind(&self) -> bool {
@@ -65,22 +81,20 @@ impl Flooded {
 /// Floods a server, from threads of its own.
 ///
 /// # Errors
-/// If there is no connection. A request that fails is part of the outcome; it ends the flood early.
+/// If there is no connection. A request that fails is part of the outcome; it ends the flood early, of all threads.
 pub fn run(flood: &Flood, endpoint: &Endpoint, request: &Request) -> Result<Flooded, MeasureError> {
     let request = request.http2()?;
     let cores: Vec<_> =
         if flood.cores.is_empty() { vec![None] } else { flood.cores.iter().copied().map(Some).collect() };
-    let threads = cores.len();
     let part = Part {
         flood,
-        rate: flood.rate / real(u64::try_from(threads).unwrap_or(1)),
-        connections: flood.connections.div_ceil(threads),
+        rate: flood.rate / real(u64::try_from(flood.threads()).unwrap_or(1)),
         endpoint,
         request: &request,
+        over: &AtomicBool::new(false),
     };
     let sent: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            cores.into_iter().map(|core| scope.spawn(move || on_core(core, || part.run())?)).collect();
+        let threads: Vec<_> = cores.into_iter().map(|core| scope.spawn(move || part.run(core))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(MeasureError::Ended))).collect()
     });
     let mut all = Sent::default();
@@ -95,21 +109,31 @@ pub fn run(flood: &Flood, endpoint: &Endpoint, request: &Request) -> Result<Floo
 struct Part<'a> {
     flood: &'a Flood,
     rate: f64,
-    connections: usize,
     endpoint: &'a Endpoint,
     request: &'a http::Request<Full<Bytes>>,
+    /// Whether a request failed on any of the threads. A server in trouble is not to be hammered.
+    over: &'a AtomicBool,
 }
 
 impl Part<'_> {
-    fn run(self) -> Result<Sent, MeasureError> {
+    fn run(self, core: Option<usize>) -> Result<Sent, MeasureError> {
+        let sent = on_core(core, || self.flood()).flatten();
+        if sent.is_err() {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    fn flood(self) -> Result<Sent, MeasureError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(MeasureError::io("no runtime"))?;
         runtime.block_on(async { Ok(self.send(self.connect().await?).await) })
     }
 
     async fn connect(self) -> Result<Connections, MeasureError> {
-        let (mut all, mut drivers) = (Vec::with_capacity(self.connections), JoinSet::new());
-        for _ in 0..self.connections {
+        let count = self.flood.connections_of_a_thread();
+        let (mut all, mut drivers) = (Vec::with_capacity(count), JoinSet::new());
+        for _ in 0..count {
             all.push(Connection { http2: Http2::connect(self.endpoint, &mut drivers).await?, waiting: 0 });
         }
         Ok(Connections { all, next: 0, _drivers: drivers })
@@ -119,8 +143,7 @@ impl Part<'_> {
         let (mut sent, mut waiting) = (Sent::default(), JoinSet::new());
         let (begun, turns) = (now(), whole(self.rate * self.flood.duration.as_secs_f64()).max(1));
         let mut turn = 0;
-        // A server in trouble is not to be hammered.
-        while turn < turns && sent.asked.failed == 0 {
+        while turn < turns && !self.over.load(Ordering::Relaxed) {
             let due = whole(self.rate * begun.elapsed().as_secs_f64()).clamp(1, turns);
             for turn in turn..due.min(turn + TURNS_AT_ONCE) {
                 let due = begun + Duration::from_secs_f64(real(turn) / self.rate);
@@ -135,6 +158,9 @@ impl Part<'_> {
             while let Some(answered) = waiting.try_join_next() {
                 sent.take(answered, &mut connections);
             }
+            if sent.asked.failed > 0 {
+                self.over.store(true, Ordering::Relaxed);
+            }
         }
         sent.sending = begun.elapsed();
         let rest = async {
@@ -144,7 +170,9 @@ impl Part<'_> {
         };
         let patience = self.flood.patience;
         if tokio::time::timeout(patience, rest).await.is_err() {
-            sent.asked.fail(format!("{} requests were not answered within {patience:?}", waiting.len()));
+            let unanswered = waiting.len();
+            let failure = format!("{unanswered} requests were not answered within {patience:?}");
+            sent.asked.fail_all(u64::try_from(unanswered).unwrap_or(u64::MAX), failure);
         }
         sent.elapsed = begun.elapsed();
         sent
@@ -248,7 +276,7 @@ impl Sent {
 }
 
 /// Requests at a time on one connection: what every server of HTTP/2 should take at least (RFC 9113 §6.5.2).
-pub const STREAMS: usize = 100;
+const STREAMS: usize = 100;
 /// Requests that are sent before answers are looked at again.
 const TURNS_AT_ONCE: u64 = 64;
 /// How long a thread sleeps that has nothing to send; as finely as the timer goes.
@@ -261,7 +289,7 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::load::tests::{answering, silent};
+    use crate::load::tests::{answering, failing_once, silent};
 
     fn request() -> Request {
         Request::new(Method::POST, "bare.localhost", "/keys", vec![("x-a", "1".to_owned())], "{}".to_owned())
@@ -298,8 +326,17 @@ mod tests {
         let brief = Flood { patience: Duration::from_millis(1), connections: 2, ..flood(2000.0) };
         let flooded = run(&brief, &silent(), &request()).unwrap();
         let answered = flooded.latencies.count() + flooded.refusals.count();
-        assert_eq!((flooded.offered, flooded.held_back, answered), (200, 200, 0));
+        assert_eq!((flooded.offered, flooded.held_back, answered, flooded.failed), (200, 200, 0, 200));
         assert_eq!(flooded.failure.unwrap(), "200 requests were not answered within 1ms");
+    }
+
+    #[test]
+    fn a_failure_that_one_thread_sees_ends_all_of_them() {
+        let cores = crate::cores::Cores::choose().map_or_else(Vec::new, |cores| vec![cores.server, cores.generator]);
+        let long = Flood { duration: Duration::from_secs(600), cores, ..flood(1000.0) };
+        let flooded = run(&long, &failing_once(), &request()).unwrap();
+        assert_eq!((flooded.failed, flooded.failure.as_deref()), (1, Some("500 {}")));
+        assert!(flooded.sending < long.duration, "nobody went on to the end");
     }
 
     #[test]

@@ -183,7 +183,12 @@ impl Asked {
     }
 
     pub(crate) fn fail(&mut self, failure: String) {
-        self.failed += 1;
+        self.fail_all(1, failure);
+    }
+
+    /// Counts requests that failed for the same reason.
+    pub(crate) fn fail_all(&mut self, count: u64, failure: String) {
+        self.failed += count;
         self.failure.get_or_insert(failure);
     }
 }

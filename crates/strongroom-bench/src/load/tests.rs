@@ -1,7 +1,10 @@
-use http::Method;
+use std::sync::atomic::AtomicBool;
+
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
 
 use super::*;
-use crate::bare::Listening;
+use crate::bare::{Listening, Prepared};
 
 /// An endpoint that answers so, served by a thread that ends with the test.
 pub(crate) fn answering(status: u16) -> Endpoint {
@@ -11,6 +14,21 @@ pub(crate) fn answering(status: u16) -> Endpoint {
 /// An endpoint that takes requests and never answers.
 pub(crate) fn silent() -> Endpoint {
     serving(200, async |listening| listening.accept_with(|_| std::future::pending()).await)
+}
+
+/// An endpoint that fails the first request and no other.
+pub(crate) fn failing_once() -> Endpoint {
+    let failed = Arc::new(AtomicBool::new(false));
+    serving(200, async |listening| {
+        let respond = move |answer: Prepared| {
+            let mut response = Response::from_parts(answer.0.clone(), Full::new(answer.1.clone()));
+            if !failed.swap(true, Ordering::Relaxed) {
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            std::future::ready(response)
+        };
+        listening.accept_with(respond).await
+    })
 }
 
 fn serving(status: u16, accept: impl AsyncFnOnce(Listening) -> Result<(), MeasureError> + Send + 'static) -> Endpoint {

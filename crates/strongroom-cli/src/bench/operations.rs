@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,7 +17,7 @@ use strongroom_bench::load::{self, Load, Outcome, Protocol, ask_once};
 use strongroom_bench::request::{Answer, Request};
 
 use super::Figures;
-use super::report::{Report, Settings};
+use super::report::{Report, Settings, fault};
 use super::rows::{Ask, Ceiling, Clients, ROWS, Row};
 use super::scene::{PLAIN, Question, ROTATIONS_MAX, Scene};
 use super::server::Server;
@@ -266,9 +266,17 @@ fn beside(load: &Load, question: &Question, other: &Question) -> Result<Outcome>
         let disturbing = scope.spawn(|| load::run(&disturbing, &other.endpoint, &other.request));
         let outcome = load::run(&load, &question.endpoint, &question.request)?;
         let other = disturbing.join().map_err(|_| MeasureError::Ended)??;
-        ensure!(other.operations() > 0, "the other client got nothing: {}", other.failure.unwrap_or_default());
+        undisturbed(&other)?;
         Ok(outcome)
     })
+}
+
+/// Fails if the other client did not do what it is there for, all the time.
+fn undisturbed(other: &Outcome) -> Result<()> {
+    match fault(other) {
+        Some(fault) => bail!("the other client asked in vain: {fault}"),
+        None => Ok(()),
+    }
 }
 
 /// By how much the other client outlasts what it disturbs.
@@ -289,7 +297,29 @@ const ROLE_ASSIGNMENTS_MAX: u64 = 50;
 
 #[cfg(test)]
 mod tests {
+    use strongroom_bench::figures::Latencies;
+
     use super::*;
+
+    #[test]
+    fn another_client_that_failed_was_refused_or_got_nothing_is_none() {
+        let outcome = |answered, refused, failed| Outcome {
+            elapsed: Duration::from_secs(1),
+            latencies: Latencies::new(vec![1; answered]),
+            refusals: Latencies::new(vec![1; refused]),
+            failed,
+            failure: None,
+            server_time: None,
+            generator_time: Duration::ZERO,
+        };
+        assert!(undisturbed(&outcome(2, 0, 0)).is_ok());
+        for (answered, refused, failed, cause) in
+            [(2, 0, 1, "1 failed"), (2, 1, 0, "1 were refused"), (0, 0, 0, "nothing")]
+        {
+            let problem = undisturbed(&outcome(answered, refused, failed)).unwrap_err().to_string();
+            assert!(problem.contains(cause), "{problem}");
+        }
+    }
 
     #[test]
     fn no_number_of_repetitions_rotates_a_key_more_often_than_it_may_be() {

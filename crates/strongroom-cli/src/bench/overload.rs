@@ -39,8 +39,10 @@ struct Overload {
     meant_per_second: f64,
     /// What was sent, whether what was sent before had been answered or not.
     offered_per_second: f64,
-    /// Requests that could not be sent, because the server had left all those before it unanswered.
+    /// Requests that could not be sent, because a thread of the generator waited for as many answers as it may.
     held_back: u64,
+    /// How many those are.
+    waiting_per_thread_max: usize,
     served_per_second: f64,
     refused_per_second: f64,
     /// Served under overload, of the best.
@@ -116,6 +118,7 @@ impl Overload {
             meant_per_second: flood.rate,
             offered_per_second: per_second(flooded.offered, flooded.sending),
             held_back: flooded.held_back,
+            waiting_per_thread_max: flood.waiting_per_thread_max(),
             served_per_second: rate(served),
             refused_per_second: rate(refused),
             served_ratio: rate(served) / best_per_second,
@@ -163,9 +166,8 @@ impl Overload {
         );
         if self.held_back > 0 {
             text.push_str(&format!(
-                "The server held {} requests back: it had left {} before them unanswered.\n",
-                self.held_back,
-                CONNECTIONS * flood::STREAMS
+                "{} requests were held back: a thread waits for {} answers at most, and they had not come.\n",
+                self.held_back, self.waiting_per_thread_max
             ));
         }
         if self.limited_by_generator {
@@ -229,6 +231,7 @@ mod tests {
     #[test]
     fn who_was_the_limit_is_said() {
         assert!(overload(30_000, 0).table().contains("The load generator was the limit"));
-        assert!(overload(1000, 7).table().contains("held 7 requests back"));
+        let table = overload(1000, 7).table();
+        assert!(table.contains("7 requests were held back: a thread waits for 100 answers at most"), "{table}");
     }
 }

@@ -153,7 +153,7 @@ impl Line {
             target_reached: row.target.zip(ratio).map(|(target, ratio)| ratio.median >= target),
             published_per_second: row.published,
             ratio_to_published: row.published.zip(per_second).map(|(published, ours)| ours.median / published),
-            limited_by_generator: samples.iter().filter(|one| one.outcome.is_of_the_generator()).count(),
+            limited_by_generator: samples.iter().filter(|one| is_of_the_generator(one)).count(),
             void,
         }
     }
@@ -199,17 +199,29 @@ impl Line {
     }
 }
 
-/// Why a repetition counts for nothing. A refusal is a failure here: nobody asked for more than fits.
+/// Why a repetition counts for nothing.
 fn void(sample: &Sample) -> Option<String> {
-    std::iter::once(&sample.outcome).chain(&sample.alone).find_map(|outcome| {
-        if outcome.failed > 0 {
-            return Some(format!("{} failed: {}", outcome.failed, outcome.failure.as_deref().unwrap_or_default()));
-        }
-        if outcome.refusals.count() > 0 {
-            return Some(format!("{} were refused with 429", outcome.refusals.count()));
-        }
-        (outcome.operations() == 0).then(|| "nothing was answered".to_owned())
-    })
+    outcomes(sample).find_map(fault)
+}
+
+/// Why what came of a load counts for nothing. A refusal is a failure here: nobody asked for more than fits.
+pub(super) fn fault(outcome: &Outcome) -> Option<String> {
+    if outcome.failed > 0 {
+        return Some(format!("{} failed: {}", outcome.failed, outcome.failure.as_deref().unwrap_or_default()));
+    }
+    if outcome.refusals.count() > 0 {
+        return Some(format!("{} were refused with 429", outcome.refusals.count()));
+    }
+    (outcome.operations() == 0).then(|| "nothing was answered".to_owned())
+}
+
+/// Beside another client nobody can tell whose processor time it is: there, the same clients alone say it.
+fn is_of_the_generator(sample: &Sample) -> bool {
+    outcomes(sample).any(Outcome::is_of_the_generator)
+}
+
+fn outcomes(sample: &Sample) -> impl Iterator<Item = &Outcome> {
+    std::iter::once(&sample.outcome).chain(&sample.alone)
 }
 
 fn p99(outcome: &Outcome) -> Option<f64> {
@@ -325,6 +337,11 @@ mod tests {
         assert!((line.ratio.unwrap().median - 0.75).abs() < 1e-9 && line.target_reached == Some(false), "{line:?}");
         assert!((line.p99_ratio.unwrap().median - 2.5).abs() < 1e-9 && line.server_microseconds.is_none());
         assert!(line.beside().unwrap().contains("p99 is 2.5 times that of the same clients alone, 1.00 ms"));
+        let mut limited = beside(4000);
+        let alone = limited.alone.as_mut().unwrap();
+        (alone.server_time, alone.generator_time) = (Some(Duration::from_millis(500)), Duration::from_millis(990));
+        let limited = Line::of(&measured("sign-es256-beside", vec![beside(4000), limited]));
+        assert_eq!((line.limited_by_generator, limited.limited_by_generator), (0, 1));
         let void = Line::of(&measured("sign-es256-beside", vec![beside(0)]));
         assert_eq!(void.void.as_deref(), Some("nothing was answered"));
     }

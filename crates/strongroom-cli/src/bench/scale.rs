@@ -6,12 +6,13 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Serialize;
 use strongroom_bench::cores::Cores;
+use strongroom_bench::figures::real;
 use strongroom_bench::load::{self, Load, Protocol, ask_once};
 
 use super::Figures;
 use super::rows::{Ask, Key};
 use super::scene::{PLAIN, Scene};
-use super::units::{bytes, mebibytes, or_dash};
+use super::units::{mebibytes, or_dash};
 
 /// `bench scale`.
 #[derive(Debug, Args)]
@@ -89,7 +90,7 @@ impl Row {
         self.ratio = Some(self.signatures_per_second / first.signatures_per_second);
         let more = self.keys.checked_sub(first.keys).filter(|more| *more > 0);
         self.bytes_per_key =
-            more.map(|more| (bytes(self.resident_bytes) - bytes(first.resident_bytes)) / f64::from(more));
+            more.map(|more| (real(self.resident_bytes) - real(first.resident_bytes)) / f64::from(more));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Figures as people read them.
 
+use strongroom_bench::figures::real;
+
 /// Short, and with as many digits as mean something.
 pub(super) fn number(value: f64) -> String {
     if value < 10.0 {
@@ -27,15 +29,9 @@ pub(super) fn milliseconds(microseconds: f64) -> String {
     format!("{:.2}", microseconds / 1000.0)
 }
 
-/// Bytes, to be divided.
-#[expect(clippy::cast_precision_loss, reason = "for tables that people read")]
-pub(super) fn bytes(count: u64) -> f64 {
-    count as f64
-}
-
 /// Bytes as mebibytes.
 pub(super) fn mebibytes(count: u64) -> f64 {
-    bytes(count) / bytes(MEBIBYTE)
+    real(count) / real(MEBIBYTE)
 }
 
 /// Bytes of one.

@@ -14,7 +14,7 @@ use strongroom_core::identity::{Directory, Foundation};
 use strongroom_core::network::TrustedServices;
 use strongroom_core::pools::{Pools, machine_identity_id, subscription_id};
 use strongroom_core::ports::{AuditSink, Clock, CryptoPool};
-use strongroom_core::rbac::BuiltInRole;
+use strongroom_core::rbac::CRYPTO_USER;
 use strongroom_core::request::Request as Asked;
 use strongroom_core::witness::Witness;
 use strongroom_core::{Core, Foundations, Limits};
@@ -249,8 +249,7 @@ impl Node {
         let hsm = self.core.hsm(&name).await?;
         let download = hsm.download_security_domain(&request()?, custodians()?).await?;
         hsm.confirm_download(&request()?, download.operation).await?;
-        let role = BuiltInRole::ALL.iter().find(|role| role.role_name == CRYPTO_USER).ok_or("no such role")?;
-        hsm.create_role_assignment(&request()?, &Scope::Root, draw_uuid()?, role.id, administrator).await?;
+        hsm.create_role_assignment(&request()?, &Scope::Root, draw_uuid()?, CRYPTO_USER, administrator).await?;
         Ok(())
     }
 }
@@ -323,4 +322,3 @@ fn text(value: &Value, pointer: &str) -> Result<String> {
 
 /// More than a page of a list.
 const PAGE: u32 = 30;
-const CRYPTO_USER: &str = "Managed HSM Crypto User";

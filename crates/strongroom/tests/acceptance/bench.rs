@@ -83,6 +83,19 @@ fn more_than_fits_is_asked_for() {
 }
 
 #[test]
+fn a_server_that_nobody_asks_is_watched() {
+    let output = bench(&["idle", "--seconds", "1", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let idle: Value = serde_json::from_slice(&output.stdout).expect("the figures are JSON");
+    for figure in ["residentBytes", "programBytes"] {
+        assert!(idle[figure].as_u64().is_some_and(|bytes| bytes > 0), "{figure}: {idle}");
+    }
+    for figure in ["contextSwitchesPerSecond", "processorMicroseconds"] {
+        assert!(idle[figure].as_f64().is_some_and(|figure| figure >= 0.0), "{figure}: {idle}");
+    }
+}
+
+#[test]
 fn few_and_many_keys_are_compared() {
     let output = bench(&["scale", "--keys", "1", "40", "--seconds", "1", "--json"]);
     assert!(output.status.success(), "{}", said(&output));
@@ -104,6 +117,7 @@ fn wrong_arguments_of_a_measurement_are_usage_errors() {
         ["--connections", "0"],
         ["--http", "3"],
         ["overload", "--times=1"],
+        ["idle", "--seconds=0"],
         ["--seconds=1", "overload"],
         ["scale", "--keys=0"],
     ] {
