@@ -3,15 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::thread::sleep;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::etcd::{another, serve, status};
-use crate::etcd_server::EtcdServer;
+use crate::etcd_server::{EtcdServer, signal};
 use crate::refused::refused;
-use crate::server::{Folder, STEP, Server, output, strongroom};
+use crate::server::{Folder, Server, output, strongroom, until};
 
 /// `strongroom cluster VERB --config …` on a node's folder.
 fn cluster(folder: &Folder, etcd: &EtcdServer, arguments: &[&str]) -> Command {
@@ -59,11 +58,11 @@ fn status_shows_who_renews_also_while_nodes_are_down() {
     second.signal(Signal::KILL);
     second.wait();
     // The store is read, not a server.
-    first.signal(Signal::STOP);
+    signal(first.pid(), "-STOP");
     let (view, code) = shown(&folder, &etcd);
     assert_eq!(code, Some(1), "{view}");
     assert!(view["nodes"].as_array().unwrap().iter().all(|node| node["renewing"] == false), "{view}");
-    first.signal(Signal::CONT);
+    signal(first.pid(), "-CONT");
     first.stop();
     let table = output(&mut cluster(&folder, &etcd, &["status"]));
     assert!(said(&table).contains("standing"), "{}", said(&table));
@@ -76,27 +75,18 @@ fn a_node_that_is_emptied_serves_but_is_not_ready_until_that_is_undone_or_it_is_
     let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
     let id = id(&folder);
     let ready = |server: &Server| server.get("management.localhost", "/health/ready");
-    let until = |server: &Server, expected: &str| {
-        for _ in 0..1000 {
-            if status(&ready(server)) == expected {
-                return;
-            }
-            sleep(STEP);
-        }
-        panic!("it is never {expected}: {}", ready(server));
-    };
     let drain = |more: &[&str]| {
         let output = output(&mut cluster(&folder, &etcd, &[&["drain"], more].concat()));
         assert!(output.status.success(), "{}", said(&output));
     };
     drain(&[&id]);
-    until(&server, "503");
+    until("it says that it is emptied", || status(&ready(&server)) == "503");
     assert!(ready(&server).contains("\"draining\""), "{}", ready(&server));
     assert_eq!(status(&crate::etcd::keys(&server)), "200", "it serves");
     drain(&["--undo", &id]);
-    until(&server, "200");
+    until("it is ready again", || status(&ready(&server)) == "200");
     drain(&[&id]);
-    until(&server, "503");
+    until("it says that it is emptied", || status(&ready(&server)) == "503");
     server.stop();
     let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
     assert_eq!(status(&ready(&server)), "200", "it was for the earlier start");

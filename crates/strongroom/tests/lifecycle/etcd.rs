@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
 
-use crate::etcd_server::EtcdServer;
+use crate::etcd_server::{EtcdServer, signal};
 use crate::refused::refused;
-use crate::server::{Folder, STEP, Server, output, read_all, strongroom};
+use crate::server::{Folder, STEP, Server, output, read_all, strongroom, until};
 
 /// `strongroom serve` on an etcd.
 pub(crate) fn serve(folder: &Folder, endpoints: &[String], more: &str) -> Command {
@@ -100,7 +103,7 @@ fn an_etcd_that_falls_silent_costs_503_and_nothing_else() {
     let etcd = EtcdServer::start();
     let folder = Folder::new();
     let server = Server::start_with(&folder, &mut serve(&folder, &etcd.endpoints(), ""));
-    signal(&etcd, Signal::STOP);
+    etcd.signal(0, "-STOP");
     let stopped = Instant::now();
     loop {
         let (asked, answer) = (stopped.elapsed(), keys(&server));
@@ -117,8 +120,8 @@ fn an_etcd_that_falls_silent_costs_503_and_nothing_else() {
     let ready = server.get("management.localhost", "/health/ready");
     assert!(status(&ready) == "503" && ready.contains("\"notServing\""), "{ready}");
     assert_eq!(server.health()["cluster"]["serving"], false);
-    signal(&etcd, Signal::CONT);
-    until(&server, "200");
+    etcd.signal(0, "-CONT");
+    until("it serves again", || status(&keys(&server)) == "200");
     server.stop();
 }
 
@@ -131,18 +134,18 @@ fn a_node_that_stood_still_refuses_what_came_meanwhile() {
     // The handshake is done before the node stands still.
     waiting.conn.complete_io(&mut waiting.sock).unwrap();
     let (tenant, port) = (server.variables()["STRONGROOM_TENANT_ID"].clone(), server.port());
-    server.signal(Signal::STOP);
+    signal(server.pid(), "-STOP");
     // Nor can it renew its registration when it goes on: what it remembers is all that it has.
-    signal(&etcd, Signal::STOP);
+    etcd.signal(0, "-STOP");
     let path = format!("/{tenant}/discovery/v2.0/keys");
     write!(waiting, "GET {path} HTTP/1.1\r\nhost: login.localhost:{port}\r\nconnection: close\r\n\r\n").unwrap();
     waiting.flush().unwrap();
     sleep(SERVING);
-    server.signal(Signal::CONT);
+    signal(server.pid(), "-CONT");
     let answer = read_all(&mut waiting);
     assert_eq!(status(&answer), "503", "{answer}");
-    signal(&etcd, Signal::CONT);
-    until(&server, "200");
+    etcd.signal(0, "-CONT");
+    until("it serves again", || status(&keys(&server)) == "200");
     server.stop();
 }
 
@@ -158,9 +161,10 @@ fn a_node_whose_store_was_put_back_ends() {
     etcd.kill(0);
     copy(&etcd.data(0), &older);
     etcd.restart(0);
+    lose_an_answer(&etcd);
     // Who serves after that time has renewed its registration since, so the store has gone on.
     sleep(SERVING);
-    until(&server, "200");
+    until("it serves again", || status(&keys(&server)) == "200");
     etcd.kill(0);
     fs::remove_dir_all(etcd.data(0)).unwrap();
     copy(&older, &etcd.data(0));
@@ -170,19 +174,13 @@ fn a_node_whose_store_was_put_back_ends() {
     Server::start_with(&folder, serve(&folder, &etcd.endpoints(), "").arg("--accept-rollback")).stop();
 }
 
-fn signal(etcd: &EtcdServer, signal: Signal) {
-    kill_process(Pid::from_raw(i32::try_from(etcd.pid(0)).unwrap()).unwrap(), signal).unwrap();
-}
-
-/// Asks until the answer is this one.
-fn until(server: &Server, expected: &str) {
-    for _ in 0..1000 {
-        if status(&keys(server)) == expected {
-            return;
-        }
-        sleep(STEP);
-    }
-    panic!("it never answers {expected}");
+/// Writes what a node writes that has lost an answer: from then on every commit compares something that the copy does not know.
+fn lose_an_answer(etcd: &EtcdServer) {
+    let mut member = TcpStream::connect(etcd.endpoints()[0].trim_start_matches("http://")).unwrap();
+    let put = serde_json::json!({"key": STANDARD.encode("/strongroom/turn")}).to_string();
+    write!(member, "POST /v3/kv/put HTTP/1.0\r\ncontent-length: {}\r\n\r\n{put}", put.len()).unwrap();
+    let answer = read_all(&mut member);
+    assert_eq!(status(&answer), "200", "{answer}");
 }
 
 /// T: nobody answers for longer who cannot renew.

@@ -218,6 +218,17 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..STEPS_MAX {
+        if is_so() {
+            return;
+        }
+        sleep(STEP);
+    }
+    panic!("{what}: not in time");
+}
+
 fn ended(child: &mut Child) -> ExitStatus {
     for _ in 0..STEPS_MAX {
         if let Some(status) = child.try_wait().unwrap() {

@@ -6,7 +6,7 @@ use std::thread::sleep;
 
 use rustix::process::Signal;
 
-use crate::server::{Folder, STEP, Server, read_all, strongroom};
+use crate::server::{Folder, STEP, Server, read_all, strongroom, until};
 
 #[test]
 fn a_first_start_is_ready_and_a_stop_ends_with_0() {
@@ -91,9 +91,7 @@ fn a_request_in_flight_is_finished_at_a_stop() {
     // An answer on another connection shows that the server has had time to see the first half.
     server.health();
     server.signal(Signal::TERM);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-        sleep(STEP);
-    }
+    until("nobody is let in", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
     stream.write_all(b"=nonsense.").unwrap();
     let answer = read_all(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("AADSTS"), "{answer}");
@@ -108,9 +106,7 @@ fn a_server_that_is_told_to_stop_serves_on_while_it_says_that_it_is_not_ready() 
     let (ready, path) = ("management.localhost", "/health/ready");
     assert!(server.get(ready, path).starts_with("HTTP/1.1 200 "));
     server.signal(Signal::TERM);
-    while server.get(ready, path).starts_with("HTTP/1.1 200 ") {
-        sleep(STEP);
-    }
+    until("it is not ready", || !server.get(ready, path).starts_with("HTTP/1.1 200 "));
     let answer = server.get(ready, path);
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"stopping\""), "{answer}");
     let answer = server.get("login.localhost", "/common/.well-known/openid-configuration");
