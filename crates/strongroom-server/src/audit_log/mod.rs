@@ -1,9 +1,9 @@
 //! The audit log on disk: `DIR/audit/audit-<first sequence>.jsonl`, one JSON object a line (architecture.md §3.6).
 //!
-//! One thread writes. It collects what arrives within a moment, writes it, makes it durable, and only then removes the
-//! outbox records of the changes among it and answers who waits. Events are numbered in the order they are written, and
-//! each line carries a hash over itself and the line before ([`format`]); now and then the end of that chain is signed
-//! ([`checkpoint`]). [`verify`] reads it all back.
+//! One thread writes. It collects what arrives within a moment, writes it, makes it durable, and only then answers who
+//! waits and lets the outbox records of the changes among it be removed, which another thread does: the store is never
+//! waited for here. Events are numbered in the order they are written, and each line carries a hash over itself and the
+//! line before ([`format`]); now and then the end of that chain is signed ([`checkpoint`]). [`verify`] reads it all back.
 //! While the log cannot be written nothing is dropped: events wait, [`AuditSink::accepts`] says no, and cryptography
 //! stops unless `[audit] on_full = "serve"`.
 //!
@@ -14,6 +14,7 @@ mod checkpoint_key;
 pub mod follow;
 mod format;
 mod keeper;
+mod outbox;
 mod queue;
 mod scan;
 pub(crate) mod segment;
@@ -32,7 +33,7 @@ use strongroom_core::Core;
 use strongroom_core::audit::Event;
 use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock};
 use strongroom_core::witness::Witness;
-use strongroom_store::{Commit, Kv, Write};
+use strongroom_store::Kv;
 use strongroom_types::NodeId;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -43,6 +44,7 @@ use checkpoint::{CheckpointKey, Reason, Signed};
 pub use checkpoint_key::open_or_create as open_or_create_key;
 pub use format::{Gap, GapReason, LineHash};
 pub use keeper::{CheckpointKeeper, earlier as earlier_checkpoints};
+use outbox::Outbox;
 use queue::{Batch, Message, Receiver, Sender, channel};
 pub use scan::deployment;
 use segment::{Batch as SegmentBatch, Found, Segments, Signing};
@@ -96,7 +98,8 @@ pub struct AuditLog {
     state: Arc<State>,
     terms: AuditTerms,
     unstarted: Mutex<Option<Unstarted>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The one that writes, then the one that removes what it has written from the outbox.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     newest: watch::Sender<Option<Arc<Signed>>>,
 }
 
@@ -156,7 +159,7 @@ impl AuditLog {
         let (queue, messages) = channel();
         let newest = watch::Sender::new(None);
         let unstarted = Mutex::new(Some(Unstarted { found, messages, store }));
-        Ok(Self { queue, state: Arc::default(), terms, unstarted, thread: Mutex::default(), newest })
+        Ok(Self { queue, state: Arc::default(), terms, unstarted, threads: Mutex::default(), newest })
     }
 
     /// The change numbers of guards that the last checkpoint named; none after the start.
@@ -200,7 +203,7 @@ impl AuditLog {
     /// Repairs what a crash left, says so in the log, and begins to write.
     ///
     /// # Errors
-    /// What the system says if the log cannot be written or the thread not be started.
+    /// What the system says if the log cannot be written or a thread not be started.
     pub fn start(&self, starting: Starting) -> std::io::Result<()> {
         let unstarted = self.unstarted.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Unstarted { found, messages, store }) = unstarted else { return Ok(()) };
@@ -210,11 +213,11 @@ impl AuditLog {
         let (segments, checkpoint) = found.start(&signing, new_log)?;
         self.state.written.store(segments.last(), Ordering::Release);
         self.newest.send_replace(Some(Arc::new(checkpoint)));
+        let (outbox, removing) = Outbox::start(store, Arc::clone(&self.state), Handle::current())?;
         let writer = Writer {
             segments,
-            store,
+            outbox,
             state: Arc::clone(&self.state),
-            runtime: Handle::current(),
             key,
             witness,
             clock,
@@ -222,8 +225,8 @@ impl AuditLog {
             every: self.terms.checkpoint_every,
             due: None,
         };
-        let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&messages))?;
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let writing = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&messages))?;
+        *self.threads.lock().unwrap_or_else(PoisonError::into_inner) = vec![writing, removing];
         Ok(())
     }
 
@@ -241,13 +244,13 @@ impl AuditLog {
         }
     }
 
-    /// Writes what is waiting and a last checkpoint, and ends the thread. A log that cannot be written is given up after
-    /// a few attempts; events of changes are then still in the store.
+    /// Writes what is waiting and a last checkpoint, empties the outbox, and ends the threads. A log that cannot be written
+    /// is given up after a few attempts; events of changes are then still in the store.
     pub fn close(&self) {
         self.state.closing.store(true, Ordering::Release);
         let _ = self.queue.send(Message::Close);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             let _ = thread.join();
         }
     }
@@ -296,9 +299,8 @@ impl AuditSink for AuditLog {
 
 struct Writer {
     segments: Segments,
-    store: Arc<dyn Kv>,
+    outbox: Outbox,
     state: Arc<State>,
-    runtime: Handle,
     key: CheckpointKey,
     witness: Arc<Witness>,
     clock: Arc<dyn Clock>,
@@ -319,11 +321,11 @@ impl Writer {
                 return;
             }
             self.state.waiting.fetch_sub(batch.events.len(), Ordering::AcqRel);
-            self.remove_from_outbox(batch.outbox_keys);
             for waiter in batch.waiters {
                 // Who no longer waits needs no answer.
                 let _ = waiter.send(());
             }
+            self.outbox.remove(batch.outbox_keys);
             if batch.close {
                 return;
             }
@@ -393,23 +395,10 @@ impl Writer {
         }
         Ok(())
     }
-
-    /// The lines are durable, so the records have done their work. One that stays is recognised at the next start.
-    fn remove_from_outbox(&self, keys: Vec<String>) {
-        for keys in keys.chunks(OUTBOX_KEYS) {
-            let writes = keys.iter().cloned().map(Write::Delete).collect();
-            let commit = Commit { preconditions: Vec::new(), writes };
-            if let Err(error) = self.runtime.block_on(self.store.commit(commit)) {
-                tracing::warn!(%error, "events stay in the outbox; they are removed at the next start");
-            }
-        }
-    }
 }
 
 /// How long the writer lets events gather after the first: a fifth of the 100 ms within which an event is durable.
 const COLLECT: Duration = Duration::from_millis(20);
-/// Outbox records removed in one commit.
-const OUTBOX_KEYS: usize = 60;
 /// Most events that wait in memory; beyond it cryptography stops.
 const WAITING_MAX: usize = 100_000;
 /// How long a request waits for its event to be durable.

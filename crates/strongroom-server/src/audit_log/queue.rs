@@ -193,6 +193,26 @@ mod tests {
     }
 
     #[test]
+    fn the_moment_counts_from_the_first_event_and_not_from_the_latest() {
+        let (sender, receiver) = channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let busy = std::thread::spawn(move || {
+            let pause = Duration::from_micros(100);
+            // Fewer than a batch, which ends a moment as well. Whoever waits is woken on and on.
+            let mut numbers = 0..BATCH_MESSAGES as u128 - 1;
+            while stopped.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                if let Some(number) = numbers.next() {
+                    sender.send(event(number)).unwrap();
+                }
+                sender.0.ready.notify_one();
+            }
+        });
+        assert!(!Batch::collect(&receiver, None, Duration::from_millis(1)).events.is_empty());
+        drop(stop);
+        busy.join().unwrap();
+    }
+
+    #[test]
     fn a_thread_that_sleeps_is_woken_by_the_first_event_and_by_the_end() {
         let (sender, receiver) = channel();
         let thread = std::thread::spawn(move || {

@@ -3,8 +3,9 @@
 use std::fs;
 
 use strongroom_core::witness::NoLog;
-use strongroom_store::MemoryStore;
-use strongroom_testkit::{FakeClock, START};
+use strongroom_store::{Commit, MemoryStore, Outcome, StoreError, Write};
+use strongroom_testkit::{FakeClock, START, Wrap, Wrapped};
+use tokio::sync::Semaphore;
 
 use super::segment::tests::event;
 use super::verify::{Against, verify};
@@ -41,13 +42,69 @@ async fn what_was_submitted_is_durable_after_a_flush_and_signed_after_a_close() 
     log.flush().await.unwrap();
     let report = verify(folder.path(), &Against::default()).unwrap();
     assert!(report.good && report.unsigned_lines == 2, "{report:?}");
-    assert!(store.get("x").await.unwrap().is_none(), "its line is durable");
     let sequence = log.status().written;
     log.close();
+    assert!(store.get("x").await.unwrap().is_none(), "its line is durable");
     assert_eq!(log.checkpoints().borrow().as_ref().unwrap().checkpoint.sequence, sequence);
     let report = verify(folder.path(), &Against::default()).unwrap();
     assert!(report.good && report.unsigned_lines == 0 && report.gap_count == 0, "{report:?}");
     assert_eq!(open(folder.path(), AuditTerms::default()).log.seen(), [("d/guard".to_owned(), 5)]);
+}
+
+/// A store whose commits get no answer until a test allows them.
+struct Silent {
+    store: MemoryStore,
+    answers: Semaphore,
+}
+
+#[async_trait]
+impl Wrap for Silent {
+    fn behind(&self) -> &dyn Kv {
+        &self.store
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        let allowed = self.answers.acquire().await;
+        allowed.map_err(|closed| StoreError::Unavailable(closed.to_string()))?.forget();
+        self.store.commit(commit).await
+    }
+}
+
+#[tokio::test]
+async fn neither_events_nor_who_waits_for_them_wait_for_the_outbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Wrapped(Silent { store: MemoryStore::new(), answers: Semaphore::new(0) }));
+    let keys = ["x1", "x2", "x3"];
+    let writes = keys.iter().map(|key| Write::Put((*key).to_owned(), vec![1])).collect();
+    store.store.commit(Commit { preconditions: vec![], writes }).await.unwrap();
+    let log = AuditLog::open(folder.path(), Arc::clone(&store) as Arc<dyn Kv>, AuditTerms::default()).unwrap();
+    log.start(starting()).unwrap();
+    for (number, key) in (1..).zip(keys) {
+        log.submit_committed(event(number), key.to_owned());
+        log.flush().await.unwrap();
+    }
+    log.submit(event(4));
+    log.flush().await.unwrap();
+    let text = text_of(folder.path());
+    for number in 1..=4 {
+        assert!(text.contains(&event(number).event_id.to_string()), "{number}");
+    }
+    assert_eq!(log.status().waiting, 0);
+    for key in keys {
+        assert!(store.get(key).await.unwrap().is_some(), "nobody has removed {key}");
+    }
+    store.answers.add_permits(keys.len());
+    log.close();
+    for key in keys {
+        assert!(store.get(key).await.unwrap().is_none(), "{key}");
+    }
+}
+
+/// Waits until the log has removed what it has written from the outbox of its node.
+async fn emptied(test: &strongroom_testkit::TestCore) {
+    while !test.core.barrier().outbox().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A log whose next write fails, because the next segment cannot be begun.
@@ -155,7 +212,7 @@ async fn each_node_logs_its_own_changes_and_one_logs_those_of_a_node_that_is_gon
     log.flush().await.unwrap();
     let text = || text_of(logs[0].path());
     assert!(text().contains(&of_one.to_string()) && !text().contains(&of_other.to_string()));
-    assert!(test.core.barrier().outbox().await.unwrap().is_empty());
+    emptied(&test).await;
     assert_eq!(other.core.barrier().outbox().await.unwrap().len(), 1, "it is the other node's to log");
 
     // It never came to that, and its machine is gone.
@@ -163,8 +220,8 @@ async fn each_node_logs_its_own_changes_and_one_logs_those_of_a_node_that_is_gon
     assert_eq!(log.adopt(&test.core, other.node).await.unwrap(), 0);
     log.flush().await.unwrap();
     assert!(text().contains(&of_other.to_string()));
-    assert!(test.core.barrier().outbox_owners().await.unwrap().is_empty());
     log.close();
+    assert!(test.core.barrier().outbox_owners().await.unwrap().is_empty());
 
     // On a store that one process has to itself, whatever is left goes to the one that starts.
     let later = changed(&other).await;
@@ -175,6 +232,6 @@ async fn each_node_logs_its_own_changes_and_one_logs_those_of_a_node_that_is_gon
     log.start(starting()).unwrap();
     log.flush().await.unwrap();
     assert!(text_of(logs[1].path()).contains(&later.to_string()));
-    assert!(test.core.barrier().outbox_owners().await.unwrap().is_empty());
     log.close();
+    assert!(test.core.barrier().outbox_owners().await.unwrap().is_empty());
 }
