@@ -56,16 +56,23 @@ impl Hsm<'_> {
     /// # Errors
     /// [`Error::AlreadyActivated`] once in use; [`Error::Forbidden`] for everybody but the initial administrators.
     pub async fn transfer_key(&self, request: &Request) -> Result<String> {
+        // From the start each time: a key that was drawn may have been ended before this request marked it.
+        let key = retry_on_conflict!(self.try_transfer_key(request))?;
+        Ok(key.exchange.transfer_key()?)
+    }
+
+    async fn try_transfer_key(&self, request: &Request) -> Result<Arc<HeldKey>> {
         self.authorize_transfer_key(request).await?;
         // Looked at before the record: the mark of a key that is drawn from now on may not be in what is read.
         let earlier = self.core().exchange_keys().marked(self.instance());
         let record = self.domain_record().await?.map(|stored| stored.value).unwrap_or_default();
-        let key = match self.core().transfer_key(self.instance(), &record, request.received) {
+        let counts = self.core().transfer_key(self.instance(), &record, request.received);
+        let drawn = || self.core().exchange_keys().unmarked(self.instance(), request.received);
+        let key = match counts.or_else(drawn) {
             Some(key) => key,
             None => self.make_exchange_key(request, earlier.as_ref()).await?,
         };
-        let key = retry_on_conflict!(self.try_begin_recovery(request, &key))?;
-        Ok(key.exchange.transfer_key()?)
+        self.begin_recovery(request, &key).await
     }
 
     /// Takes an upload and makes the HSM active with what is in it. Answers the id of the operation, which has ended well;
@@ -134,7 +141,7 @@ impl Hsm<'_> {
     }
 
     /// Marks a key that was drawn; answers it, or the one that counts already.
-    async fn try_begin_recovery(&self, request: &Request, key: &Arc<HeldKey>) -> Result<Arc<HeldKey>> {
+    async fn begin_recovery(&self, request: &Request, key: &Arc<HeldKey>) -> Result<Arc<HeldKey>> {
         let (guard, stage) = self.authorize_transfer_key(request).await?;
         let stored = self.domain_record().await?;
         let record = stored.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
@@ -158,8 +165,12 @@ impl Hsm<'_> {
             record.pending = None;
         }
         self.stage_record(&mut transaction, stored.as_ref(), &record)?;
-        transaction.commit(request).await?;
-        key.marked();
+        let committed = transaction.commit(request).await;
+        // Whatever else the store says, the mark may be there, and be gone before this node sees it.
+        if !matches!(committed, Err(Error::Conflict)) {
+            key.marked();
+        }
+        committed?;
         if changes_state {
             self.core().open_domains().keep_only(self.instance(), &None);
         }

@@ -33,7 +33,7 @@ pub(crate) struct TransferMark {
 pub(crate) struct HeldKey {
     pub(crate) exchange: ExchangeKey,
     expires: Timestamp,
-    /// Whether its mark was committed: from then on it counts only as long as that is there.
+    /// Whether its mark was committed, or may have been: from then on it counts only as long as that is there.
     is_marked: AtomicBool,
     /// Uploads that did not decrypt. Locked while one is opened, so that many at once are not more than the limit.
     rejected: Mutex<u32>,
@@ -61,7 +61,7 @@ impl HeldKey {
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) >= EXCHANGE_TRIES_MAX
     }
 
-    /// Its mark is in the store.
+    /// Its mark is in the store, or may be.
     pub(crate) fn marked(&self) {
         self.is_marked.store(true, Ordering::Release);
     }
@@ -94,7 +94,8 @@ impl DomainRecord {
 }
 
 impl Core {
-    /// The transfer key that this node holds, if it counts.
+    /// The transfer key that this node holds, if it counts. A record that names it proves that its mark was committed, also
+    /// where the answer of that commit was lost.
     pub(crate) fn transfer_key(
         &self,
         instance: InstanceId,
@@ -102,7 +103,11 @@ impl Core {
         now: Timestamp,
     ) -> Option<Arc<HeldKey>> {
         let (key, node) = (self.exchange_keys().live(instance, now)?, self.barrier().node());
-        record.transfer_keys.iter().any(|mark| key.is_named_by(mark, node)).then_some(key)
+        if !record.transfer_keys.iter().any(|mark| key.is_named_by(mark, node)) {
+            return None;
+        }
+        key.marked();
+        Some(key)
     }
 
     /// Whether a transfer key waits for its upload on another node.
@@ -145,6 +150,11 @@ impl ExchangeKeys {
     /// Destroys a key that has done its work, and not the next one of its HSM.
     pub(crate) fn destroy(&self, instance: InstanceId, key: &Arc<HeldKey>) {
         remove(&mut self.lock(), instance, key);
+    }
+
+    /// The key that was drawn for an HSM and waits for its mark.
+    pub(crate) fn unmarked(&self, instance: InstanceId, now: Timestamp) -> Option<Arc<HeldKey>> {
+        self.live(instance, now).filter(|key| !key.is_marked())
     }
 
     /// The key that is held of an HSM, if its mark was committed: it counts if that is still there afterwards.

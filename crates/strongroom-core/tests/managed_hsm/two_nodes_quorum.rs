@@ -10,7 +10,7 @@ use strongroom_core::recovery::UploadStatus;
 use strongroom_core::{Error, Result};
 use strongroom_security_domain::{EXCHANGE_KEY_SECONDS, EXCHANGE_TRIES_MAX, SecurityDomainError};
 use strongroom_store::{Kv, MemoryStore};
-use strongroom_testkit::MemoryRoot;
+use strongroom_testkit::{CommitFault, FaultyStore, MemoryRoot};
 use uuid::Uuid;
 
 use crate::download_again::prove;
@@ -89,6 +89,35 @@ async fn a_recovery_that_ends_on_one_node_ends_the_transfer_keys_of_all() {
     assert_ne!(transfer_key(&other).await, second);
     let refused = upload(&other, &for_other).await;
     assert!(matches!(refused, Err(Error::SecurityDomain(SecurityDomainError::WrongExchangeKey))), "{refused:?}");
+}
+
+/// Whether or not the node sees in between that the mark is there.
+#[tokio::test]
+async fn a_transfer_key_whose_mark_got_no_answer_ends_with_the_recovery_too() {
+    for is_seen in [true, false] {
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+        let (mut one, file) = World::usable_on(Arc::<FaultyStore>::clone(&store)).await;
+        one.add_hsm("hsm2", |_| {}).await;
+        one.name = "hsm2".parse().unwrap();
+        let other = one.another_node().await;
+        store.fail_next_commit(CommitFault::AnswerLost);
+        let lost = one.hsm().await.transfer_key(&one.administration()).await;
+        assert!(matches!(lost, Err(Error::Store(_))), "{lost:?}");
+        let events = one.test.core.barrier().outbox().await.unwrap();
+        let details = events.into_iter().filter_map(|(_, event)| event.properties.detail);
+        let details: Vec<_> = details.filter(|detail| detail.starts_with("transfer key")).collect();
+        assert_eq!(details.len(), 1, "{details:?}");
+        let is_first = |key: &str| {
+            let jwk: serde_json::Value = serde_json::from_str(key).unwrap();
+            details[0].ends_with(jwk["x5t#S256"].as_str().unwrap())
+        };
+        if is_seen {
+            assert!(is_first(&transfer_key(&one).await));
+        }
+        let second = transfer_key(&other).await;
+        upload(&other, &blob(&file, &second)).await.unwrap();
+        assert!(!is_first(&transfer_key(&one).await), "seen: {is_seen}");
+    }
 }
 
 #[tokio::test]
@@ -294,6 +323,32 @@ async fn two_questions_for_a_transfer_key_get_the_same_one() {
         held.1.send(()).unwrap();
         assert_eq!(slow.await, fast, "after {reads} reads");
         assert_eq!(transfer_key(&world).await, fast);
+    }
+}
+
+/// However far one of them is when the recovery ends that the other one has begun.
+#[tokio::test]
+async fn a_question_for_a_transfer_key_that_a_recovery_overtakes_gets_the_next_one() {
+    let (store, mut world, file) = on_slow_store().await;
+    for reads in 0.. {
+        let name = format!("new{reads}");
+        world.add_hsm(&name, |_| {}).await;
+        world.name = name.parse().unwrap();
+        let mut held = store.hold_next();
+        let mut slow = pin!(transfer_key(&world));
+        for _ in 0..reads {
+            assert!(poll_once(slow.as_mut()).is_pending());
+            let next = store.hold_next();
+            std::mem::replace(&mut held, next).1.send(()).unwrap();
+        }
+        if poll_once(slow.as_mut()).is_ready() {
+            assert!(reads > 3, "{reads}");
+            return;
+        }
+        let ended = transfer_key(&world).await;
+        upload(&world, &blob(&file, &ended)).await.unwrap();
+        held.1.send(()).unwrap();
+        assert_ne!(slow.await, ended, "after {reads} reads");
     }
 }
 
