@@ -107,9 +107,13 @@ impl BackupJobs {
         if (0..KEEP_MILLIS).contains(&now.saturating_sub(self.kept.load(Ordering::Acquire))) {
             return;
         }
-        match self.core.keep_jobs().await {
-            Ok(()) => self.kept.store(now, Ordering::Release),
-            Err(error) => tracing::warn!(%error, "other nodes cannot be told that this one works on its jobs"),
+        if let Err(error) = self.core.keep_jobs().await {
+            tracing::warn!(%error, "other nodes cannot be told that this one works on its jobs");
+            return;
+        }
+        self.kept.store(now, Ordering::Release);
+        if let Err(error) = self.core.forget_job_owners().await {
+            tracing::warn!(%error, "nodes that have worked on jobs and are gone cannot be forgotten");
         }
     }
 

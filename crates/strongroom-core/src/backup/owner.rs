@@ -25,15 +25,21 @@ impl Record for JobOwner {
 }
 
 impl Core {
-    /// Says that this node lives, and forgets nodes that are gone. A node that has jobs at work calls it several times
-    /// within what others take for death.
+    /// Says that this node lives. A node that has jobs at work calls it several times within what others take for death.
     ///
     /// # Errors
     /// What the store says.
     pub async fn keep_jobs(&self) -> Result<()> {
         // The node itself may do so in the same moment, or another one forget it.
-        retry_on_conflict!(self.try_keep_jobs())?;
-        match self.forget_owners().await {
+        retry_on_conflict!(self.try_keep_jobs())
+    }
+
+    /// Forgets some nodes that have not been heard of for long.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn forget_job_owners(&self) -> Result<()> {
+        match self.try_forget_owners().await {
             // One of them lives after all, or another node was faster.
             Ok(()) | Err(Error::Conflict) => Ok(()),
             Err(error) => Err(error),
@@ -53,8 +59,7 @@ impl Core {
         Ok(())
     }
 
-    /// Removes the records of some nodes that have not been heard of for long.
-    async fn forget_owners(&self) -> Result<()> {
+    async fn try_forget_owners(&self) -> Result<()> {
         let barrier = self.barrier();
         let owners = barrier.page::<JobOwner>(barrier.deployment(), layout::JOB_OWNERS, None, OWNERS_MAX, None).await?;
         let now = barrier.clock().now();

@@ -15,6 +15,7 @@ use strongroom_core::keys::{KeyAttributes, KeyReference, ReleaseTerms, UpdateKey
 use strongroom_core::layout;
 use strongroom_crypto::SystemEntropy;
 use strongroom_store::{COMMIT_OPERATIONS_MAX, Commit, Entry, Kv, LIMIT_MAX, MemoryStore, Write};
+use strongroom_testkit::{CommitFault, FaultyStore};
 use strongroom_types::{Algorithm, DataAction, Scope};
 
 use crate::download_again::prove;
@@ -355,4 +356,21 @@ async fn events_that_bear_no_nodes_name_go_to_the_first_node_that_starts() {
     assert_eq!(barrier.outbox_at_start(OutboxOf::ThisNode).await.unwrap(), of_one, "each has its own");
     let all = barrier.outbox_at_start(OutboxOf::Everybody).await.unwrap();
     assert_eq!(ids(&all), ids(&[of_one, taken].concat()));
+}
+
+#[tokio::test]
+async fn a_node_says_that_it_lives_also_where_gone_ones_cannot_be_forgotten() {
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let (one, _) = World::usable_on(Arc::<FaultyStore>::clone(&store)).await;
+    let other = one.another_node().await;
+    other.test.core.keep_jobs().await.unwrap();
+    one.test.clock.advance_seconds(24 * 3600 + 1);
+    store.fail_commits_after(1, CommitFault::NotApplied);
+    one.test.core.keep_jobs().await.unwrap();
+    let refused = one.test.core.forget_job_owners().await;
+    assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
+    store.heal();
+    one.test.core.forget_job_owners().await.unwrap();
+    let left = store.range(layout::JOB_OWNERS, None, 10, None).await.unwrap().entries;
+    assert_eq!(left.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), [layout::job_owner(one.test.node)]);
 }
