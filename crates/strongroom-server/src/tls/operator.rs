@@ -1,5 +1,6 @@
 //! The operator's own certificate.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::client::verify_server_name;
@@ -8,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use strongroom_core::audit::rfc3339;
-use strongroom_types::Timestamp;
+use strongroom_types::{Secret, Timestamp};
 use x509_cert::der::Decode;
 
 use crate::http::host::Domain;
@@ -32,14 +33,28 @@ impl OperatorCertificate {
     /// # Errors
     /// [`TlsError::File`] names the file and what is wrong with it.
     pub fn read(&self, now: Timestamp) -> Result<(CertifiedKey, Timestamp), TlsError> {
+        let (certificate, private_key) = self.files()?;
+        self.parse(certificate.expose(), private_key.expose(), now)
+    }
+
+    /// What the two files hold.
+    pub(crate) fn files(&self) -> Result<(Pem, Pem), TlsError> {
+        Ok((pem_of(&self.certificate)?, pem_of(&self.private_key)?))
+    }
+
+    /// The same as [`Self::read`], of what the files held.
+    pub(crate) fn parse(
+        &self,
+        certificate: &[u8],
+        private_key: &[u8],
+        now: Timestamp,
+    ) -> Result<(CertifiedKey, Timestamp), TlsError> {
         let of_certificate = |problem| TlsError::File { path: self.certificate.clone(), problem };
         let of_key = |problem| TlsError::File { path: self.private_key.clone(), problem };
-        let chain = certificates(&self.certificate)?;
+        let chain = certificates_in(certificate).map_err(of_certificate)?;
         let leaf = chain.first().ok_or_else(|| of_certificate(FileProblem::NoCertificate))?;
         let not_after = check_time(leaf, now).map_err(of_certificate)?;
-        let key = limited_file::read(&self.private_key, PEM_BYTES_MAX);
-        let key = key.map_err(|error| of_key(FileProblem::Unreadable(error.to_string())))?;
-        let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| of_key(FileProblem::NoPrivateKey))?;
+        let key = PrivateKeyDer::from_pem_slice(private_key).map_err(|_| of_key(FileProblem::NoPrivateKey))?;
         let key = provider().key_provider.load_private_key(key).map_err(|_| of_key(FileProblem::UnusableKey))?;
         let certified = CertifiedKey::new(chain, key);
         certified.keys_match().map_err(|_| of_key(FileProblem::KeyMismatch))?;
@@ -63,15 +78,23 @@ pub fn uncovered(certificate: &CertificateDer<'_>, domains: &[Domain]) -> Vec<St
 /// # Errors
 /// [`TlsError::File`].
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |problem| TlsError::File { path: path.to_owned(), problem };
-    let pem = limited_file::read(path, PEM_BYTES_MAX);
-    let pem = pem.map_err(|error| failed(FileProblem::Unreadable(error.to_string())))?;
-    let found = CertificateDer::pem_slice_iter(pem.expose()).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|_| failed(FileProblem::MalformedCertificate))?;
-    if found.is_empty() {
-        return Err(failed(FileProblem::NoCertificate));
-    }
-    Ok(found)
+    certificates_in(pem_of(path)?.expose()).map_err(|problem| TlsError::File { path: path.to_owned(), problem })
+}
+
+/// All certificates in PEM.
+pub(crate) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|_| FileProblem::MalformedCertificate)?;
+    if found.is_empty() { Err(FileProblem::NoCertificate) } else { Ok(found) }
+}
+
+/// What a file with certificates or a key holds. Nobody has looked into it yet.
+pub(crate) type Pem = Secret<Vec<u8>>;
+
+pub(crate) fn pem_of(path: &Path) -> Result<Pem, TlsError> {
+    let unreadable = |error: io::Error| FileProblem::Unreadable(error.to_string());
+    let pem = limited_file::read(path, PEM_BYTES_MAX).map_err(unreadable);
+    pem.map_err(|problem| TlsError::File { path: path.to_owned(), problem })
 }
 
 /// When a certificate ends, if it is valid now.
