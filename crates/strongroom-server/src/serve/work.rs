@@ -15,7 +15,7 @@ use crate::http::health::Health;
 use crate::jobs::KeyJobs;
 use crate::membership::Membership;
 use crate::resealing::Resealing;
-use crate::serve::adoption::Adoption;
+use crate::serve::adoption::{self, Adoption};
 use crate::tasks::Tasks;
 use crate::tls::certificates::Certificates;
 
@@ -49,7 +49,7 @@ impl Work {
             let arm = Arc::clone(&arm);
             async move { arm.run_pending().await }
         });
-        tasks.every_while(ADOPTION_PERIOD, serving(), move || {
+        tasks.every_while(adoption::PERIOD, serving(), move || {
             let adoption = Arc::clone(&adoption);
             async move { adoption.run().await }
         });
@@ -123,8 +123,6 @@ fn renew_certificate(certificates: &Certificates, entropy: &dyn Entropy, clock: 
 
 /// How often steps of long-running operations are looked for; new ones begin at once.
 const OPERATIONS_PERIOD: Duration = Duration::from_secs(1);
-/// How often events of lost nodes are looked for.
-const ADOPTION_PERIOD: Duration = Duration::from_secs(60);
 /// How often records are looked for that a rotation has left to be sealed again.
 const RESEALING_PERIOD: Duration = Duration::from_secs(1);
 /// How often sealed managed HSMs are counted.
