@@ -11,6 +11,8 @@ mod blobs;
 mod cluster;
 mod deployment;
 mod error;
+#[cfg(feature = "etcd")]
+mod etcd_files;
 mod node;
 mod observe;
 mod planes;
@@ -68,7 +70,7 @@ pub use error::{StartError, StopError};
 pub use observe::{ClusterView, NodeView, drain, join};
 pub use port_holder::PortHolder;
 pub use ready::Ready;
-pub(crate) use store::{look, open_alone};
+pub(crate) use store::{Purpose, hold};
 pub use trust::check_files;
 
 /// A server that serves.
@@ -218,9 +220,7 @@ impl Server {
         if tokio::time::timeout(LAST_CHECKPOINT_MAX, keeper.finish()).await.is_err() {
             tracing::warn!("the last audit checkpoint was not kept everywhere");
         }
-        let closed = store.close().await;
-        joined.left().await;
-        closed?;
+        store.close().await?;
         if has_left { Err(StopError::LeftCluster) } else { Ok(()) }
     }
 

@@ -1,13 +1,14 @@
 //! `strongroom store copy`: a deployment moves into another store while no node serves it.
 //!
 //! Records are copied as they are, sealed; no key is needed. The deployment record comes last, so a store into which only a part
-//! was copied serves nobody, and it comes when every other record was read back from both stores and compared. Registrations of
-//! nodes stay behind: they are the store's and not the deployment's.
+//! was copied serves nobody, and it comes when every other record was read back from both stores and compared. What
+//! nodes say about themselves stays behind: it is the store's and not the deployment's.
 
 mod walk;
 
 use std::time::Duration;
 
+use strongroom_cluster::REGISTRATIONS;
 use strongroom_core::{deployment, layout};
 use strongroom_store::{
     COMMIT_BYTES_MAX, COMMIT_OPERATIONS_MAX, Commit, Entry, Kv, Outcome, Precondition, Revision, StoreError, Write,
@@ -15,7 +16,7 @@ use strongroom_store::{
 
 use self::walk::Walk;
 use crate::config::{Settings, StorePlace};
-use crate::serve::{self, StartError};
+use crate::serve::{self, Purpose, StartError};
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum Progress {
 pub enum CopyError {
     /// One of the two cannot be opened.
     #[error(transparent)]
-    Open(#[from] StartError),
+    Open(StartError),
     /// Both are one.
     #[error("both configurations name the same store")]
     Same,
@@ -93,7 +94,8 @@ impl CopyError {
     pub fn cause(&self) -> String {
         match self {
             Self::Open(error) => error.cause(),
-            error => error.to_string().replace('\n', " "),
+            // Keys come from a store that nobody trusts, and go to a terminal.
+            error => error.to_string().replace(char::is_control, " "),
         }
     }
 
@@ -117,6 +119,15 @@ impl CopyError {
     }
 }
 
+impl From<StartError> for CopyError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NoDeployment => Self::NoDeployment,
+            error => Self::Open(error),
+        }
+    }
+}
+
 /// Copies the deployment of one configuration into the store of another.
 ///
 /// # Errors
@@ -125,8 +136,10 @@ pub async fn copy(from: &Settings, to: &Settings, progress: impl FnMut(Progress)
     if from.store == to.store && (from.store != StorePlace::Embedded || from.data_dir == to.data_dir) {
         return Err(CopyError::Same);
     }
-    let source = serve::look(from).await?.ok_or(CopyError::NoDeployment)?;
-    let target = serve::open_alone(to).await?;
+    let source = serve::hold(from, Purpose::Look).await?;
+    // Before the other one is made.
+    check_source(source.store.as_ref()).await?;
+    let target = serve::hold(to, Purpose::Fill).await?;
     let copied = transfer(source.store.as_ref(), target.store.as_ref(), progress).await;
     let closed = target.store.close().await;
     let copied = copied?;
@@ -149,7 +162,7 @@ async fn transfer(from: &dyn Kv, to: &dyn Kv, mut progress: impl FnMut(Progress)
 /// The deployment record, if nobody works on the store.
 async fn check_source(from: &dyn Kv) -> Result<Entry, CopyError> {
     let deployment = from.get(layout::DEPLOYMENT).await.map_err(of_source)?.ok_or(CopyError::NoDeployment)?;
-    let registered = from.range(layout::NODES, None, NODES_SHOWN, None).await.map_err(of_source)?;
+    let registered = from.range(REGISTRATIONS, None, NODES_SHOWN, None).await.map_err(of_source)?;
     if registered.entries.is_empty() {
         return Ok(deployment);
     }

@@ -8,7 +8,6 @@ use strongroom_cluster::{DRAINS, Identity, Layout, Node, OpenError, SystemBootCl
 use strongroom_core::layout;
 use strongroom_crypto::{Entropy, SystemEntropy};
 use strongroom_store::Kv;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::audit_log::OutboxOf;
@@ -24,14 +23,7 @@ pub(super) struct Joined {
     pub(super) store: Arc<dyn Kv>,
     pub(super) membership: Membership,
     /// `None` without a cluster.
-    run: Option<Run>,
-}
-
-/// The node's own task. It outlives all others: closing the store ends it.
-struct Run {
-    owner: TaskOwner,
-    /// Nothing is ever sent: the task holds the sender, however it ends.
-    ended: watch::Receiver<()>,
+    node: Option<Arc<Node>>,
 }
 
 impl Joined {
@@ -44,7 +36,7 @@ impl Joined {
         engine: Arc<dyn Kv>,
     ) -> Result<Self, StartError> {
         if settings.store == StorePlace::Embedded {
-            return Ok(Self { store: engine, membership: Membership::alone(), run: None });
+            return Ok(Self { store: engine, membership: Membership::alone(), node: None });
         }
         let node = match open(folder, settings, version, Arc::clone(&engine)).await {
             Ok(node) => node,
@@ -53,7 +45,9 @@ impl Joined {
                 return Err(error);
             }
         };
-        let run = Run::begin(Arc::clone(&node));
+        let running = Arc::clone(&node);
+        // It outlives all other tasks, so it is none of theirs: closing the store ends it.
+        TaskOwner::new().tasks().spawn(async move { running.run().await });
         if !node.serving(SERVING_MAX).await {
             store::give_up(node.as_ref()).await;
             return Err(StartError::NotServing { seconds: SERVING_MAX.as_secs() });
@@ -61,45 +55,26 @@ impl Joined {
         if let Err(error) = node.end_drain().await {
             tracing::warn!(%error, "this node could not note that it is not being emptied any more");
         }
-        Ok(Self { membership: Membership::of(Arc::clone(&node)), store: node, run: Some(run) })
+        let (store, membership) = (Arc::<Node>::clone(&node), Membership::of(Arc::clone(&node)));
+        Ok(Self { store, membership, node: Some(node) })
     }
 
     /// Whose events in the outbox are this process's: whoever else has used a store that one process has to itself is gone.
     pub(super) fn outbox(&self) -> OutboxOf {
-        if self.run.is_some() { OutboxOf::ThisNode } else { OutboxOf::Everybody }
+        if self.node.is_some() { OutboxOf::ThisNode } else { OutboxOf::Everybody }
     }
 
     /// Resolves when the node has ended by itself; never without a cluster.
     pub(super) async fn ended(&self) {
-        match &self.run {
-            // An error is the end: the sender is gone.
-            Some(run) => drop(run.ended.clone().changed().await),
+        match &self.node {
+            Some(node) => node.stopped().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Whether the node has ended by itself. Ask before the store is closed.
+    /// Whether the node has ended by itself.
     pub(super) fn has_ended(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.ended.has_changed().is_err())
-    }
-
-    /// Waits for the node's task after the store was closed.
-    pub(super) async fn left(self) {
-        let Some(run) = self.run else { return };
-        if !run.owner.stop(LEAVING_MAX).await {
-            tracing::warn!("the node could not take its leave; others will wait for it once");
-        }
-    }
-}
-
-impl Run {
-    fn begin(node: Arc<Node>) -> Self {
-        let (owner, (running, ended)) = (TaskOwner::new(), watch::channel(()));
-        owner.tasks().spawn(async move {
-            let _running = running;
-            node.run().await;
-        });
-        Self { owner, ended }
+        self.node.as_ref().is_some_and(|node| node.ended_by_itself())
     }
 }
 
@@ -140,10 +115,8 @@ fn machine() -> String {
 /// Key material is read when it is needed. No answer that is promised anything ever depends on the outbox of audit events, or on who
 /// is being emptied.
 const LAYOUT: Layout = Layout { on_demand: layout::is_material, incidental };
-/// The form of records that this release reads and writes. It rises with the first release that writes what this one cannot read, and
-/// that release writes it only when no node is registered that says less.
+/// The form of records that this release reads and writes. Nothing raises it by itself: whoever changes what is written into records so
+/// that this release could not read it raises it too, and writes the new form only when no node is registered that says less.
 pub(super) const RECORDS: u32 = 1;
 /// Longest time until a node serves whose store has been loaded.
 const SERVING_MAX: Duration = Duration::from_secs(30);
-/// Longest time that the node's task takes after the store was closed.
-const LEAVING_MAX: Duration = Duration::from_secs(5);

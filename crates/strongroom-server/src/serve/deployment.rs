@@ -7,7 +7,6 @@ use strongroom_core::ports::Clock;
 use strongroom_core::request::Request;
 use strongroom_core::witness::Witness;
 use strongroom_core::{Core, Foundations};
-use strongroom_crypto::providers::{QuorumRoot, RootProvider};
 use strongroom_crypto::{CryptoError, Entropy, SystemEntropy};
 use strongroom_store::Kv;
 use uuid::Uuid;
@@ -15,7 +14,7 @@ use uuid::Uuid;
 use crate::audit_log::checkpoint::PublicJwk;
 use crate::audit_log::{self, AuditLog, OutboxOf, Starting, Strangers, open_or_create_key};
 use crate::clock::SystemClock;
-use crate::config::{RootProviderKind, Settings};
+use crate::config::Settings;
 use crate::crypto_pool::ThreadPool;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::serve::error::StartError;
@@ -48,10 +47,6 @@ impl Opened {
     ) -> Result<Self, StartError> {
         let (entropy, clock): (Arc<dyn Entropy>, Arc<dyn Clock>) = (Arc::new(SystemEntropy), Arc::new(SystemClock));
         let (root, expectation) = node::open_root(folder, settings, store.as_ref(), entropy.as_ref()).await?;
-        let root: Arc<dyn RootProvider> = match settings.root_provider {
-            RootProviderKind::File => Arc::new(root),
-            RootProviderKind::Quorum => Arc::new(QuorumRoot::new(root)),
-        };
         let root_provider = root.name();
         let deployment = Deployment::open(store.as_ref(), root.as_ref(), entropy.as_ref(), expectation).await?;
         let audit_folder = folder.join(audit_log::FOLDER);

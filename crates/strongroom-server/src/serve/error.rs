@@ -99,7 +99,7 @@ pub enum StartError {
     },
     /// The store holds no deployment.
     #[error("there is no deployment in the store yet")]
-    NothingToJoin,
+    NoDeployment,
     /// No registration is of such a node.
     #[error("no node with the id or the name `{node}` is registered")]
     UnknownNode {
@@ -173,8 +173,10 @@ pub enum StopError {
     /// The store did not close cleanly.
     #[error("the store was not closed cleanly: {0}")]
     Store(#[from] StoreError),
-    /// Nobody told the node to stop: it could not rely on its own memory any more.
-    #[error("this node has left the cluster by itself: the store is older than what the node has seen of it")]
+    /// Nobody told the node to stop: it could not rely on its own memory any more, or its task was lost.
+    #[error(
+        "this node has left the cluster by itself: the store is older than what the node has seen of it, or the node failed"
+    )]
     LeftCluster,
 }
 
@@ -229,7 +231,8 @@ impl StartError {
             }
             below = error.source();
         }
-        text.replace('\n', " ")
+        // It may repeat what lies in a store that nobody trusts, and goes to a terminal.
+        text.replace(char::is_control, " ")
     }
 
     /// What to do about it, in one line.
@@ -262,7 +265,7 @@ impl StartError {
             Self::Etcd(error) => error.remedy(),
             #[cfg(feature = "etcd")]
             Self::StoreFile { .. } => "correct the file, or [store] in the configuration".to_owned(),
-            Self::NothingToJoin => "found it with `strongroom serve` on the first node, or correct [store]".to_owned(),
+            Self::NoDeployment => "found it with `strongroom serve` on the first node, or correct [store]".to_owned(),
             Self::UnknownNode { .. } | Self::SeveralNodes { .. } => {
                 "name the node by its id: `strongroom cluster status` shows them".to_owned()
             }

@@ -1,6 +1,7 @@
 //! What is this node's own, in its data folder.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::{fs, io};
 
 use strongroom_core::deployment::Expectation;
@@ -8,22 +9,22 @@ use strongroom_core::identity::{Directory, Foundation};
 use strongroom_core::layout;
 use strongroom_core::request::Request;
 use strongroom_crypto::Entropy;
-use strongroom_crypto::providers::FileRoot;
+use strongroom_crypto::providers::{FileRoot, QuorumRoot, RootProvider};
 use strongroom_store::Kv;
 use strongroom_types::{DeploymentId, NodeId, Secret, Timestamp};
 use uuid::Uuid;
 
-use crate::config::Settings;
+use crate::config::{RootProviderKind, Settings};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::serve::error::StartError;
 
-/// Opens the root file, or makes it for an empty store; says what the store may be expected to hold.
+/// Opens the root, or makes its file for an empty store; says what the store may be expected to hold.
 pub(super) async fn open_root(
     folder: &DataDir,
     settings: &Settings,
     store: &dyn Kv,
     entropy: &dyn Entropy,
-) -> Result<(FileRoot, Expectation), StartError> {
+) -> Result<(Arc<dyn RootProvider>, Expectation), StartError> {
     let path = &settings.root_file;
     let remembered: Option<DeploymentId> = folder.read(DEPLOYMENT)?.and_then(|text| text.parse().ok());
     // A start that was cut off after it made the root, and before it founded, has left a root that belongs to no store.
@@ -38,6 +39,10 @@ pub(super) async fn open_root(
         create_root(path, entropy)?
     };
     let expectation = Expectation { remembered, root_existed: existed && !unfinished, init: settings.init };
+    let root: Arc<dyn RootProvider> = match settings.root_provider {
+        RootProviderKind::File => Arc::new(root),
+        RootProviderKind::Quorum => Arc::new(QuorumRoot::new(root)),
+    };
     Ok((root, expectation))
 }
 
@@ -124,7 +129,6 @@ const IDENTITY_HEADER_BYTES: usize = 64;
 #[cfg(test)]
 mod tests {
     use strongroom_crypto::SystemEntropy;
-    use strongroom_crypto::providers::RootProvider;
     use strongroom_store::MemoryStore;
 
     use super::*;
@@ -157,7 +161,8 @@ mod tests {
     async fn a_missing_root_is_not_replaced_once_there_is_a_deployment() {
         let (_parent, folder) = folder();
         remember(&folder, DeploymentId::from_random([1; 16])).unwrap();
-        let error = open_root(&folder, &settings(&folder), &MemoryStore::new(), &SystemEntropy).await.unwrap_err();
+        let error =
+            open_root(&folder, &settings(&folder), &MemoryStore::new(), &SystemEntropy).await.map(drop).unwrap_err();
         assert!(matches!(error, StartError::RootMissing { .. }));
         assert!(!folder.join("root.key").exists());
     }

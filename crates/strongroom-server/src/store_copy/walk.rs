@@ -2,11 +2,12 @@
 
 use std::vec::IntoIter;
 
+use strongroom_cluster::{DRAINS, REGISTRATIONS};
 use strongroom_core::layout;
 use strongroom_store::{Entry, Kv, LIMIT_MAX, Revision, StoreError};
 
-/// A walk through a store. It leaves out what belongs to the store: registrations of nodes, the mark of a copy, and the deployment
-/// record, which is another one in another store.
+/// A walk through a store. It leaves out what belongs to the store: registrations of nodes and what says that one is being emptied,
+/// the mark of a copy, and the deployment record, which is another one in another store.
 pub(super) struct Walk<'a> {
     store: &'a dyn Kv,
     revision: Revision,
@@ -55,5 +56,22 @@ impl<'a> Walk<'a> {
 }
 
 fn belongs_to_the_deployment(key: &str) -> bool {
-    key != layout::DEPLOYMENT && key != layout::COPYING && !key.starts_with(layout::NODES)
+    let of_nodes = [REGISTRATIONS, DRAINS].iter().any(|prefix| key.starts_with(prefix));
+    key != layout::DEPLOYMENT && key != layout::COPYING && !of_nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nodes_say_about_themselves_belongs_to_the_store() {
+        assert_eq!((layout::NODES, layout::DRAINS), (REGISTRATIONS, DRAINS), "the core looks for records beside them");
+        for key in ["node/a-1-1", "drain/a", "copying", "deployment"] {
+            assert!(!belongs_to_the_deployment(key), "{key}");
+        }
+        for key in ["d/hsm/a", "node0", "drained", "audit/outbox/a/b"] {
+            assert!(belongs_to_the_deployment(key), "{key}");
+        }
+    }
 }
