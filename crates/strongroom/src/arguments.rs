@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use strongroom_server::audit_log::{Timestamp, timestamp};
@@ -69,7 +69,7 @@ pub(crate) struct CopyArguments {
     /// The configuration (TOML) of the deployment as it is; all its nodes must be stopped.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// The configuration (TOML) it will be served with; nothing but its store counts here.
+    /// The configuration (TOML) it will be served with; only its store counts here, and its data folder if the store is there.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
     /// Print the summary as JSON.
@@ -123,9 +123,13 @@ impl ClusterPlace {
     /// What a server on it would be started with.
     pub(crate) fn settings(self) -> Result<Settings, StartError> {
         let Self { config, data_dir } = self;
-        let flags = Flags { data_dir, ..Flags::default() };
-        Ok(Settings::resolve(Configuration::read(&config)?, flags, default_data_dir())?)
+        configured(&config, Flags { data_dir, ..Flags::default() })
     }
+}
+
+/// What a server with this file and these flags would be started with.
+pub(crate) fn configured(file: &Path, flags: Flags) -> Result<Settings, StartError> {
+    Ok(Settings::resolve(Configuration::read(file)?, flags, default_data_dir())?)
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,26 +1,21 @@
 //! `strongroom check-config`: everything that can be known about a configuration without starting.
 
-use strongroom_server::config::{Configuration, Flags, MetadataListener, Settings, StorePlace};
-use strongroom_server::serve::{StartError, check_files};
+use strongroom_server::config::{Flags, MetadataListener, Settings, StorePlace};
+use strongroom_server::serve::check_files;
 
 use crate::Failure;
-use crate::arguments::{CheckConfigArguments, default_data_dir};
+use crate::arguments::{CheckConfigArguments, configured};
 use crate::serve::say;
 
 /// Reads the file and the files it names; prints what a server would do.
 pub(crate) fn run(arguments: &CheckConfigArguments) -> Result<(), Failure> {
-    let settings = read(arguments)?;
+    let settings = configured(&arguments.config, Flags::default())?;
     let uncovered = check_files(&settings)?;
     say(&summary(&settings));
     if !uncovered.is_empty() {
         say(&format!("note: the certificate does not cover {}\n", uncovered.join(", ")));
     }
     Ok(())
-}
-
-fn read(arguments: &CheckConfigArguments) -> Result<Settings, StartError> {
-    let configuration = Configuration::read(&arguments.config)?;
-    Ok(Settings::resolve(configuration, Flags::default(), default_data_dir())?)
 }
 
 fn summary(settings: &Settings) -> String {

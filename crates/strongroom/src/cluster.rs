@@ -56,7 +56,8 @@ fn silent(view: &ClusterView) -> Failure {
     let silent = view.nodes.iter().filter(|node| !node.renewing).count();
     Failure {
         cause: format!("{silent} of {} registrations are not renewed", view.nodes.len()),
-        remedy: "look at those nodes; the others expel a node that is gone with the next change, and forget it seconds later".to_owned(),
+        remedy: "look at those nodes; the others expel a node that is gone within seconds, and forget it seconds later"
+            .to_owned(),
     }
 }
 

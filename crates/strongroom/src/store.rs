@@ -1,21 +1,19 @@
 //! `strongroom store copy`: moves a deployment into another store while no node serves it.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use strongroom_server::config::{Configuration, Flags, Settings};
-use strongroom_server::serve::StartError;
+use strongroom_server::config::Flags;
 use strongroom_server::store_copy::{Copied, CopyError, Progress, copy};
 
 use crate::Failure;
-use crate::arguments::{CopyArguments, StoreCommand, default_data_dir};
+use crate::arguments::{CopyArguments, StoreCommand, configured};
 use crate::serve::say;
 
 /// Does what was asked for.
 pub(crate) async fn run(command: StoreCommand) -> Result<(), Failure> {
     let StoreCommand::Copy(CopyArguments { config, to, json }) = command;
-    let (from, to) = (settings(&config)?, settings(&to)?);
+    let (from, to) = (configured(&config, Flags::default())?, configured(&to, Flags::default())?);
     let mut reported = None;
     let copied = copy(&from, &to, |progress| report(progress, &mut reported)).await?;
     let Copied { records, bytes } = copied;
@@ -27,10 +25,6 @@ pub(crate) async fn run(command: StoreCommand) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-fn settings(file: &Path) -> Result<Settings, StartError> {
-    Ok(Settings::resolve(Configuration::read(file)?, Flags::default(), default_data_dir())?)
 }
 
 /// A line now and then for those who wait.
