@@ -41,9 +41,7 @@ impl Problem {
             Self::OtherSite => "The form came from another site. Enter your code here.".into(),
             Self::Unreadable => "The form could not be read. Enter your code again.".into(),
             Self::Unavailable => "This does not work at the moment. Try again.".into(),
-            Self::OutcomeUnknown => "Whether your passphrase was set is not known. Start again where you got the code, and sign \
-                                     in with it; if it is not taken, the one-time password still is."
-                .into(),
+            Self::OutcomeUnknown => PASSPHRASE_UNKNOWN.into(),
         }
     }
 
@@ -196,6 +194,8 @@ fn escaped(text: &str) -> String {
     safe
 }
 
+const PASSPHRASE_UNKNOWN: &str = "Whether your passphrase was set is not known. Start again where you got the code, and \
+                                  sign in with it; if it is not taken, the one-time password still is.";
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2430;--paper:#fff;--ground:#eef1f5;--line:#b9c2cf;--accent:#0b5c8a;--bad:#a3261b}\
 @media (prefers-color-scheme:dark){:root{--ink:#e8edf3;--paper:#1b222c;--ground:#11161d;--line:#4a5666;--accent:#62b5e5;--bad:#ff9b8f}}\
