@@ -1,6 +1,7 @@
 //! What the tests are told from outside: where the official clients are, how often to crash.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Where deployments keep their records unless a test says so itself: `STRONGROOM_TEST_STORE`.
@@ -108,6 +109,15 @@ pub(crate) fn path() -> String {
 #[expect(clippy::disallowed_methods, reason = "a test waits for another process and must give up at some time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Waits until something has happened, for a minute at most.
+pub(crate) fn until(what: &str, mut has_happened: impl FnMut() -> bool) {
+    let give_up = now() + Duration::from_secs(60);
+    while !has_happened() {
+        assert!(now() < give_up, "{what}: not in time");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn client(program: &str) -> PathBuf {

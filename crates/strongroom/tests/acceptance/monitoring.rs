@@ -5,13 +5,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::deployment::{Deployment, Ports};
-use crate::environment::{monitoring_python, now};
+use crate::environment::{monitoring_python, until};
 use crate::hsm::Hsm;
 use crate::rest::{Answer, Rest};
 
@@ -135,12 +134,4 @@ fn parsed(page: &str) -> Value {
     let output = parser.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}\n{page}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let give_up = now() + Duration::from_secs(20);
-    while !happened() {
-        assert!(now() < give_up, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
