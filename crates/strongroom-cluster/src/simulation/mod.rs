@@ -14,6 +14,11 @@ mod random;
 mod requests;
 mod world;
 
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
 use world::{Mutation, Report, run, run_core};
 
 use crate::rules::Rule;
@@ -44,20 +49,47 @@ fn what_the_core_has_acknowledged_counts_everywhere() {
     check_seeds("what_the_core", CORE_SEEDS, run_core);
 }
 
-fn check_seeds(test: &str, default: u64, run: impl Fn(u64, Option<Mutation>) -> Report) {
+/// On all processors: one seed is one exact run, whatever runs beside it.
+fn check_seeds(test: &str, default: u64, run: impl Fn(u64, Option<Mutation>) -> Report + Sync) {
     let (first, count) = seeds(default);
-    let (mut answered, mut unknown, mut forbidden, mut commits) = (0, 0, 0, 0);
-    for seed in first..first + count {
-        let report = run(seed, None);
-        let again = format!("repeat it with: {SEED_VARIABLE}={seed}:1 cargo test -p strongroom-cluster --lib {test}");
-        assert!(report.violations.is_empty(), "seed {seed}: {}\n{again}", report.violations.join("\n"));
-        answered += report.counts.answered;
-        unknown += report.counts.unknown;
-        forbidden += report.counts.forbidden;
-        commits += report.commits;
-    }
+    let next = AtomicU64::new(first);
+    let total = Mutex::new(Total::default());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                let following = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < first + count);
+                while let Some(seed) = following() {
+                    let report = run(seed, None);
+                    let again = format!(
+                        "repeat it with: {SEED_VARIABLE}={seed}:1 cargo test -p strongroom-cluster --lib {test}"
+                    );
+                    assert!(report.violations.is_empty(), "seed {seed}: {}\n{again}", report.violations.join("\n"));
+                    total.lock().unwrap().add(&report);
+                }
+            });
+        }
+    });
+    let Total { answered, unknown, forbidden, commits } = total.into_inner().unwrap();
     println!("{count} seeds: {answered} answers, {forbidden} refusals, {unknown} without an answer, {commits} commits");
     assert!(answered as u64 > count * 30, "the histories are too thin to prove anything");
+}
+
+/// Of all seeds.
+#[derive(Default)]
+struct Total {
+    answered: usize,
+    unknown: usize,
+    forbidden: usize,
+    commits: usize,
+}
+
+impl Total {
+    fn add(&mut self, report: &Report) {
+        self.answered += report.counts.answered;
+        self.unknown += report.counts.unknown;
+        self.forbidden += report.counts.forbidden;
+        self.commits += report.commits;
+    }
 }
 
 /// `FIRST:COUNT` or `COUNT` of the environment, or the default. A bare count is that of seeds with the model; those with the core
