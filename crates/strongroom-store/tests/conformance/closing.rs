@@ -43,7 +43,6 @@ async fn a_watch_ends_when_the_store_is_closed(store: Fixture) {
 }
 
 async fn commits_in_flight_are_answered_when_the_store_is_closed(store: Fixture) {
-    let over_a_network = store.is_over_a_network();
     let mut tasks = JoinSet::new();
     for n in 0..500 {
         let store = store.share();
@@ -55,7 +54,7 @@ async fn commits_in_flight_are_answered_when_the_store_is_closed(store: Fixture)
     tokio::task::yield_now().await;
     store.close().await.unwrap();
     for answer in tasks.join_all().await {
-        let unknown = over_a_network && matches!(answer, Err(StoreError::OutcomeUnknown(_)));
+        let unknown = store.over_a_network && matches!(answer, Err(StoreError::OutcomeUnknown(_)));
         assert!(unknown || matches!(answer, Ok(_) | Err(StoreError::Unavailable(_))), "{answer:?}");
     }
 }

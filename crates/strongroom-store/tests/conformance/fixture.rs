@@ -16,6 +16,8 @@ use crate::server::EtcdServer;
 /// An empty store; what it lies in is removed with it.
 pub(crate) struct Fixture {
     store: Arc<dyn Kv>,
+    /// Then a commit that is cut off may have been done: others know, and nobody asks them any more.
+    pub(crate) over_a_network: bool,
     _folder: Option<TempDir>,
     /// The store again, and the server below it.
     #[cfg(feature = "etcd")]
@@ -46,24 +48,17 @@ impl Fixture {
             history: None,
         };
         let store = Arc::new(EtcdStore::open(options).await.unwrap());
-        Self { etcd: Some((Arc::clone(&store), server)), ..Self::over(store, None) }
+        Self { etcd: Some((Arc::clone(&store), server)), over_a_network: true, ..Self::over(store, None) }
     }
 
     fn over(store: Arc<dyn Kv>, folder: Option<TempDir>) -> Self {
         Self {
             store,
+            over_a_network: false,
             _folder: folder,
             #[cfg(feature = "etcd")]
             etcd: None,
         }
-    }
-
-    /// Whether a commit that is cut off may have been done: others know, and nobody asks them any more.
-    pub(crate) fn is_over_a_network(&self) -> bool {
-        #[cfg(feature = "etcd")]
-        return self.etcd.is_some();
-        #[cfg(not(feature = "etcd"))]
-        false
     }
 
     /// Lets an engine forget what it need not keep; those that forget by themselves have done so.
