@@ -103,18 +103,19 @@ Tasks:
   check [--full]       formatting, clippy, rustdoc, dependencies (cargo-deny, if it is there), tidy;
                        --full installs cargo-deny below the target folder first
   tidy                 the repository's own rules: crate edges, sizes, forbidden words, documents
-  test                 everything: installs what the tests need, runs unit, integration and doc tests, tidy,
-                       then the acceptance tests with the official Azure CLI and the SDKs for Python,
-                       JavaScript and Rust
+  test                 everything: installs what the tests need, runs unit, integration and doc tests, counts
+                       the instructions of hot paths, tidy, then the acceptance tests with the official Azure
+                       CLI and the SDKs for Python, JavaScript and Rust
   acceptance [FILTER]  the acceptance tests only, or those whose name holds FILTER
   fuzz [--seconds N] [TARGET]
                        the fuzz targets, or one of them, under libFuzzer for N seconds each (default 60);
                        needs a nightly toolchain, installs cargo-fuzz below the target folder
   conformance          the official SDKs for Go and Java; installs Maven, a JDK and Go if they are missing
-  instructions         what hot paths cost, counted by valgrind and held against ceilings
+  instructions         what hot paths cost, counted by valgrind and held against ceilings; installs valgrind if
+                       it is missing
   soak                 what takes too long for every change: 1,000 crashes of each kind, half an hour of failing
-                       machines, every acceptance test on etcd, the instructions of hot paths, 100,000 simulated
-                       clusters, backups of 100,000 keys
+                       machines, every acceptance test on etcd, 100,000 simulated clusters, backups of 100,000
+                       keys
 
 Environment:
   STRONGROOM_TEST_KILLS  how many crashes of each kind the crash tests cause (default 100; soak 1000)
