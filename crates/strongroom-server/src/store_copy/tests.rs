@@ -1,10 +1,10 @@
-use std::sync::Mutex;
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use strongroom_core::deployment::{Deployment, Expectation};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::providers::FileRoot;
-use strongroom_store::{MemoryStore, Page, Watch};
+use strongroom_store::MemoryStore;
+use strongroom_testkit::{CommitFault, FaultyStore};
 
 use super::*;
 
@@ -59,13 +59,25 @@ async fn a_copy_there_and_back_holds_the_same_and_opens() {
 }
 
 #[tokio::test]
-async fn registrations_stay_behind_and_a_store_with_any_is_not_copied() {
+async fn a_store_with_registrations_is_not_copied() {
     let (from, _root, _folder) = deployment().await;
     write(&from, "node/a-1-1", b"{}").await;
     let to = MemoryStore::new();
     let error = copied(&from, &to).await.unwrap_err();
     assert!(matches!(&error, CopyError::InUse { nodes } if nodes == "node/a-1-1"), "{error}");
     assert!(all(&to).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_registers_while_its_store_is_copied_is_noticed() {
+    let (from, root, _folder) = deployment().await;
+    let to = MemoryStore::new();
+    begin(&to).await.unwrap();
+    let (_, at) = write_all(&from, &to, &mut |_| {}).await.unwrap();
+    write(&from, "node/a-1-1", b"{}").await;
+    let error = compare(&from, &to, at, &mut |_| {}).await.unwrap_err();
+    assert!(matches!(&error, CopyError::InUse { nodes } if nodes == "node/a-1-1"), "{error}");
+    assert!(!opens(&to, &root).await);
 }
 
 #[tokio::test]
@@ -78,87 +90,22 @@ async fn only_a_deployment_is_copied_and_only_into_an_empty_store() {
     assert_eq!(all(&empty).await.len(), 1);
 }
 
-/// A store whose commits fail for good after so many, or do something else besides.
-struct Failing {
-    store: MemoryStore,
-    commits_left: Mutex<u32>,
-    then: Then,
-}
-
-enum Then {
-    Full,
-    /// Another value than was asked for.
-    Alter,
-    /// An unknown outcome, once, of a batch that was written.
-    Unknown,
-}
-
-#[async_trait]
-impl Kv for Failing {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        self.store.get(key).await
-    }
-
-    async fn range(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        at: Option<Revision>,
-    ) -> Result<Page, StoreError> {
-        self.store.range(prefix, after, limit, at).await
-    }
-
-    async fn commit(&self, mut commit: Commit) -> Result<Outcome, StoreError> {
-        let due = {
-            let mut left = self.commits_left.lock().unwrap();
-            *left = left.saturating_sub(1);
-            *left == 0
-        };
-        match self.then {
-            Then::Full if due => return Err(StoreError::Full),
-            Then::Alter if due => {
-                if let Some(Write::Put(_, value)) = commit.writes.first_mut() {
-                    *value = b"something else".to_vec();
-                }
-            }
-            Then::Unknown if due => {
-                *self.commits_left.lock().unwrap() = u32::MAX;
-                self.store.commit(commit).await?;
-                return Err(StoreError::OutcomeUnknown("lost".to_owned()));
-            }
-            _ => {}
-        }
-        self.store.commit(commit).await
-    }
-
-    async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(prefix, behind).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.store.revision().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.store.close().await
-    }
-}
-
-fn failing(commits: u32, then: Then) -> Failing {
-    Failing { store: MemoryStore::new(), commits_left: Mutex::new(commits), then }
+fn faulty() -> FaultyStore {
+    FaultyStore::new(Arc::new(MemoryStore::new()))
 }
 
 #[tokio::test]
 async fn a_copy_that_was_cut_off_serves_nobody_and_is_not_gone_on_with() {
     let (from, root, _folder) = deployment().await;
     let before = all(&from).await;
-    for commits in [2, 3, 10] {
-        let to = failing(commits, Then::Full);
+    for commits in [1, 2, 9] {
+        let to = faulty();
+        to.fail_commits_after(commits, CommitFault::Full);
         let error = copied(&from, &to).await.unwrap_err();
         assert!(matches!(error, CopyError::Store { which: TO, source: StoreError::Full }), "{error}");
-        assert!(!opens(&to.store, &root).await, "not even with --init");
-        let again = copied(&from, &to.store).await.unwrap_err();
+        to.heal();
+        assert!(!opens(&to, &root).await, "not even with --init");
+        let again = copied(&from, &to).await.unwrap_err();
         assert!(matches!(again, CopyError::Unfinished), "{again}");
         assert!(again.remedy().contains("empty the store"));
     }
@@ -169,19 +116,42 @@ async fn a_copy_that_was_cut_off_serves_nobody_and_is_not_gone_on_with() {
 #[tokio::test]
 async fn what_was_written_otherwise_than_it_was_read_is_found() {
     let (from, root, _folder) = deployment().await;
-    let to = failing(5, Then::Alter);
+    let to = faulty();
+    to.fail_commit_after(4, CommitFault::Altered);
     let error = copied(&from, &to).await.unwrap_err();
     assert!(matches!(error, CopyError::Different { .. }), "{error}");
-    assert!(!opens(&to.store, &root).await);
+    assert!(!opens(&to, &root).await);
 }
 
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_is_written_again() {
     let (from, root, _folder) = deployment().await;
-    let to = failing(4, Then::Unknown);
+    let to = faulty();
+    to.fail_commit_after(3, CommitFault::AnswerLost);
     copied(&from, &to).await.unwrap();
-    assert_eq!(all(&to.store).await, all(&from).await);
-    assert!(opens(&to.store, &root).await);
+    assert_eq!(to.counts().faults, 1);
+    assert_eq!(all(&to).await, all(&from).await);
+    assert!(opens(&to, &root).await);
+}
+
+#[tokio::test]
+async fn a_copy_whose_last_answer_was_lost_is_whole() {
+    let (from, root, _folder) = deployment().await;
+    let undisturbed = faulty();
+    copied(&from, &undisturbed).await.unwrap();
+    let to = faulty();
+    to.fail_commit_after(undisturbed.counts().committed - 1, CommitFault::AnswerLost);
+    copied(&from, &to).await.unwrap();
+    assert_eq!(to.counts().faults, 1);
+    assert!(opens(&to, &root).await);
+}
+
+#[tokio::test]
+async fn a_copy_into_a_store_that_somebody_else_copies_into_does_not_begin() {
+    let to = MemoryStore::new();
+    begin(&to).await.unwrap();
+    let error = begin(&to).await.unwrap_err();
+    assert!(matches!(error, CopyError::Disturbed), "{error}");
 }
 
 #[tokio::test]
@@ -196,4 +166,12 @@ async fn a_source_that_changes_meanwhile_is_noticed() {
     let error = compare(&from, &to, at, &mut |_| {}).await.unwrap_err();
     assert!(matches!(&error, CopyError::Changed { key } if key == "d/0003"), "{error}");
     assert!(!opens(&to, &root).await);
+}
+
+#[test]
+fn what_lies_in_a_store_sends_nothing_to_a_terminal() {
+    let error = CopyError::InUse { nodes: "node/a\u{1b}[2J-1-1".to_owned() };
+    assert!(error.cause().ends_with("(node/a [2J-1-1)"), "{}", error.cause());
+    let error = CopyError::Different { key: "d/\r\u{9b}2J".to_owned() };
+    assert_eq!(error.cause(), "the record d/  2J is not the same in both stores");
 }
