@@ -21,7 +21,7 @@ use crate::layout::Generation;
 use crate::limits::Limits;
 use crate::managed_hsm::ManagedHsm;
 use crate::network::NetworkRules;
-use crate::pools::{Guarded, VaultId};
+use crate::pools::Guarded;
 use crate::rbac::{Rights, stage_rights};
 use crate::request::Request;
 use crate::retry_on_conflict;
@@ -40,7 +40,7 @@ pub struct KeyContainer<'a> {
 #[derive(Debug)]
 enum Kind {
     ManagedHsm,
-    Vault { place: VaultPlace, sku: VaultSku },
+    Vault { place: Arc<VaultPlace>, sku: VaultSku },
 }
 
 /// What of a key an action is about. Local RBAC makes no difference; a vault has rights of their own for some.
@@ -126,10 +126,13 @@ impl<'a> KeyContainer<'a> {
         Self { core, record, kind: Kind::ManagedHsm }
     }
 
-    pub(crate) fn of_vault(core: &'a Core, vault: &Vault, record: Arc<ContainerRecord>) -> Result<Self> {
-        let Vault { instance, tenant, sku, .. } = *vault;
-        let place = VaultPlace { scope: VaultId::of(vault)?.scope(), tenant, instance };
-        Ok(Self { core, record, kind: Kind::Vault { place, sku } })
+    pub(crate) fn of_vault(
+        core: &'a Core,
+        record: Arc<ContainerRecord>,
+        place: Arc<VaultPlace>,
+        sku: VaultSku,
+    ) -> Self {
+        Self { core, record, kind: Kind::Vault { place, sku } }
     }
 
     /// What the resource says about the keys in it.

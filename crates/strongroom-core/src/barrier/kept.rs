@@ -138,7 +138,8 @@ impl KeptRecord {
     }
 }
 
-/// About how many bytes a kept record takes: it is text when it is sealed, and about twice as much when it is read.
+/// About how many bytes a kept record takes: it is text when it is sealed, and about twice as much when it is read. Lists and
+/// maps of short texts take more, a few times that.
 #[derive(Clone)]
 struct Weight;
 
@@ -148,7 +149,7 @@ impl Weighter<String, Arc<KeptRecord>> for Weight {
     }
 }
 
-/// Most memory for kept records, as [`Weight`] counts it.
+/// Most of all kept records together, as [`Weight`] counts them.
 const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// As many as that are of usual size.
 const KEPT_RECORDS: usize = 16 * 1024;

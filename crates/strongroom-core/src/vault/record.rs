@@ -14,6 +14,7 @@ use crate::container::{ContainerRecord, KeyContainer};
 use crate::guard::Guard;
 use crate::managed_hsm::{Deletion, NetworkAcls};
 use crate::network::PrivateEndpointConnection;
+use crate::vault::VaultPlace;
 use crate::{Core, Error, Result, layout};
 
 /// A vault (`Microsoft.KeyVault/vaults`). Its access policies lie apart, under its guard ([`crate::vault::AccessControl`]).
@@ -136,9 +137,12 @@ impl Vault {
     }
 }
 
-/// The record of a vault, and what it says about keys.
+/// What a request asks of the record of a vault.
 struct KeptVault {
-    stored: Stored<Vault>,
+    is_deleted: bool,
+    sku: VaultSku,
+    /// `None` if the record names no place, which is the server's own fault.
+    place: Option<Arc<VaultPlace>>,
     container: Arc<ContainerRecord>,
 }
 
@@ -146,8 +150,12 @@ impl Kept for KeptVault {
     type Record = Vault;
 
     fn of(stored: Stored<Vault>) -> Self {
-        let container = Arc::new(ContainerRecord::of_vault(&stored));
-        Self { stored, container }
+        Self {
+            is_deleted: stored.value.deletion.is_some(),
+            sku: stored.value.sku,
+            place: VaultPlace::of_vault(&stored.value).ok().map(Arc::new),
+            container: Arc::new(ContainerRecord::of_vault(&stored)),
+        }
     }
 }
 
@@ -183,9 +191,10 @@ impl Core {
     pub async fn vault(&self, name: &VaultName) -> Result<KeyContainer<'_>> {
         let (barrier, key) = (self.barrier(), layout::vault(name.folded()));
         let record: Arc<KeptVault> = barrier.read_kept(barrier.deployment(), &key).await?.ok_or(Error::HsmNotFound)?;
-        if record.stored.value.deletion.is_some() {
+        if record.is_deleted {
             return Err(Error::HsmNotFound);
         }
-        KeyContainer::of_vault(self, &record.stored.value, Arc::clone(&record.container))
+        let place = record.place.as_ref().ok_or(Error::Internal("the record of a vault names no place"))?;
+        Ok(KeyContainer::of_vault(self, Arc::clone(&record.container), Arc::clone(place), record.sku))
     }
 }

@@ -8,9 +8,9 @@ use strongroom_types::{DataAction, InstanceId, KeyPermission, KeyPermissionSet, 
 
 use crate::container::Part;
 use crate::guard::Guard;
-use crate::pools::{Guarded, ResourceScope, Rights as AzureRights};
+use crate::pools::{Guarded, ResourceScope, Rights as AzureRights, VaultId};
 use crate::request::Caller;
-use crate::vault::{AccessControl, AuthorizationModel};
+use crate::vault::{AccessControl, AuthorizationModel, Vault};
 use crate::{Core, Result};
 
 /// Where a vault stands among the resources, and whose it is.
@@ -22,6 +22,15 @@ pub(crate) struct VaultPlace {
 }
 
 impl VaultPlace {
+    /// Where a vault stands.
+    ///
+    /// # Errors
+    /// [`crate::Error::Internal`] if its record names no place.
+    pub(crate) fn of_vault(vault: &Vault) -> Result<Self> {
+        let Vault { instance, tenant, .. } = *vault;
+        Ok(Self { scope: VaultId::of(vault)?.scope(), tenant, instance })
+    }
+
     /// Where a scope inside the vault lies among the resources.
     pub(crate) fn of(&self, scope: &Scope) -> ResourceScope {
         match scope {

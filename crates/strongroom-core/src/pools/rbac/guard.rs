@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::barrier::{Barrier, Record, Stored, Transaction};
+use crate::barrier::{Barrier, KeptWhole, Record, Stored, Transaction};
 use crate::pools::rbac::assignment::RoleAssignment;
 use crate::pools::rbac::definition::CustomRole;
 use crate::pools::rbac::rights::Rights;
@@ -27,6 +27,8 @@ impl Record for ManagementGuard {
     const FORMAT: u16 = 1;
 }
 
+impl KeptWhole for ManagementGuard {}
+
 /// The rights as of a guard that was read, compiled once for each version.
 #[derive(Debug, Default)]
 pub(crate) struct CompiledRights {
@@ -36,7 +38,7 @@ pub(crate) struct CompiledRights {
 /// A guard and the rights that belong to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded {
-    guard: Stored<ManagementGuard>,
+    guard: Arc<Stored<ManagementGuard>>,
     pub(crate) rights: Arc<Rights>,
 }
 
@@ -130,8 +132,8 @@ pub(in crate::pools) fn guard_of(rights: &Rights) -> Result<ManagementGuard> {
 }
 
 /// The guard, or `None` before the deployment was founded.
-pub(in crate::pools) async fn read(barrier: &Barrier) -> Result<Option<Stored<ManagementGuard>>> {
-    barrier.read(barrier.deployment(), layout::GUARD).await
+pub(in crate::pools) async fn read(barrier: &Barrier) -> Result<Option<Arc<Stored<ManagementGuard>>>> {
+    barrier.read_kept(barrier.deployment(), layout::GUARD).await
 }
 
 fn encoded_digest(rights: &Rights) -> Result<String> {
