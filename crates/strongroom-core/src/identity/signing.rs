@@ -11,7 +11,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::digest::sha256;
 use strongroom_crypto::{KeyMaterial, KeySpecification, PublicKey};
-use strongroom_store::Revision;
 use strongroom_types::{RsaSize, Timestamp};
 
 use crate::Error;
@@ -73,16 +72,24 @@ struct SigningKey {
 /// The signing keys as this node knows them, ready to use.
 #[derive(Default)]
 pub(super) struct Keyring {
-    revision: Option<Revision>,
-    keys: SigningKeys,
+    stored: Option<Arc<Stored<SigningKeys>>>,
     signers: HashMap<String, Arc<KeyMaterial>>,
     verifiers: HashMap<String, VerificationKey>,
 }
 
 impl Keyring {
+    /// In the order in which they begin to sign.
+    fn keys(&self) -> &[SigningKey] {
+        self.stored.as_ref().map_or(&[], |stored| &stored.value.keys)
+    }
+
+    fn state(&self, kid: &str, now: Timestamp) -> Option<SigningKeyState> {
+        self.stored.as_ref()?.value.state(kid, now)
+    }
+
     /// The verification key with this id, while it is published.
     pub(super) fn verifier(&self, kid: &str, now: Timestamp) -> Option<&VerificationKey> {
-        (self.keys.state(kid, now)? != SigningKeyState::Ended).then(|| self.verifiers.get(kid)).flatten()
+        (self.state(kid, now)? != SigningKeyState::Ended).then(|| self.verifiers.get(kid)).flatten()
     }
 }
 
@@ -109,10 +116,10 @@ impl Directory {
     pub async fn public_signing_keys(&self, now: Timestamp) -> Result<Vec<PublicSigningKey>> {
         let ring = self.refresh_keyring().await?;
         let public = |key: &SigningKey| {
-            let state = ring.keys.state(&key.kid, now).filter(|state| *state != SigningKeyState::Ended)?;
+            let state = ring.state(&key.kid, now).filter(|state| *state != SigningKeyState::Ended)?;
             Some(PublicSigningKey { kid: key.kid.clone(), n: key.n.clone(), e: key.e.clone(), state })
         };
-        Ok(ring.keys.keys.iter().filter_map(public).collect())
+        Ok(ring.keys().iter().filter_map(public).collect())
     }
 
     /// Publishes a new signing key, which begins to sign [`PUBLISHED_AHEAD_SECONDS`] later, and removes ended ones.
@@ -130,7 +137,7 @@ impl Directory {
     /// As [`Directory::rotate_signing_key`].
     pub async fn rotate_signing_key_if_due(&self, request: &Request) -> Result<Option<String>> {
         let ring = self.refresh_keyring().await?;
-        let newest = ring.keys.keys.last().ok_or(IdentityError::NotFounded)?;
+        let newest = ring.keys().last().ok_or(IdentityError::NotFounded)?;
         if request.received < newest.created.plus_days(SIGNING_KEY_DAYS) {
             return Ok(None);
         }
@@ -175,7 +182,7 @@ impl Directory {
     pub(super) async fn signer(&self, now: Timestamp) -> Result<(String, Arc<KeyMaterial>)> {
         let ring = self.refresh_keyring().await?;
         // A clock that was set back must not leave us without a key: the oldest one signs then.
-        let key = ring.keys.keys.iter().rfind(|key| key.signs_from <= now).or(ring.keys.keys.first());
+        let key = ring.keys().iter().rfind(|key| key.signs_from <= now).or(ring.keys().first());
         let kid = &key.ok_or(IdentityError::NotFounded)?.kid;
         let material = ring.signers.get(kid).ok_or(Error::Internal("a signing key without material"))?;
         Ok((kid.clone(), Arc::clone(material)))
@@ -186,10 +193,10 @@ impl Directory {
         let stored: Arc<Stored<SigningKeys>> =
             self.read_kept(layout::SIGNING_KEYS).await?.ok_or(IdentityError::NotFounded)?;
         let known = self.keyring.load_full();
-        if known.revision == Some(stored.revision) {
+        if known.stored.as_ref().is_some_and(|known| known.revision == stored.revision) {
             return Ok(known);
         }
-        let mut ring = Keyring { revision: Some(stored.revision), ..Keyring::default() };
+        let mut ring = Keyring::default();
         for key in &stored.value.keys {
             let material = match known.signers.get(&key.kid) {
                 Some(material) => Arc::clone(material),
@@ -200,7 +207,7 @@ impl Directory {
                 .map_err(|_| Error::Internal("a signing key that cannot verify"))?;
             ring.verifiers.insert(key.kid.clone(), verifier);
         }
-        ring.keys = stored.value.clone();
+        ring.stored = Some(stored);
         let ring = Arc::new(ring);
         self.keyring.store(Arc::clone(&ring));
         Ok(ring)
