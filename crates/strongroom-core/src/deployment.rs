@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::seal::{Header, Sealer};
 use strongroom_crypto::{Entropy, Root, providers::RootProvider};
-use strongroom_store::{Commit, Kv, Outcome, Precondition, Revision, Write};
+use strongroom_store::{Commit, Entry, Kv, Outcome, Precondition, Revision, Write};
 use strongroom_types::{DeploymentId, DomainId, Epoch};
 
 use crate::error::DeploymentError;
@@ -174,11 +174,12 @@ pub fn moved(record: &[u8], at: Revision) -> Result<Vec<u8>> {
     serde_json::to_vec(&moved).map_err(|_| DeploymentError::Malformed.into())
 }
 
-/// Whether there is anything but registrations of nodes, which come before the deployment is opened.
+/// Whether there is anything but what is said of nodes, which comes before the deployment is opened.
 async fn holds_records(store: &dyn Kv) -> Result<bool> {
-    for behind in [None, Some(BEHIND_NODES)] {
+    let is_of_node = |entry: &Entry| [layout::DRAINS, layout::NODES].iter().any(|prefix| entry.key.starts_with(prefix));
+    for behind in [None, Some(BEHIND_DRAINS), Some(BEHIND_NODES)] {
         let page = store.range("", behind, 1, None).await?;
-        if page.entries.iter().any(|entry| !entry.key.starts_with(layout::NODES)) {
+        if page.entries.iter().any(|entry| !is_of_node(entry)) {
             return Ok(true);
         }
     }
@@ -214,5 +215,38 @@ fn purpose(id: DeploymentId) -> String {
 }
 
 const FORMAT: u16 = 1;
-/// Behind all registrations in the order of keys: `0` follows `/`, and no key is this one.
+/// Behind all of those in the order of keys: `0` follows `/`, and no key is this one.
+const BEHIND_DRAINS: &str = "drain0";
+/// The same of registrations.
 const BEHIND_NODES: &str = "node0";
+
+#[cfg(test)]
+mod tests {
+    use strongroom_crypto::SystemEntropy;
+    use strongroom_crypto::providers::FileRoot;
+    use strongroom_store::MemoryStore;
+
+    use super::*;
+
+    /// Opens a deployment on a store that holds these keys.
+    async fn open_with(keys: &[&str]) -> Result<Deployment> {
+        let folder = tempfile::tempdir().unwrap();
+        let root = FileRoot::create(&folder.path().join("root.key"), &SystemEntropy).unwrap();
+        let store = MemoryStore::new();
+        let writes = keys.iter().map(|key| Write::Put((*key).to_owned(), vec![1])).collect();
+        store.commit(Commit { preconditions: Vec::new(), writes }).await.unwrap();
+        Deployment::open(&store, &root, &SystemEntropy, Expectation { init: true, ..Expectation::default() }).await
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_nodes_makes_no_deployment_and_anything_else_a_broken_one() {
+        for keys in [&["drain/a"][..], &["node/a-0f-1"], &["drain/a", "drain/b", "node/a-0f-1", "node/b-0f-1"]] {
+            open_with(keys).await.unwrap();
+        }
+        for record in ["audit/outbox/a/b", "copying", "d/x", "drained", "hsm/a/guard", "node1", "zone"] {
+            let refused = open_with(&["drain/a", "node/a-0f-1", record]).await;
+            let is_incomplete = matches!(refused, Err(crate::Error::Deployment(DeploymentError::Incomplete)));
+            assert!(is_incomplete, "{record}");
+        }
+    }
+}

@@ -39,6 +39,8 @@ pub const DEPLOYMENT: &str = "deployment";
 pub const DEPLOYMENT_AREA: &str = "d/";
 /// Prefix of the registrations of nodes, which `strongroom-cluster` keeps. They belong to the store and not to the deployment.
 pub const NODES: &str = "node/";
+/// Prefix of what says that an operator empties a node; it belongs to the store as well.
+pub const DRAINS: &str = "drain/";
 /// There while a deployment is copied into this store: until it is whole, it has no deployment record.
 pub const COPYING: &str = "copying";
 /// Prefix of events on their way to a log.
