@@ -18,14 +18,17 @@ pub struct SecurityDomainOperationStatus {
     pub status_details: &'static str,
 }
 
-/// How far an operation on the security domain is; the names are those of the wire.
+/// How far an operation on the security domain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum OperationStatus {
     /// Ask again.
+    #[serde(rename = "InProgress")]
     InProgress,
     /// Done.
+    #[serde(rename = "Success")]
     Success,
     /// Over without success, or it never was.
+    #[serde(rename = "Failed")]
     Failed,
 }
 
@@ -89,4 +92,20 @@ pub struct SecurityDomainRotation {
     /// When the last record was sealed under it, seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_an_operation_is_spelled_as_on_the_wire() {
+        for (status, text) in [
+            (OperationStatus::InProgress, "InProgress"),
+            (OperationStatus::Success, "Success"),
+            (OperationStatus::Failed, "Failed"),
+        ] {
+            assert_eq!(serde_json::to_value(status).unwrap(), text);
+        }
+    }
 }
