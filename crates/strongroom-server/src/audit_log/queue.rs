@@ -197,8 +197,8 @@ mod tests {
         let (sender, receiver) = channel();
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let busy = std::thread::spawn(move || {
-            let pause = Duration::from_micros(100);
-            // Fewer than a batch, which ends a moment as well. Whoever waits is woken on and on.
+            let pause = Duration::from_millis(1);
+            // Fewer than a batch, which ends a moment as well. Whoever waits is woken on and on, much sooner than a moment ends.
             let mut numbers = 0..BATCH_MESSAGES as u128 - 1;
             while stopped.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 if let Some(number) = numbers.next() {
@@ -207,7 +207,7 @@ mod tests {
                 sender.0.ready.notify_one();
             }
         });
-        assert!(!Batch::collect(&receiver, None, Duration::from_millis(1)).events.is_empty());
+        assert!(!Batch::collect(&receiver, None, Duration::from_millis(250)).events.is_empty());
         drop(stop);
         busy.join().unwrap();
     }
