@@ -148,7 +148,7 @@ impl EtcdStore {
 
     /// Asks something unless the store is closed or lost, and until it is closed.
     async fn run<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.run_or(StoreError::Unavailable, call).await
+        self.run_or(StoreError::Unavailable, Box::pin(call)).await
     }
 
     /// The same for what has another answer when it is cut off.
@@ -194,7 +194,7 @@ impl Kv for EtcdStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         commit.check_limits()?;
         self.inner.check_access()?;
-        self.run_or(StoreError::OutcomeUnknown, commit::commit(&self.inner, &commit)).await
+        self.run_or(StoreError::OutcomeUnknown, Box::pin(commit::commit(&self.inner, &commit))).await
     }
 
     async fn watch(&self, prefix: &str, behind: Revision) -> Result<Box<dyn Watch>, StoreError> {

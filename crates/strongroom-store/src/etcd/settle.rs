@@ -1,12 +1,13 @@
 //! What became of a batch of which nothing is still to come: it was done once, or never.
 //!
-//! Its keys tell. A batch is done whole, and a value is sealed anew for each write: the same bytes are the same write. So one value
-//! that is found as it was written, since it was sent, proves that the batch was done; and one key that is still as it was before proves that it
-//! was not. If the keys show neither (they are new and not there, or others have written over them), their history since then does.
+//! Its keys tell. A batch is done whole, and a value is sealed anew for each write: the same bytes are the same write. So one
+//! value that is found as it was written, since it was sent, proves that the batch was done; and one key that is still as it was
+//! before proves that it was not. If the keys show neither (they are new and not there, or others have written over them), their
+//! history since then does.
 //!
 //! Some records are not sealed. A registration, and the mark of a node that is emptied, are each written alone: to find one as
 //! it was sent, after it was sent, is as good as to have written it then. A copy of a store writes the bytes of another one, and
-//! doing that twice is as good as once.
+//! doing that twice is as good as once (`docs/decisions/0017-lost-answers.md`).
 
 use etcd_client::{GetOptions, TxnOp, TxnResponse};
 
