@@ -7,6 +7,7 @@ use strongroom_store::MemoryStore;
 use strongroom_testkit::{CommitFault, FaultyStore};
 
 use super::*;
+use crate::config::{Configuration, Flags};
 
 /// A deployment with some records in it, enough for several pages and commits.
 async fn deployment() -> (MemoryStore, FileRoot, tempfile::TempDir) {
@@ -174,4 +175,19 @@ fn what_lies_in_a_store_sends_nothing_to_a_terminal() {
     assert!(error.cause().ends_with("(node/a [2J-1-1)"), "{}", error.cause());
     let error = CopyError::Different { key: "d/\r\u{9b}2J".to_owned() };
     assert_eq!(error.cause(), "the record d/  2J is not the same in both stores");
+}
+
+#[tokio::test]
+async fn a_target_is_not_made_before_the_source_is_known_to_be_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let settings = |name: &str| {
+        let folder = parent.path().join(name);
+        Settings::resolve(Configuration::default(), Flags::default(), Some(folder)).unwrap()
+    };
+    let (from, to) = (settings("from"), settings("to"));
+    assert!(matches!(copy(&from, &to, |_| {}).await, Err(CopyError::NoDeployment)), "no store");
+    assert!(!from.data_dir.exists() && !to.data_dir.exists());
+    serve::hold(&from, Purpose::Fill).await.unwrap().store.close().await.unwrap();
+    assert!(matches!(copy(&from, &to, |_| {}).await, Err(CopyError::NoDeployment)), "an empty one");
+    assert!(!to.data_dir.exists());
 }
