@@ -91,6 +91,15 @@ impl Executor {
         drop(dropped);
     }
 
+    /// Drops all tasks: they hold the world, and the world holds this.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        let (tasks, timers) = (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers));
+        drop(state);
+        // What they held may wake others.
+        drop((tasks, timers));
+    }
+
     /// Waits until that much virtual time went by.
     pub(super) async fn sleep(&self, time: Duration) {
         let deadline = self.now() + time;

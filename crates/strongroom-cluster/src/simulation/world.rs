@@ -108,6 +108,7 @@ fn live_through(seed: u64, world: &Arc<World>) -> Report {
     world.executor.run(TROUBLE_ENDS + RECOVERY_MAX + LAST_LOOK);
     let mut violations = world.history.check(|number| world.ledger.has_seen(&event_of(number)));
     violations.extend(world.ledger.violations());
+    world.executor.end();
     Report { violations, counts: world.history.counts(), commits: world.ledger.commits(0).len() }
 }
 
