@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use strongroom_store::{Commit, Kv, Write};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::State;
 
