@@ -1,5 +1,6 @@
 //! Programs that use and change keys and rights through all nodes, and note what they are told.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -50,6 +51,8 @@ pub(super) struct Service {
     pub(super) used: Vec<Instant>,
     /// When a change was acknowledged.
     pub(super) changed: Vec<Instant>,
+    /// The objects that were changed since everything is well again.
+    pub(super) since: Option<BTreeSet<String>>,
     /// Requests that one node did not serve.
     pub(super) refused: usize,
     /// Requests that the second node did not serve either.
@@ -70,8 +73,8 @@ pub(super) struct Client<'a> {
 struct Refused {
     /// What came instead.
     what: String,
-    /// Whether it certainly never left.
-    unsent: bool,
+    /// Whether it certainly was not done: it never left, or was turned away at the door.
+    undone: bool,
 }
 
 impl Round {
@@ -82,6 +85,28 @@ impl Round {
 
     pub(super) fn service(&self) -> std::sync::MutexGuard<'_, Service> {
         self.service.lock().expect("no client panics while it notes something")
+    }
+
+    /// Everything is well from now on: waits until every object has been changed once more, or there would be rounds that show
+    /// nothing.
+    pub(super) fn go_on_until_all_is_changed(&self) {
+        self.service().since = Some(BTreeSet::new());
+        let give_up = now() + CHANGED_MAX;
+        let missing = || {
+            let objects = self.objects.keys.iter().chain(&self.objects.doomed).map(String::as_str).chain([RIGHT]);
+            let service = self.service();
+            let since = service.since.as_ref().expect("it was set");
+            objects.filter(|object| self.may_change(object) && !since.contains(*object)).collect::<Vec<_>>().join(", ")
+        };
+        while !missing().is_empty() {
+            assert!(now() < give_up, "nobody can change {} although everything is well again", missing());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Unless the outcome of too many changes of that object is unknown.
+    fn may_change(&self, object: &str) -> bool {
+        self.history.unknown(object) < UNKNOWN_MAX
     }
 }
 
@@ -120,23 +145,20 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Gives and takes a right until the round ends.
-    pub(super) fn change_rights(mut self, mut assignment: String) {
+    /// Gives and takes a right until the round ends, always by the same assignment: that one of another name is not there would
+    /// not mean that the right is not.
+    pub(super) fn change_rights(mut self, assignment: &str) {
         let mut on = true;
         while !self.round.ended.load(Ordering::Acquire) {
             on = !on;
-            if on {
-                assignment = uuid::Uuid::new_v4().to_string();
-            }
-            let name = assignment.clone();
-            self.change(RIGHT, |client, node| client.assign(node, &name, on));
+            self.change(RIGHT, |client, node| client.assign(node, assignment, on));
             self.pause();
         }
     }
 
     /// Asks for a change, unless the outcome of too many others of that object is unknown.
     fn change(&mut self, object: &str, ask: impl Fn(&Self, usize) -> Result<(), Refused>) {
-        if self.round.history.unknown(object) < UNKNOWN_MAX {
+        if self.round.may_change(object) {
             self.twice(ask);
         }
     }
@@ -277,7 +299,7 @@ impl<'a> Client<'a> {
         let answer = self.send(node, method, path, &self.round.tokens.administrator, body);
         let end = self.round.history.moment();
         let what = answer.as_ref().ok().and_then(&became).unwrap_or(What::MayHaveChanged { number, on });
-        if !answer.as_ref().is_err_and(|refused| refused.unsent) {
+        if !answer.as_ref().is_err_and(|refused| refused.undone) {
             self.round.history.add(Request { object: object.to_owned(), node, began, end, what });
         }
         let answer = answer?;
@@ -287,6 +309,9 @@ impl<'a> Client<'a> {
             What::Changed { .. } => {
                 service.changed.push(now());
                 service.acknowledged.push(answer.header("x-ms-request-id").to_owned());
+                if let Some(since) = &mut service.since {
+                    since.insert(object.to_owned());
+                }
             }
             What::Saw { .. } | What::SawChange { .. } => {}
         }
@@ -303,11 +328,14 @@ impl<'a> Client<'a> {
     ) -> Result<Answer, Refused> {
         let rest = &self.nodes[node];
         let url = format!("{}{path}?api-version=2025-07-01", rest.hsm_url(super::HSM));
-        let answer = rest.try_send(method, &url, Some(token), body);
-        answer.map_err(|error| {
+        let answer = rest.try_send(method, &url, Some(token), body).map_err(|error| {
             let what = format!("node {node}: {method} {path}: {error}");
-            Refused { what, unsent: error.is_connect() }
-        })
+            Refused { what, undone: error.is_connect() }
+        })?;
+        if answer.status == 503 && answer.json()["error"]["code"] == "NotServing" {
+            return Err(Refused { undone: true, ..refused(node, method, path, &answer) });
+        }
+        Ok(answer)
     }
 
     fn next(&self) -> u64 {
@@ -332,7 +360,7 @@ pub(super) fn assignment_path(name: &str) -> String {
 
 fn refused(node: usize, method: &Method, path: &str, answer: &Answer) -> Refused {
     let what = format!("node {node}: {method} {path}: {} {}", answer.status, answer.text);
-    Refused { what, unsent: false }
+    Refused { what, undone: false }
 }
 
 fn inner_code(answer: &Answer) -> String {
@@ -350,7 +378,10 @@ const RIGHT: &str = "right";
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What a node that does not serve says.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Changes of an object whose outcome nobody knows; more make the search for an order of all too long.
 const UNKNOWN_MAX: usize = 6;
+
+/// How long clients may need for a change of every object.
+const CHANGED_MAX: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::clients::RETRY_AFTER;
 use super::machines::Cut;
 use super::members::Members;
 use super::nodes::Nodes;
@@ -127,6 +128,8 @@ impl Fault {
                     nodes.get_mut(index).stop();
                     nodes.get_mut(index).start();
                     nodes.get_mut(index).become_ready();
+                    // The next one goes when those whom this one has turned away have come to it.
+                    thread::sleep(2 * RETRY_AFTER);
                 }
             }
         }

@@ -38,7 +38,7 @@ pub(super) enum Cut {
 impl Network {
     pub(super) fn lay() -> Self {
         let pid = std::process::id();
-        let network = Self { bridge: format!("srb{}", pid % 100_000), number: (pid % 250) as u8 };
+        let network = Self { bridge: format!("srb{}", pid % 100_000), number: 10 + (pid % 240) as u8 };
         let own = format!("{}/24", network.address(254));
         run(Command::new("ip").args(["link", "add", &network.bridge, "type", "bridge"]));
         run(Command::new("ip").args(["address", "add", &own, "dev", &network.bridge]));
