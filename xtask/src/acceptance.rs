@@ -47,7 +47,7 @@ impl Part {
     /// How many crashes of each kind its tests have to survive unless the variable says otherwise.
     const fn kills(self) -> &'static str {
         match self {
-            Self::Usual | Self::Conformance | Self::OnEtcd => "40",
+            Self::Usual | Self::Conformance | Self::OnEtcd => "100",
             Self::Soak => "1000",
         }
     }

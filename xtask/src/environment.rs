@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 
 /// Installs the Debian packages that the tests need and whose programs are missing.
 pub(crate) fn install_system_packages() -> Result<(), Failure> {
-    install_missing(BUILDING.iter().chain(&TESTING).chain(&COUNTING))
+    install_missing(BUILDING.iter().chain(&TESTING))
 }
 
 /// Installs the Debian packages without which not every feature can be built, if they are missing.

@@ -136,7 +136,7 @@ fn compare(counted: &Counts, ceilings: &Counts) -> (String, Vec<String>) {
     (table, wrong)
 }
 
-/// Per cent that a count may be above its ceiling: two runs differ by a third of one.
+/// Per cent that a count may be above its ceiling: two runs have differed by less than half of one.
 const TOLERANCE: u64 = 3;
 const ZERO: &str = "--zero-before=instructions::measured";
 const DUMP: &str = "--dump-after=instructions::measured";

@@ -76,6 +76,11 @@ impl Reach {
     }
 }
 
+/// What a message names of a URL: the rest may be a secret.
+pub(crate) fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_owned()
+}
+
 /// The address in a URL, if it is one and no name.
 pub(crate) fn literal(url: &Url) -> Option<IpAddr> {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()

@@ -138,9 +138,9 @@ pub async fn copy(from: &Settings, to: &Settings, progress: impl FnMut(Progress)
     }
     let source = serve::hold(from, Purpose::Look).await?;
     // Before the other one is made.
-    check_source(source.store.as_ref()).await?;
+    let deployment = check_source(source.store.as_ref()).await?;
     let target = serve::hold(to, Purpose::Fill).await?;
-    let copied = transfer(source.store.as_ref(), target.store.as_ref(), progress).await;
+    let copied = transfer(source.store.as_ref(), &deployment, target.store.as_ref(), progress).await;
     let closed = target.store.close().await;
     let copied = copied?;
     closed.map_err(of_target)?;
@@ -148,9 +148,13 @@ pub async fn copy(from: &Settings, to: &Settings, progress: impl FnMut(Progress)
     Ok(copied)
 }
 
-/// Copies everything, compares everything, and makes the copy a deployment.
-async fn transfer(from: &dyn Kv, to: &dyn Kv, mut progress: impl FnMut(Progress)) -> Result<Copied, CopyError> {
-    let deployment = check_source(from).await?;
+/// Copies everything, compares everything, and makes the copy a deployment: the one of that record, in which nobody works.
+async fn transfer(
+    from: &dyn Kv,
+    deployment: &Entry,
+    to: &dyn Kv,
+    mut progress: impl FnMut(Progress),
+) -> Result<Copied, CopyError> {
     check_target(to).await?;
     let begun = begin(to).await?;
     let (copied, at) = write_all(from, to, &mut progress).await?;

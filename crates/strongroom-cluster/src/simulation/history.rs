@@ -2,6 +2,7 @@
 //! [`strongroom_testkit::consistency`] says what the promise is for one object.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard};
 
 use strongroom_store::Revision;
@@ -69,6 +70,14 @@ pub(super) struct Counts {
     pub(super) answered: usize,
     pub(super) forbidden: usize,
     pub(super) unknown: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.forbidden += other.forbidden;
+        self.unknown += other.unknown;
+    }
 }
 
 impl History {

@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use history::Counts;
 use world::{Mutation, Report, run, run_core};
 
 use crate::rules::Rule;
@@ -53,7 +54,7 @@ fn what_the_core_has_acknowledged_counts_everywhere() {
 fn check_seeds(test: &str, default: u64, run: impl Fn(u64, Option<Mutation>) -> Report + Sync) {
     let (first, count) = seeds(default);
     let next = AtomicU64::new(first);
-    let total = Mutex::new(Total::default());
+    let total = Mutex::new((Counts::default(), 0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
             scope.spawn(|| {
@@ -64,32 +65,16 @@ fn check_seeds(test: &str, default: u64, run: impl Fn(u64, Option<Mutation>) -> 
                         "repeat it with: {SEED_VARIABLE}={seed}:1 cargo test -p strongroom-cluster --lib {test}"
                     );
                     assert!(report.violations.is_empty(), "seed {seed}: {}\n{again}", report.violations.join("\n"));
-                    total.lock().unwrap().add(&report);
+                    let mut total = total.lock().unwrap();
+                    total.0 += report.counts;
+                    total.1 += report.commits;
                 }
             });
         }
     });
-    let Total { answered, unknown, forbidden, commits } = total.into_inner().unwrap();
+    let (Counts { answered, unknown, forbidden }, commits) = total.into_inner().unwrap();
     println!("{count} seeds: {answered} answers, {forbidden} refusals, {unknown} without an answer, {commits} commits");
     assert!(answered as u64 > count * 30, "the histories are too thin to prove anything");
-}
-
-/// Of all seeds.
-#[derive(Default)]
-struct Total {
-    answered: usize,
-    unknown: usize,
-    forbidden: usize,
-    commits: usize,
-}
-
-impl Total {
-    fn add(&mut self, report: &Report) {
-        self.answered += report.counts.answered;
-        self.unknown += report.counts.unknown;
-        self.forbidden += report.counts.forbidden;
-        self.commits += report.commits;
-    }
 }
 
 /// `FIRST:COUNT` or `COUNT` of the environment, or the default. A bare count is that of seeds with the model; those with the core

@@ -1,7 +1,7 @@
 //! Two nodes on one store: what is in the memory of one of them only, transfer keys and the secrets of domains under
 //! provider `quorum`, is never a wrong answer of the other.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use strongroom_core::activation::DownloadStatus;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::download_again::prove;
 use crate::full_backup::start;
 use crate::recovery::{blob, spoiled};
-use crate::slow_store::SlowStore;
+use crate::slow_store::{Held, SlowStore};
 use crate::support::{World, poll_once};
 use crate::two_nodes::{assert_nothing_looks_rolled_back, sign};
 
@@ -300,6 +300,17 @@ async fn the_last_upload_that_may_fail_leaves_the_next_transfer_key_alone() {
     upload(&world, &blob(&file, &next)).await.unwrap();
 }
 
+/// Lets a question go on until the answer to its next read, after so many others, waits to be let go. `None` if it has ended before.
+fn stop_after(store: &SlowStore, mut question: Pin<&mut impl Future<Output = String>>, reads: usize) -> Option<Held> {
+    let mut held = store.hold_next();
+    for _ in 0..reads {
+        assert!(poll_once(question.as_mut()).is_pending());
+        let next = store.hold_next();
+        std::mem::replace(&mut held, next).1.send(()).unwrap();
+    }
+    poll_once(question).is_pending().then_some(held)
+}
+
 /// However far one of them is when the other one is answered.
 #[tokio::test]
 async fn two_questions_for_a_transfer_key_get_the_same_one() {
@@ -308,19 +319,13 @@ async fn two_questions_for_a_transfer_key_get_the_same_one() {
         let name = format!("new{reads}");
         world.add_hsm(&name, |_| {}).await;
         world.name = name.parse().unwrap();
-        let mut held = store.hold_next();
         let mut slow = pin!(transfer_key(&world));
-        for _ in 0..reads {
-            assert!(poll_once(slow.as_mut()).is_pending());
-            let next = store.hold_next();
-            std::mem::replace(&mut held, next).1.send(()).unwrap();
-        }
-        if poll_once(slow.as_mut()).is_ready() {
+        let Some((_seen, release)) = stop_after(&store, slow.as_mut(), reads) else {
             assert!(reads > 3, "{reads}");
             return;
-        }
+        };
         let fast = transfer_key(&world).await;
-        held.1.send(()).unwrap();
+        release.send(()).unwrap();
         assert_eq!(slow.await, fast, "after {reads} reads");
         assert_eq!(transfer_key(&world).await, fast);
     }
@@ -334,20 +339,14 @@ async fn a_question_for_a_transfer_key_that_a_recovery_overtakes_gets_the_next_o
         let name = format!("new{reads}");
         world.add_hsm(&name, |_| {}).await;
         world.name = name.parse().unwrap();
-        let mut held = store.hold_next();
         let mut slow = pin!(transfer_key(&world));
-        for _ in 0..reads {
-            assert!(poll_once(slow.as_mut()).is_pending());
-            let next = store.hold_next();
-            std::mem::replace(&mut held, next).1.send(()).unwrap();
-        }
-        if poll_once(slow.as_mut()).is_ready() {
+        let Some((_seen, release)) = stop_after(&store, slow.as_mut(), reads) else {
             assert!(reads > 3, "{reads}");
             return;
-        }
+        };
         let ended = transfer_key(&world).await;
         upload(&world, &blob(&file, &ended)).await.unwrap();
-        held.1.send(()).unwrap();
+        release.send(()).unwrap();
         assert_ne!(slow.await, ended, "after {reads} reads");
     }
 }

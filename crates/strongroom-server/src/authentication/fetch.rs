@@ -9,7 +9,7 @@ use serde::Deserialize;
 use strongroom_core::identity::token::KeySet;
 
 use crate::config::url::without_user;
-use crate::outgoing::Reach;
+use crate::outgoing::{Reach, host};
 
 /// Where the keys of an issuer are read.
 pub(super) struct KeySource {
@@ -97,10 +97,6 @@ impl KeySource {
         }
         Ok(body)
     }
-}
-
-fn host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().to_owned()
 }
 
 fn shortened(text: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Body, Client, Url};
 use rustls::RootCertStore;
 
-use crate::outgoing::{Reach, outgoing};
+use crate::outgoing::{Reach, host, outgoing};
 use crate::tls::error::TlsError;
 
 /// A client of such endpoints. No redirect is followed, no proxy asked.
@@ -41,7 +41,7 @@ impl Poster {
 
     /// Sends a record.
     pub(crate) async fn post(&self, url: Url, content_type: &str, body: impl Into<Body>) -> Result<(), PostError> {
-        let host = url.host_str().unwrap_or_default().to_owned();
+        let host = host(&url);
         let sent = self.0.post(url).header("content-type", content_type).body(body).send().await;
         match sent.map(|answer| answer.status()) {
             Ok(status) if status.is_success() => Ok(()),

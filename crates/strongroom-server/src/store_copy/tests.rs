@@ -37,7 +37,7 @@ async fn all(store: &dyn Kv) -> Vec<(String, Vec<u8>)> {
 }
 
 async fn copied(from: &dyn Kv, to: &dyn Kv) -> Result<Copied, CopyError> {
-    transfer(from, to, |_| {}).await
+    transfer(from, &check_source(from).await?, to, |_| {}).await
 }
 
 async fn opens(store: &dyn Kv, root: &FileRoot) -> bool {

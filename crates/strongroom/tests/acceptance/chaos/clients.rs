@@ -1,6 +1,5 @@
 //! Programs that use and change keys and rights through all nodes, and note what they are told.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -51,8 +50,6 @@ pub(super) struct Service {
     pub(super) used: Vec<Instant>,
     /// When a change was acknowledged.
     pub(super) changed: Vec<Instant>,
-    /// The objects that were changed since everything is well again.
-    pub(super) since: Option<BTreeSet<String>>,
     /// Requests that one node did not serve.
     pub(super) refused: usize,
     /// Requests that the second node did not serve either.
@@ -90,13 +87,12 @@ impl Round {
     /// Everything is well from now on: waits until every object has been changed once more, or there would be rounds that show
     /// nothing.
     pub(super) fn go_on_until_all_is_changed(&self) {
-        self.service().since = Some(BTreeSet::new());
+        let well = self.history.moment();
         let give_up = now() + CHANGED_MAX;
         let missing = || {
             let objects = self.objects.keys.iter().chain(&self.objects.doomed).map(String::as_str).chain([RIGHT]);
-            let service = self.service();
-            let since = service.since.as_ref().expect("it was set");
-            objects.filter(|object| self.may_change(object) && !since.contains(*object)).collect::<Vec<_>>().join(", ")
+            let left = objects.filter(|object| self.may_change(object) && !self.history.has_changed(object, well));
+            left.collect::<Vec<_>>().join(", ")
         };
         while !missing().is_empty() {
             assert!(now() < give_up, "nobody can change {} although everything is well again", missing());
@@ -309,9 +305,6 @@ impl<'a> Client<'a> {
             What::Changed { .. } => {
                 service.changed.push(now());
                 service.acknowledged.push(answer.header("x-ms-request-id").to_owned());
-                if let Some(since) = &mut service.since {
-                    since.insert(object.to_owned());
-                }
             }
             What::Saw { .. } | What::SawChange { .. } => {}
         }

@@ -55,6 +55,13 @@ impl History {
         requests.iter().filter(unknown).count()
     }
 
+    /// Whether a change of an object was acknowledged that was asked for after that moment.
+    pub(super) fn has_changed(&self, object: &str, after: u64) -> bool {
+        let requests = self.requests.lock().expect("no client panics while it adds");
+        let changed = |what: What| matches!(what, What::Changed { .. });
+        requests.iter().any(|it| it.object == object && it.began > after && changed(it.what))
+    }
+
     /// What cannot be, object by object; and how many requests were looked at.
     pub(super) fn check(&self) -> (usize, Vec<String>) {
         let requests = self.requests.lock().expect("the clients have ended").clone();
