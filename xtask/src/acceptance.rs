@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::failure::Failure;
 use crate::steps::Steps;
-use crate::test::ETCD;
+use crate::test::FEATURES;
 use crate::workspace::Workspace;
 use crate::{clients, environment, program, variables};
 
@@ -121,7 +121,7 @@ fn namespace_works(arguments: &[&str]) -> bool {
 
 /// How the acceptance tests are started; plain `cargo test` leaves them out (`test = false` in their manifest). With the features
 /// of the other tests, and of all crates at once: for one crate alone, cargo builds most dependencies a second time.
-const TESTS: [&str; 6] = ["test", "--workspace", "--features", ETCD, "--test", "acceptance"];
+const TESTS: [&str; 6] = ["test", "--workspace", "--features", FEATURES, "--test", "acceptance"];
 
 /// The module whose tests `cargo xtask conformance` runs.
 const CONFORMANCE: &str = "clients::conformance";

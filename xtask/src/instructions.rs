@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::steps::Steps;
-use crate::test::ETCD;
+use crate::test::FEATURES;
 use crate::variables::blessed;
 use crate::workspace::Workspace;
 use crate::{environment, program};
@@ -63,7 +63,7 @@ fn count(workspace: &Workspace) -> Result<Counts, Failure> {
     let file = folder.join("counts");
     let mut bench = workspace.cargo();
     bench.args(["--config", &format!("target.'cfg(all())'.runner={}", runner(&file))]);
-    bench.args(["test", "--quiet", "--workspace", "--features", ETCD, "--bench", "instructions"]);
+    bench.args(["test", "--quiet", "--workspace", "--features", FEATURES, "--bench", "instructions"]);
     let paths = program::output(&mut bench, "see the message above")?;
     let mut counts = Counts::new();
     for (number, path) in paths.lines().enumerate() {

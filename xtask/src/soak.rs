@@ -1,5 +1,5 @@
 //! `cargo xtask soak`: what takes too long for every change: crashes by the thousand, half an hour of failing machines, every
-//! acceptance test on etcd, 100,000 simulated clusters, and backups of 100,000 keys.
+//! acceptance test on etcd, what a plain build refuses, 100,000 simulated clusters, and backups of 100,000 keys.
 
 use crate::acceptance::{self, Part};
 use crate::failure::Failure;
@@ -13,6 +13,10 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
     steps.run("official clients", || clients::install(workspace))?;
     acceptance::run_tests(workspace, steps, Part::Soak, &[])?;
     acceptance::run_tests(workspace, steps, Part::OnEtcd, &[])?;
+    steps.run("the program without etcd and OpenTelemetry, as it is built by default", || {
+        let mut tests = workspace.cargo();
+        program::run(tests.args(["test", "--workspace", "--lib", "--", "config"]), "mend the test named above")
+    })?;
     steps.run("100,000 simulated clusters", || {
         let mut simulation = workspace.cargo();
         simulation.args(["test", "--release", "--package", "strongroom-cluster", "--lib", "simulation"]);

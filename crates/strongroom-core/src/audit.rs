@@ -7,6 +7,8 @@
 //! Texts of an event come from clients and have no bound of their own, so [`Event::of`] cuts each of them: whatever is
 //! asked, the event makes one line of bounded length.
 
+use std::borrow::Cow;
+
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 use strongroom_types::Timestamp;
@@ -25,15 +27,15 @@ pub struct Event {
     /// The ARM resource the request was about.
     pub resource_id: String,
     /// The operation, such as `KeySign`.
-    pub operation_name: String,
+    pub operation_name: Cow<'static, str>,
     /// The `api-version`.
     pub operation_version: String,
     /// Always `AuditEvent`.
-    pub category: String,
+    pub category: Cow<'static, str>,
     /// `Success` or `Failed`.
-    pub result_type: String,
+    pub result_type: Cow<'static, str>,
     /// The error code, or `OK`.
-    pub result_signature: String,
+    pub result_signature: Cow<'static, str>,
     /// The error message as the client saw it; empty for success.
     pub result_description: String,
     /// Milliseconds from arrival to the decision.
@@ -63,7 +65,7 @@ pub struct Identity {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub appid: Option<String>,
     /// `user` or `app`.
-    pub idtyp: String,
+    pub idtyp: Cow<'static, str>,
     /// Name, if the token had one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upn: Option<String>,
@@ -90,9 +92,16 @@ pub struct Result {
     /// The status of the answer.
     pub status: u16,
     /// The error code, or `OK`.
-    pub code: String,
+    pub code: Cow<'static, str>,
     /// The message the client saw; empty for success.
     pub message: String,
+}
+
+impl Result {
+    /// It did what was asked for.
+    pub const fn success(status: u16) -> Self {
+        Self { status, code: Cow::Borrowed("OK"), message: String::new() }
+    }
 }
 
 impl Event {
@@ -103,11 +112,14 @@ impl Event {
             event_id: request.id,
             time: rfc3339(request.received),
             resource_id: bounded(context.resource_id.clone(), RESOURCE_ID_MAX),
-            operation_name: context.operation.to_owned(),
+            operation_name: context.operation.into(),
             operation_version: bounded(context.operation_version.clone(), HEADER_TEXT_MAX),
-            category: "AuditEvent".to_owned(),
-            result_type: if result.status < 400 { "Success" } else { "Failed" }.to_owned(),
-            result_signature: bounded(result.code, HEADER_TEXT_MAX),
+            category: "AuditEvent".into(),
+            result_type: if result.status < 400 { "Success" } else { "Failed" }.into(),
+            result_signature: match result.code {
+                Cow::Borrowed(code) => code.into(),
+                Cow::Owned(code) => bounded(code, HEADER_TEXT_MAX).into(),
+            },
             result_description: bounded(result.message, DESCRIPTION_MAX),
             duration_ms: u64::try_from(decided.millis() - request.received.millis()).unwrap_or(0),
             caller_ip_address: context.client_address.map(|address| address.to_string()).unwrap_or_default(),
@@ -121,7 +133,7 @@ impl Event {
                     CallerKind::User => "user",
                     CallerKind::Application => "app",
                 }
-                .to_owned(),
+                .into(),
                 upn: caller.name.clone().map(|text| bounded(text, CLAIM_MAX)),
             }),
             properties: Properties {

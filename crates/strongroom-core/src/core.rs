@@ -5,9 +5,9 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use strongroom_crypto::providers::RootProvider;
 use strongroom_crypto::seal::Sealer;
-use strongroom_crypto::{Entropy, KeyMaterial};
+use strongroom_crypto::{Entropy, KeyMaterial, KeySpecification};
 use strongroom_store::Kv;
-use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion, NodeId};
+use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion, NodeId, RsaSize};
 use tokio::sync::oneshot;
 
 use crate::backup::BackupRules;
@@ -16,7 +16,7 @@ use crate::blobs::BlobStores;
 use crate::deployment::Deployment;
 use crate::domain::OpenDomains;
 use crate::download_policy::DownloadPolicy;
-use crate::keys::FailureBudget;
+use crate::keys::{FailureBudget, RsaStock};
 use crate::layout::Generation;
 use crate::limits::Limits;
 use crate::pools::CompiledRights;
@@ -33,6 +33,7 @@ pub struct Core {
     deployment: Deployment,
     root: Arc<dyn RootProvider>,
     pool: Arc<dyn CryptoPool>,
+    rsa_stock: Arc<RsaStock>,
     caches: Caches,
     azure_rights: CompiledRights,
     decryption_failures: FailureBudget,
@@ -105,6 +106,7 @@ impl Core {
             deployment,
             root,
             pool,
+            rsa_stock: Arc::default(),
             caches,
             azure_rights: CompiledRights::default(),
             decryption_failures,
@@ -194,6 +196,24 @@ impl Core {
 
     pub(crate) fn decryption_failures(&self) -> &FailureBudget {
         &self.decryption_failures
+    }
+
+    /// An RSA key that nobody has had: one that is ready, or one that is made on the slow lane.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] if too many are being made.
+    pub(crate) async fn rsa_key(&self, size: RsaSize) -> Result<KeyMaterial> {
+        if let Some(ready) = self.rsa_stock.take(size, self.pool.as_ref()) {
+            return Ok(ready);
+        }
+        let entropy = Arc::clone(self.barrier.entropy());
+        let generate = move || KeyMaterial::generate(KeySpecification::Rsa(size), entropy.as_ref());
+        Ok(self.run(Lane::Slow, generate).await??)
+    }
+
+    /// Whether cryptography of a few milliseconds would be refused now.
+    pub fn is_full(&self) -> bool {
+        self.pool.is_full(Lane::Fast)
     }
 
     /// Runs slow work on the pool, away from the threads that serve connections.

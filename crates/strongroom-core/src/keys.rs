@@ -24,6 +24,7 @@ mod restore;
 mod rotate;
 mod rotation_policy;
 mod secure_wrap;
+mod stock;
 mod update;
 
 pub use attest::KeyProvenance;
@@ -42,6 +43,7 @@ pub use release_policy::{Release, ReleasePolicy, ReleaseTerms};
 pub(crate) use restore::RestorableKey;
 pub use rotate::RotationRound;
 pub use rotation_policy::{LifetimeAction, LifetimeActionType, RotationPolicy, RotationRules, RotationTrigger};
+pub(crate) use stock::RsaStock;
 pub use update::UpdateKey;
 
 /// Random bytes of one call (limits.md, "Objects").

@@ -56,6 +56,11 @@ pub trait CryptoPool: Send + Sync {
     /// # Errors
     /// [`Overloaded`] if the lane's queue is full; the job is dropped.
     fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> std::result::Result<(), Overloaded>;
+
+    /// Whether a job would be refused now.
+    fn is_full(&self, _lane: Lane) -> bool {
+        false
+    }
 }
 
 /// Jobs of one lane do not wait for those of another.
@@ -65,6 +70,8 @@ pub enum Lane {
     Fast,
     /// Longer: RSA key generation, security-domain work.
     Slow,
+    /// What nobody waits for yet: RSA keys in advance.
+    Ahead,
 }
 
 /// The queue is full.

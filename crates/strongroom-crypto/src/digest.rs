@@ -10,6 +10,15 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
+/// SHA-256 (FIPS 180-4) of the parts, one after the other. Parts of varying length must be made distinguishable by the caller.
+pub fn sha256_of(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    array(context.finish().as_ref())
+}
+
 /// SHA-1, for certificate thumbprints (`x5t`, RFC 7517 §4.8) and nothing else.
 pub fn sha1(bytes: &[u8]) -> [u8; 20] {
     array(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())

@@ -1,13 +1,17 @@
 //! Threads for slow cryptography, apart from those that serve connections (crates-and-limits.md §2.4).
 //!
-//! Two lanes: RSA private operations must not wait behind the generation of RSA keys. Each lane has a bounded queue; a
-//! full one refuses, and the client is told to come back, before any key was touched.
+//! Three lanes: RSA private operations must not wait behind the generation of RSA keys, and neither behind keys that nobody
+//! has asked for yet. The slower a lane is the less it may press: where cores are scarce, its threads stand back. Each lane
+//! has a queue that is bounded by the time it takes to work it off; a full one refuses, and the client is told to come back,
+//! before any key was touched.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use strongroom_core::ports::{CryptoPool, Lane, Overloaded};
+use tokio::time::Instant;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -15,12 +19,35 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct ThreadPool {
     fast: Queue,
     slow: Queue,
+    ahead: Queue,
     refused: AtomicU64,
 }
 
 struct Queue {
     jobs: SyncSender<Job>,
-    waiting: Arc<AtomicU64>,
+    load: Arc<Load>,
+    terms: Terms,
+}
+
+/// How a lane works.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    name: &'static str,
+    threads: usize,
+    /// By how much its threads are nicer than those that serve connections.
+    nice: i32,
+    /// Most jobs that wait.
+    jobs_max: usize,
+    /// Longest time that a new job would wait.
+    wait_max: Duration,
+}
+
+/// What waits on a lane, and how long one job takes.
+#[derive(Debug, Default)]
+struct Load {
+    waiting: AtomicU64,
+    /// A running mean, in nanoseconds; 0 before the first job.
+    mean_cost: AtomicU64,
 }
 
 /// How the pool is doing.
@@ -35,70 +62,136 @@ pub struct PoolStatus {
 }
 
 impl ThreadPool {
-    /// A pool with one fast thread a core, and one slow thread.
+    /// A pool with one fast thread a core, a slow one, and one for what nobody waits for.
     ///
     /// # Errors
     /// What the system says if a thread cannot be started.
     pub fn start() -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (fast, slow) = (lane("crypto-fast", cores, FAST_QUEUE)?, lane("crypto-slow", 1, SLOW_QUEUE)?);
-        Ok(Self { fast, slow, refused: AtomicU64::default() })
+        let [fast, slow, ahead] = [Terms { threads: cores, ..FAST }, SLOW, AHEAD].map(lane);
+        Ok(Self { fast: fast?, slow: slow?, ahead: ahead?, refused: AtomicU64::default() })
     }
 
     /// How it is doing.
     pub fn status(&self) -> PoolStatus {
-        let waiting = |queue: &Queue| queue.waiting.load(Ordering::Relaxed);
+        let waiting = |queue: &Queue| queue.load.waiting.load(Ordering::Relaxed);
         PoolStatus {
             fast: waiting(&self.fast),
             slow: waiting(&self.slow),
             refused: self.refused.load(Ordering::Relaxed),
         }
     }
+
+    fn queue(&self, lane: Lane) -> &Queue {
+        match lane {
+            Lane::Fast => &self.fast,
+            Lane::Slow => &self.slow,
+            Lane::Ahead => &self.ahead,
+        }
+    }
 }
 
 impl CryptoPool for ThreadPool {
     fn submit(&self, lane: Lane, job: Job) -> Result<(), Overloaded> {
-        let queue = match lane {
-            Lane::Fast => &self.fast,
-            Lane::Slow => &self.slow,
-        };
+        self.queue(lane).submit(job).inspect_err(|Overloaded| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn is_full(&self, lane: Lane) -> bool {
+        self.queue(lane).is_full()
+    }
+}
+
+impl Queue {
+    fn submit(&self, job: Job) -> Result<(), Overloaded> {
+        if self.is_full() {
+            return Err(Overloaded);
+        }
+        let Self { jobs, load, .. } = self;
         // Counted before: a thread may take the job at once.
-        queue.waiting.fetch_add(1, Ordering::Relaxed);
-        queue.jobs.try_send(job).map_err(|error| match error {
+        load.waiting.fetch_add(1, Ordering::Relaxed);
+        jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => {
-                queue.waiting.fetch_sub(1, Ordering::Relaxed);
-                self.refused.fetch_add(1, Ordering::Relaxed);
+                load.waiting.fetch_sub(1, Ordering::Relaxed);
                 Overloaded
             }
         })
     }
-}
 
-fn lane(name: &str, threads: usize, queue: usize) -> std::io::Result<Queue> {
-    let (jobs, receiver) = sync_channel(queue);
-    let (receiver, waiting) = (Arc::new(Mutex::new(receiver)), Arc::new(AtomicU64::default()));
-    for number in 0..threads {
-        let (receiver, waiting) = (Arc::clone(&receiver), Arc::clone(&waiting));
-        std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || work(&receiver, &waiting))?;
+    fn is_full(&self) -> bool {
+        let Self { load, terms, .. } = self;
+        let jobs_max = u64::try_from(terms.jobs_max).unwrap_or(u64::MAX);
+        load.waiting.load(Ordering::Relaxed) >= jobs_max || load.wait(terms.threads) > terms.wait_max
     }
-    Ok(Queue { jobs, waiting })
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, waiting: &AtomicU64) {
+impl Load {
+    /// How long a new job would wait.
+    fn wait(&self, threads: usize) -> Duration {
+        let jobs = self.waiting.load(Ordering::Relaxed).div_ceil(u64::try_from(threads.max(1)).unwrap_or(1));
+        Duration::from_nanos(jobs.saturating_mul(self.mean_cost.load(Ordering::Relaxed)))
+    }
+
+    /// A job took so long. Two threads that say so at once may lose one of the two: it is a mean.
+    fn took(&self, cost: Duration) {
+        let cost = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX);
+        let mean = self.mean_cost.load(Ordering::Relaxed);
+        let next = if mean == 0 { cost } else { mean - mean / MEAN_OF + cost / MEAN_OF };
+        self.mean_cost.store(next, Ordering::Relaxed);
+    }
+}
+
+fn lane(terms: Terms) -> std::io::Result<Queue> {
+    let (jobs, receiver) = sync_channel(terms.jobs_max);
+    let (receiver, load) = (Arc::new(Mutex::new(receiver)), Arc::<Load>::default());
+    for number in 0..terms.threads {
+        let (receiver, load) = (Arc::clone(&receiver), Arc::clone(&load));
+        std::thread::Builder::new().name(format!("{}-{number}", terms.name)).spawn(move || {
+            stand_back(terms.nice);
+            work(&receiver, &load);
+        })?;
+    }
+    Ok(Queue { jobs, load, terms })
+}
+
+/// Makes the calling thread nicer. One that cannot be works all the same.
+fn stand_back(by: i32) {
+    if by == 0 {
+        return;
+    }
+    // On Linux a thread has a niceness of its own (setpriority(2), "C library/kernel differences").
+    let nicer = rustix::process::getpriority_process(None)
+        .and_then(|own| rustix::process::setpriority_process(None, own.saturating_add(by).min(NICEST)));
+    if let Err(error) = nicer {
+        tracing::debug!(%error, "a thread for slow work has the priority of all others");
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>, load: &Load) {
     loop {
         // Taken apart from running it: the lock is held while waiting for a job, never during one.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        waiting.fetch_sub(1, Ordering::Relaxed);
+        load.waiting.fetch_sub(1, Ordering::Relaxed);
+        let began = Instant::now();
         // A job that panics drops its answer, which its request sees as a fault; the thread goes on.
         drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)));
+        load.took(began.elapsed());
     }
 }
 
-/// Jobs waiting on the fast lane: about 250 ms of RSA-2048 signatures on two cores.
-const FAST_QUEUE: usize = 1024;
-/// Jobs waiting on the slow lane: about 30 s of RSA-3072 generation.
-const SLOW_QUEUE: usize = 64;
+/// A thread a core.
+const FAST: Terms =
+    Terms { name: "crypto-fast", threads: 1, nice: 0, jobs_max: 1024, wait_max: Duration::from_millis(250) };
+/// Measured (crates-and-limits.md §2.3): at this priority it costs others a tenth of a core at most.
+const SLOW: Terms =
+    Terms { name: "crypto-slow", threads: 1, nice: 10, jobs_max: 64, wait_max: Duration::from_secs(30) };
+const AHEAD: Terms = Terms { name: "crypto-ahead", threads: 1, nice: 19, jobs_max: 16, wait_max: Duration::MAX };
+/// The lowest priority there is (`nice(1)`).
+const NICEST: i32 = 19;
+/// Jobs that a running mean is about.
+const MEAN_OF: u64 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -118,11 +211,11 @@ mod tests {
         pool.submit(Lane::Slow, Box::new(hold)).unwrap();
         begun.recv().unwrap();
         assert_eq!(pool.status().slow, 0, "it is at work");
-        for _ in 0..SLOW_QUEUE {
+        for _ in 0..SLOW.jobs_max {
             pool.submit(Lane::Slow, Box::new(|| ())).unwrap();
         }
         assert!(pool.submit(Lane::Slow, Box::new(|| ())).is_err());
-        assert_eq!(pool.status(), PoolStatus { fast: 0, slow: SLOW_QUEUE as u64, refused: 1 });
+        assert_eq!(pool.status(), PoolStatus { fast: 0, slow: SLOW.jobs_max as u64, refused: 1 });
         let (last, done) = channel();
         go.send(()).unwrap();
         while pool
@@ -136,5 +229,58 @@ mod tests {
         }
         done.recv().unwrap();
         assert_eq!(pool.status().slow, 0);
+    }
+
+    /// A lane whose one thread is held until the sender is used or dropped.
+    fn held(terms: Terms) -> (Queue, std::sync::mpsc::Sender<()>) {
+        let queue = lane(terms).unwrap();
+        let (go, gate) = channel::<()>();
+        let (began, begun) = channel();
+        let hold = move || {
+            began.send(()).unwrap();
+            let _ = gate.recv();
+        };
+        queue.submit(Box::new(hold)).unwrap();
+        begun.recv().unwrap();
+        (queue, go)
+    }
+
+    #[test]
+    fn a_queue_is_full_when_working_it_off_would_take_too_long() {
+        let (queue, _go) = held(FAST);
+        queue.load.took(Duration::from_millis(100));
+        for _ in 0..3 {
+            queue.submit(Box::new(|| ())).unwrap();
+        }
+        assert!(queue.is_full());
+        assert_eq!(queue.submit(Box::new(|| ())), Err(Overloaded), "300 ms wait in front of it");
+        queue.load.mean_cost.store(1_000_000, Ordering::Relaxed);
+        queue.submit(Box::new(|| ())).unwrap();
+    }
+
+    #[test]
+    fn the_mean_follows_what_jobs_take() {
+        let load = Load::default();
+        load.took(Duration::from_millis(1));
+        assert_eq!(load.mean_cost.load(Ordering::Relaxed), 1_000_000, "the first says all that is known");
+        for _ in 0..200 {
+            load.took(Duration::from_millis(3));
+        }
+        let mean = load.mean_cost.load(Ordering::Relaxed);
+        assert!((2_990_000..=3_000_000).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn slow_threads_are_nicer_than_who_starts_them() {
+        let own = rustix::process::getpriority_process(None).unwrap();
+        for terms in [FAST, SLOW, AHEAD] {
+            let (told, nice) = channel();
+            let queue = lane(terms).unwrap();
+            queue
+                .submit(Box::new(move || told.send(rustix::process::getpriority_process(None).unwrap()).unwrap()))
+                .unwrap();
+            assert_eq!(nice.recv().unwrap(), (own + terms.nice).min(NICEST), "{}", terms.name);
+        }
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
     }
 }

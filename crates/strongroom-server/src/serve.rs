@@ -398,7 +398,7 @@ fn keeper(
 fn record_accepted_rollback(opened: &Opened, settings: &Settings) -> Result<(), StartError> {
     if settings.accept_rollback {
         let request = opened.request("RollbackAccept")?;
-        let ended = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
+        let ended = EventResult::success(200);
         opened.audit.submit(Event::of(&request, ended, opened.clock.now(), None));
     }
     Ok(())

@@ -29,6 +29,8 @@ pub struct TestCore {
     pub store: Arc<dyn Kv>,
     /// Its blob store.
     pub blobs: Arc<MemoryBlobs>,
+    /// Its threads for cryptography.
+    pub pool: Arc<InlinePool>,
     root: Arc<MemoryRoot>,
     /// Which node it is.
     pub node: NodeId,
@@ -156,6 +158,7 @@ async fn open(
 ) -> Result<TestCore> {
     let deployment = Deployment::open(store.as_ref(), root.as_ref(), &SystemEntropy, Expectation::default()).await?;
     let witness = Arc::new(Witness::new(seen, Box::new(NoLog)));
+    let pool = Arc::<InlinePool>::default();
     let foundations = Foundations {
         store: Arc::clone(&store),
         entropy: Arc::new(SystemEntropy),
@@ -164,13 +167,13 @@ async fn open(
         witness: Arc::clone(&witness),
         node,
         root: Arc::<MemoryRoot>::clone(&root),
-        pool: Arc::new(InlinePool),
+        pool: Arc::<InlinePool>::clone(&pool),
     };
     // Small parts, so that a few keys make several.
     let rules = BackupRules { part_bytes: 64 * 1024, ..BackupRules::default() };
     let core = configured(Core::new(deployment, foundations)).with_backup_rules(rules);
     let core = Arc::new(core.with_blob_stores(Arc::<MemoryBlobs>::clone(&blobs)));
-    Ok(TestCore { core, clock, audit, store, blobs, root, node, witness })
+    Ok(TestCore { core, clock, audit, store, blobs, pool, root, node, witness })
 }
 
 /// A program of a tenant, member of no group.

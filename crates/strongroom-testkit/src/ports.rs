@@ -86,14 +86,31 @@ impl AuditSink for MemoryAudit {
     }
 }
 
-/// A pool that does each job at once, on the caller's thread.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct InlinePool;
+/// A pool that does each job at once, on the caller's thread, unless the test fills it.
+#[derive(Debug, Default)]
+pub struct InlinePool {
+    full: AtomicBool,
+}
+
+impl InlinePool {
+    /// Says from now on that all lanes are full, or that none is.
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+}
 
 impl CryptoPool for InlinePool {
-    fn submit(&self, _lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+    fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        // Whoever waits would wait for what nobody has asked for.
+        if lane == Lane::Ahead || self.is_full(lane) {
+            return Err(Overloaded);
+        }
         job();
         Ok(())
+    }
+
+    fn is_full(&self, _: Lane) -> bool {
+        self.full.load(Ordering::SeqCst)
     }
 }
 

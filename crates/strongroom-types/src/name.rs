@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use uuid::Uuid;
+
 use crate::ParseError;
 use crate::vocabulary::serde_as_text;
 
@@ -148,7 +150,7 @@ impl KeyVersion {
 
 impl fmt::Display for KeyVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(Uuid::from_bytes(self.0).simple().encode_lower(&mut Uuid::encode_buffer()))
     }
 }
 

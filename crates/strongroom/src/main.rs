@@ -17,10 +17,14 @@ mod who_can;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use strongroom_cli::ceremony::CeremonyError;
 use strongroom_server::serve::{StartError, StopError};
 
 use crate::arguments::{Arguments, Command};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Why a command failed: one line of cause, one of remedy.
 #[derive(Debug)]

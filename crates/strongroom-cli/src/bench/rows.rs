@@ -120,7 +120,7 @@ pub(super) const ROWS: [Row; 22] = [
     crypto("sign-rs256", Ask::Sign(Key::Rsa, "RS256"), Ceiling::Raw(Raw::SignPkcs1), Some(0.92), Some(900.0)),
     crypto("sign-ps256", Ask::Sign(Key::Rsa, "PS256"), Ceiling::Raw(Raw::SignPss), Some(0.92), Some(900.0)),
     crypto("sign-es256", Ask::Sign(Key::Ec, "ES256"), Ceiling::Both(Raw::SignEcdsa), Some(0.8), Some(330.0)),
-    crypto("sign-es256-beside", Ask::Sign(Key::Ec, "ES256"), Ceiling::Alone(MAKE_RSA_4096), Some(0.8), None),
+    crypto("sign-es256-beside", Ask::Sign(Key::Ec, "ES256"), Ceiling::Alone(MAKE_RSA_4096), Some(0.85), None),
     crypto("verify-es256", Ask::Verify(Key::Ec, "ES256"), Ceiling::Both(Raw::VerifyEcdsa), None, Some(130.0)),
     crypto("encrypt-a256gcm", Ask::Forth(Key::Oct, Way::Encrypt, "A256GCM"), Ceiling::Bare, Some(0.85), None),
     crypto("decrypt-a256gcm", Ask::Back(Key::Oct, Way::Encrypt, "A256GCM"), Ceiling::Bare, Some(0.85), None),

@@ -141,8 +141,7 @@ impl<'a> Transaction<'a> {
     /// again from the start.
     pub async fn commit(mut self, request: &Request) -> Result<Revision> {
         let barrier = self.barrier;
-        let result =
-            EventResult { status: request.context.success_status, code: "OK".to_owned(), message: String::new() };
+        let result = EventResult::success(request.context.success_status);
         let event = Event::of(request, result, barrier.clock.now(), self.detail.take());
         let (outbox_key, sealed) = barrier.seal_event(&event)?;
         self.commit.writes.push(Write::Put(outbox_key.clone(), sealed));

@@ -1,7 +1,5 @@
 //! Making keys and versions.
 
-use std::sync::Arc;
-
 use strongroom_crypto::{KeyMaterial, KeySpecification};
 use strongroom_types::{DataAction, KeyId, KeyName, KeyOperations, KeyVersion, Protection, Scope, Timestamp};
 
@@ -12,7 +10,6 @@ use crate::keys::record::{
 };
 use crate::keys::rotate::schedule_rotation;
 use crate::keys::{Release, ReleaseTerms};
-use crate::ports::Lane;
 use crate::request::Request;
 use crate::retry_on_conflict;
 use crate::{Error, Result};
@@ -171,13 +168,12 @@ impl KeyContainer<'_> {
     }
 
     pub(super) async fn generate(&self, specification: KeySpecification) -> Result<KeyMaterial> {
-        let entropy = Arc::clone(self.core().barrier().entropy());
-        let work = move || KeyMaterial::generate(specification, entropy.as_ref());
-        let material = match specification {
-            KeySpecification::Rsa(_) => self.core().run(Lane::Slow, work).await?,
-            KeySpecification::Ec(_) | KeySpecification::Oct(_) => work(),
-        };
-        Ok(material?)
+        match specification {
+            KeySpecification::Rsa(size) => self.core().rsa_key(size).await,
+            KeySpecification::Ec(_) | KeySpecification::Oct(_) => {
+                Ok(KeyMaterial::generate(specification, self.core().barrier().entropy().as_ref())?)
+            }
+        }
     }
 }
 

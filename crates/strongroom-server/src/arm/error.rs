@@ -80,7 +80,7 @@ impl ArmError {
         }
         let answer = json(status, &ErrorBody::new(code, message.as_str()));
         let answer = retryable(answer, self.core().is_some_and(CoreError::is_outcome_unknown));
-        (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })
+        (answer, EventResult { status: status.as_u16(), code: code.into(), message })
     }
 
     /// Whether the request is to be authorized again from the start (protocols.md §4).

@@ -125,7 +125,7 @@ impl Arm {
         let (answer, ended) = match result {
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                (answer, EventResult { status, code: "OK".to_owned(), message: String::new() })
+                (answer, EventResult::success(status))
             }
             Err(error) => error.answer(request.id),
         };

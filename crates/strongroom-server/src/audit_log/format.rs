@@ -2,13 +2,14 @@
 //! `docs/audit-log-format.md`.
 
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strongroom_core::audit::{Event, rfc3339};
-use strongroom_crypto::digest::sha256;
+use strongroom_crypto::digest::sha256_of;
 use strongroom_types::Timestamp;
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ impl LineHash {
 
     /// The hash of a line that follows this one. `body` is the line up to its own hash.
     pub(super) fn then(self, body: &[u8]) -> Self {
-        Self(sha256(&[&self.0, body].concat()))
+        Self(sha256_of(&[&self.0, body]))
     }
 }
 
@@ -73,14 +74,6 @@ pub(super) struct Lines {
     pub(super) chain: Chain,
 }
 
-/// A line before it is chained.
-#[derive(Serialize)]
-struct Numbered<'a, T> {
-    sequence: u64,
-    #[serde(flatten)]
-    content: &'a T,
-}
-
 impl Lines {
     /// No line yet, behind what is written.
     pub(super) fn after(chain: Chain) -> Self {
@@ -103,15 +96,27 @@ impl Lines {
     }
 
     fn push<T: Serialize>(&mut self, content: &T) -> serde_json::Result<()> {
-        let mut line = serde_json::to_vec(&Numbered { sequence: self.chain.next, content })?;
+        let begin = self.bytes.len();
+        self.number(content).inspect_err(|_| self.bytes.truncate(begin))?;
         // The hash goes in front of the brace that closes the object.
-        line.pop();
-        let hash = self.chain.previous.then(&line);
-        self.bytes.append(&mut line);
+        self.bytes.pop();
+        let hash = self.chain.previous.then(self.bytes.get(begin..).unwrap_or_default());
         self.bytes.extend_from_slice(HASH_MEMBER);
         self.bytes.extend_from_slice(hash.to_string().as_bytes());
         self.bytes.extend_from_slice(b"\"}\n");
         self.chain = Chain { next: self.chain.next.saturating_add(1), previous: hash };
+        Ok(())
+    }
+
+    /// Adds an object with its number in front: the object's own brace gives way to a comma.
+    fn number<T: Serialize>(&mut self, content: &T) -> serde_json::Result<()> {
+        write!(self.bytes, "{{\"sequence\":{}", self.chain.next).map_err(serde_json::Error::io)?;
+        let brace = self.bytes.len();
+        serde_json::to_writer(&mut self.bytes, content)?;
+        match self.bytes.get_mut(brace) {
+            Some(byte @ b'{') => *byte = b',',
+            Some(_) | None => return Err(serde::ser::Error::custom("a line of the log is an object")),
+        }
         Ok(())
     }
 }
@@ -261,6 +266,8 @@ const TAIL_BYTES: usize = HASH_MEMBER.len() + 43 + 2;
 
 #[cfg(test)]
 mod tests {
+    use strongroom_crypto::digest::sha256;
+
     use super::*;
 
     #[test]

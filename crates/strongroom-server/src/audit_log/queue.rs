@@ -167,7 +167,7 @@ mod tests {
     fn event(number: u128) -> Message {
         let now = Timestamp::from_seconds(0);
         let request = Request::internal(Uuid::from_u128(number), now, "Test", String::new());
-        let result = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
+        let result = EventResult::success(200);
         Message::Event { event: Box::new(Event::of(&request, result, now, None)), outbox_key: None }
     }
 

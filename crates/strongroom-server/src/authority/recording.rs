@@ -40,5 +40,5 @@ pub(super) fn record(core: &Core, request: &Request, result: EventResult, detail
 
 /// The result of a request that went well.
 pub(super) fn success(status: u16) -> EventResult {
-    EventResult { status, code: "OK".to_owned(), message: String::new() }
+    EventResult::success(status)
 }

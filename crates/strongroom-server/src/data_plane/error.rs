@@ -72,7 +72,7 @@ impl ApiError {
         }
         let outcome_unknown = matches!(&self, Self::Core(error) if error.is_outcome_unknown());
         let answer = retryable(json(status, &body), outcome_unknown);
-        (answer, EventResult { status: status.as_u16(), code: code.to_owned(), message })
+        (answer, EventResult { status: status.as_u16(), code: code.into(), message })
     }
 
     fn cause(&self) -> String {

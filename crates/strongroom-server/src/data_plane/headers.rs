@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 
-use http::{Method, StatusCode, header};
+use http::header::HeaderName;
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::Full;
 
-use crate::http::exchange::{Inbound, Outbound, empty, with_header};
+use crate::http::exchange::{Inbound, Outbound, empty, with_header, with_static};
 
 /// What every answer carries. `milliseconds` is how long the request was at work.
 pub(super) fn dress(answer: Outbound, inbound: &Inbound, milliseconds: i64) -> Outbound {
-    let answer = with_header(answer, "content-security-policy", "default-src 'self'");
-    let answer = with_header(answer, "x-ms-server-latency", &milliseconds.max(0).to_string());
+    let mut answer = with_static(answer, "content-security-policy", "default-src 'self'");
+    answer.headers_mut().insert(SERVER_LATENCY, HeaderValue::from(milliseconds.max(0)));
     if inbound.method == Method::GET {
-        return with_header(answer, "x-ms-build-version", env!("CARGO_PKG_VERSION"));
+        return with_static(answer, "x-ms-build-version", env!("CARGO_PKG_VERSION"));
     }
     answer
 }
@@ -25,7 +26,7 @@ pub(super) fn dress_for_caller(answer: Outbound, inbound: &Inbound) -> Outbound 
     };
     let address = inbound.peer.remote.ip().to_canonical();
     let network = format!("conn_type={family};addr={address};act_addr_fam={family};");
-    let answer = with_header(answer, "x-ms-keyvault-region", "local");
+    let answer = with_static(answer, "x-ms-keyvault-region", "local");
     with_header(answer, "x-ms-keyvault-network-info", &network)
 }
 
@@ -38,3 +39,5 @@ pub(super) fn challenge(inbound: &Inbound, challenge: &str) -> Outbound {
     }
     with_header(answer, header::WWW_AUTHENTICATE.as_str(), challenge)
 }
+
+const SERVER_LATENCY: HeaderName = HeaderName::from_static("x-ms-server-latency");

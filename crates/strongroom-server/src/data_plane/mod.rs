@@ -19,14 +19,17 @@ mod release;
 mod rotation;
 mod security_domain;
 mod settings;
+mod turned_away;
 pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId, VersionRule};
 use strongroom_api::path::{Captures, RequestPath};
 use strongroom_api::version::ApiVersion;
@@ -41,7 +44,7 @@ use strongroom_types::{HsmName, TenantId, VaultName};
 use crate::audit_log::Strangers;
 use crate::authentication::{AuthenticationError, Authenticator, Authorities};
 use crate::backup_jobs::BackupJobs;
-use crate::http::exchange::{Inbound, Outbound, Plane, performed, with_header};
+use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, performed, with_header};
 use crate::http::host::Suffixes;
 use crate::http::planes::Handle;
 use crate::statements::Statements;
@@ -49,6 +52,7 @@ pub(crate) use error::ApiError;
 pub use network::{Gate, SubnetListener};
 use product::Named;
 pub(crate) use product::Product;
+use turned_away::TurnedAway;
 
 /// The data plane of all managed HSMs and vaults of a deployment.
 pub struct DataPlane {
@@ -60,6 +64,7 @@ pub struct DataPlane {
     strangers: Arc<Strangers>,
     release: ReleaseParts,
     gate: Gate,
+    turned_away: TurnedAway,
 }
 
 /// What keys leave with: who may vouch for where they go, what signs what is said about them, and what backs them up.
@@ -89,6 +94,9 @@ pub(crate) struct Call<'a> {
     pub(crate) release: &'a ReleaseParts,
 }
 
+/// A handler at work.
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Outbound, ApiError>> + Send + 'a>>;
+
 /// What a request asks for.
 struct Asked {
     row: &'static Operation,
@@ -114,6 +122,10 @@ impl Handle for DataPlane {
         let now = self.core.barrier().clock().now();
         headers::dress(answer, &inbound, now.millis().saturating_sub(inbound.received.millis()))
     }
+
+    fn is_full_for(&self, host: &Host, peer: Peer, path: &str, headers: &HeaderMap) -> bool {
+        self.core.is_full() && self.turned_away.knows(host, peer, path, headers)
+    }
 }
 
 impl DataPlane {
@@ -129,7 +141,7 @@ impl DataPlane {
         release: ReleaseParts,
         gate: Gate,
     ) -> Self {
-        Self { core, authenticator, tenant, suffixes, strangers, release, gate }
+        Self { core, authenticator, tenant, suffixes, strangers, release, gate, turned_away: TurnedAway::default() }
     }
 
     async fn respond(&self, inbound: &Inbound) -> Outbound {
@@ -187,10 +199,13 @@ impl DataPlane {
             (None, Ok(asked)) => self.perform(inbound, named, &request, &asked).await,
             (None, Err(error)) => Err(error),
         };
-        let result = match result {
+        match &result {
             Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound, named),
-            other => other,
-        };
+            Err(ApiError::Core(Error::Throttled)) if self.core.is_full() => {
+                self.turned_away.note(&inbound.host, inbound.peer, &inbound.path, &inbound.headers);
+            }
+            Ok(_) | Err(_) => {}
+        }
         let answer = self.record(inbound, &request, row, result).await;
         headers::dress_for_caller(performed(answer, request.context.operation), inbound)
     }
@@ -229,60 +244,62 @@ impl DataPlane {
         let (core, release) = (self.core.as_ref(), &self.release);
         let (keys, hsm, version) = (named.keys(), named.hsm(), *version);
         let call = Call { inbound, request, product, keys, hsm, version, captures, canonical_url, core, release };
-        match row.id {
-            OperationId::CreateKey => keys::create(&call).await,
-            OperationId::ImportKey => keys::import(&call).await,
-            OperationId::GetKey => keys::get(&call).await,
-            OperationId::ListKeys => keys::list(&call).await,
-            OperationId::ListKeyVersions => keys::list_versions(&call).await,
-            OperationId::UpdateKey => keys::update(&call).await,
-            OperationId::DeleteKey => keys::delete(&call).await,
-            OperationId::RotateKey => rotation::rotate(&call).await,
-            OperationId::GetKeyRotationPolicy => rotation::get_policy(&call).await,
-            OperationId::UpdateKeyRotationPolicy => rotation::set_policy(&call).await,
-            OperationId::BackupKey => keys::back_up(&call).await,
-            OperationId::RestoreKey => keys::restore(&call).await,
-            OperationId::Encrypt => keys::encrypt(&call).await,
-            OperationId::Decrypt => keys::decrypt(&call).await,
-            OperationId::Sign => keys::sign(&call).await,
-            OperationId::Verify => keys::verify(&call).await,
-            OperationId::WrapKey => keys::wrap(&call).await,
-            OperationId::UnwrapKey => keys::unwrap(&call).await,
-            OperationId::GetKeyAttestation => attestation::get(&call).await,
-            OperationId::ReleaseKey => release::release(&call).await,
-            OperationId::SecureWrapKey => release::secure_wrap(&call).await,
-            OperationId::SecureUnwrapKey => release::secure_unwrap(&call).await,
-            OperationId::GetRandomBytes => keys::random(&call).await,
-            OperationId::ListDeletedKeys => keys::list_deleted(&call).await,
-            OperationId::GetDeletedKey => keys::get_deleted(&call).await,
-            OperationId::RecoverDeletedKey => keys::recover(&call).await,
-            OperationId::PurgeDeletedKey => keys::purge(&call).await,
-            OperationId::ListRoleDefinitions => rbac::list_definitions(&call).await,
-            OperationId::GetRoleDefinition => rbac::get_definition(&call).await,
-            OperationId::PutRoleDefinition => rbac::put_definition(&call).await,
-            OperationId::DeleteRoleDefinition => rbac::delete_definition(&call).await,
-            OperationId::ListRoleAssignments => rbac::list_assignments(&call).await,
-            OperationId::GetRoleAssignment => rbac::get_assignment(&call).await,
-            OperationId::CreateRoleAssignment => rbac::create_assignment(&call).await,
-            OperationId::DeleteRoleAssignment => rbac::delete_assignment(&call).await,
-            OperationId::ListSettings => settings::list(&call).await,
-            OperationId::GetSetting => settings::get(&call).await,
-            OperationId::UpdateSetting => settings::update(&call).await,
-            OperationId::DownloadSecurityDomain => security_domain::download(&call).await,
-            OperationId::DownloadSecurityDomainPending => security_domain::download_status(&call).await,
-            OperationId::GetTransferKey => security_domain::transfer_key(&call).await,
-            OperationId::UploadSecurityDomain => security_domain::upload(&call).await,
-            OperationId::UploadSecurityDomainPending => security_domain::upload_status(&call).await,
-            OperationId::GetSecurityDomain => security_domain::get(&call).await,
-            OperationId::RotateSecurityDomain => security_domain::rotate(&call).await,
-            OperationId::FullBackup => backup::start(&call).await,
-            OperationId::PreFullBackup => backup::check(&call).await,
-            OperationId::FullBackupStatus => backup::status(&call).await,
-            OperationId::FullRestore => backup::restore(&call).await,
-            OperationId::PreFullRestore => backup::check_restore(&call).await,
-            OperationId::SelectiveKeyRestore => backup::restore_key(&call).await,
-            OperationId::RestoreStatus => backup::restore_status(&call).await,
-        }
+        // Boxed, so that a request takes the room of its own handler and not that of the largest.
+        let work: Handling<'_> = match row.id {
+            OperationId::CreateKey => Box::pin(keys::create(&call)),
+            OperationId::ImportKey => Box::pin(keys::import(&call)),
+            OperationId::GetKey => Box::pin(keys::get(&call)),
+            OperationId::ListKeys => Box::pin(keys::list(&call)),
+            OperationId::ListKeyVersions => Box::pin(keys::list_versions(&call)),
+            OperationId::UpdateKey => Box::pin(keys::update(&call)),
+            OperationId::DeleteKey => Box::pin(keys::delete(&call)),
+            OperationId::RotateKey => Box::pin(rotation::rotate(&call)),
+            OperationId::GetKeyRotationPolicy => Box::pin(rotation::get_policy(&call)),
+            OperationId::UpdateKeyRotationPolicy => Box::pin(rotation::set_policy(&call)),
+            OperationId::BackupKey => Box::pin(keys::back_up(&call)),
+            OperationId::RestoreKey => Box::pin(keys::restore(&call)),
+            OperationId::Encrypt => Box::pin(keys::encrypt(&call)),
+            OperationId::Decrypt => Box::pin(keys::decrypt(&call)),
+            OperationId::Sign => Box::pin(keys::sign(&call)),
+            OperationId::Verify => Box::pin(keys::verify(&call)),
+            OperationId::WrapKey => Box::pin(keys::wrap(&call)),
+            OperationId::UnwrapKey => Box::pin(keys::unwrap(&call)),
+            OperationId::GetKeyAttestation => Box::pin(attestation::get(&call)),
+            OperationId::ReleaseKey => Box::pin(release::release(&call)),
+            OperationId::SecureWrapKey => Box::pin(release::secure_wrap(&call)),
+            OperationId::SecureUnwrapKey => Box::pin(release::secure_unwrap(&call)),
+            OperationId::GetRandomBytes => Box::pin(keys::random(&call)),
+            OperationId::ListDeletedKeys => Box::pin(keys::list_deleted(&call)),
+            OperationId::GetDeletedKey => Box::pin(keys::get_deleted(&call)),
+            OperationId::RecoverDeletedKey => Box::pin(keys::recover(&call)),
+            OperationId::PurgeDeletedKey => Box::pin(keys::purge(&call)),
+            OperationId::ListRoleDefinitions => Box::pin(rbac::list_definitions(&call)),
+            OperationId::GetRoleDefinition => Box::pin(rbac::get_definition(&call)),
+            OperationId::PutRoleDefinition => Box::pin(rbac::put_definition(&call)),
+            OperationId::DeleteRoleDefinition => Box::pin(rbac::delete_definition(&call)),
+            OperationId::ListRoleAssignments => Box::pin(rbac::list_assignments(&call)),
+            OperationId::GetRoleAssignment => Box::pin(rbac::get_assignment(&call)),
+            OperationId::CreateRoleAssignment => Box::pin(rbac::create_assignment(&call)),
+            OperationId::DeleteRoleAssignment => Box::pin(rbac::delete_assignment(&call)),
+            OperationId::ListSettings => Box::pin(settings::list(&call)),
+            OperationId::GetSetting => Box::pin(settings::get(&call)),
+            OperationId::UpdateSetting => Box::pin(settings::update(&call)),
+            OperationId::DownloadSecurityDomain => Box::pin(security_domain::download(&call)),
+            OperationId::DownloadSecurityDomainPending => Box::pin(security_domain::download_status(&call)),
+            OperationId::GetTransferKey => Box::pin(security_domain::transfer_key(&call)),
+            OperationId::UploadSecurityDomain => Box::pin(security_domain::upload(&call)),
+            OperationId::UploadSecurityDomainPending => Box::pin(security_domain::upload_status(&call)),
+            OperationId::GetSecurityDomain => Box::pin(security_domain::get(&call)),
+            OperationId::RotateSecurityDomain => Box::pin(security_domain::rotate(&call)),
+            OperationId::FullBackup => Box::pin(backup::start(&call)),
+            OperationId::PreFullBackup => Box::pin(backup::check(&call)),
+            OperationId::FullBackupStatus => Box::pin(backup::status(&call)),
+            OperationId::FullRestore => Box::pin(backup::restore(&call)),
+            OperationId::PreFullRestore => Box::pin(backup::check_restore(&call)),
+            OperationId::SelectiveKeyRestore => Box::pin(backup::restore_key(&call)),
+            OperationId::RestoreStatus => Box::pin(backup::restore_status(&call)),
+        };
+        work.await
     }
 
     /// Records the event, and answers. An event that must be durable first is waited for.
@@ -297,7 +314,7 @@ impl DataPlane {
         let (answer, ended) = match result {
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                (answer, EventResult { status, code: "OK".to_owned(), message: String::new() })
+                (answer, EventResult::success(status))
             }
             Err(error) => error.answer(request.id, product),
         };

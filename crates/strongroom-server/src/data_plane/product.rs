@@ -7,7 +7,7 @@ use strongroom_core::container::KeyContainer;
 use strongroom_core::hsm::Hsm;
 
 use crate::authentication::Audience;
-use crate::http::exchange::{Inbound, Outbound, Plane, json, with_header};
+use crate::http::exchange::{Inbound, Outbound, Plane, json, with_header, with_static};
 use crate::http::host::{MANAGED_HSM, VAULT};
 
 /// Which of the two resources a host belongs to, whether one of that name exists or not.
@@ -65,8 +65,8 @@ impl Product {
         if self == Self::ManagedHsm {
             return answer;
         }
-        let answer = with_header(with_header(answer, "pragma", "no-cache"), "expires", "-1");
-        let answer = with_header(answer, "x-ms-keyvault-service-version", SERVICE_VERSION);
+        let answer = with_static(with_static(answer, "pragma", "no-cache"), "expires", "-1");
+        let answer = with_static(answer, "x-ms-keyvault-service-version", SERVICE_VERSION);
         match inbound.header(CLIENT_REQUEST_ID).filter(|id| id.len() <= CLIENT_REQUEST_ID_BYTES_MAX) {
             Some(id) => with_header(answer, CLIENT_REQUEST_ID, id),
             None => answer,

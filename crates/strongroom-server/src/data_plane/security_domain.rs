@@ -130,7 +130,7 @@ pub(super) async fn status_by_url(
         }
         Ok(status) => {
             if !request.is_recorded() {
-                let ended = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
+                let ended = EventResult::success(200);
                 core.barrier().audit().submit(Event::of(&request, ended, core.barrier().clock().now(), None));
             }
             // Activation is on disk, and so is its event, before the client hears of it.

@@ -152,6 +152,9 @@ impl Edge {
         }
         let permit = Arc::clone(&self.observers.at_work).try_acquire_owned().map_err(|_| TOO_BUSY)?;
         let peer = self.client(peer, request.headers())?;
+        if plane.is_full_for(&host, peer, request.uri().path(), request.headers()) {
+            return Err(TOO_BUSY);
+        }
         let inbound = self.receive(request, host, peer, id).await?;
         let Ok(ticket) = self.membership.begin() else {
             self.observers.metrics.not_answered(NotAnswered::NotServing);
@@ -230,13 +233,11 @@ impl Edge {
     ) -> OrRefusal<Outbound> {
         let id = inbound.id;
         let work = Box::pin(async move {
-            let work = async move {
-                match ticket {
-                    Some(ticket) => ticket.scope(plane.handle(inbound)).await,
-                    None => plane.handle(inbound).await,
-                }
+            let work: Work<'_, Outbound> = match &ticket {
+                Some(ticket) => Box::pin(ticket.scope(plane.handle(inbound))),
+                None => plane.handle(inbound),
             };
-            let answer = timeout(REQUEST_MAX, caught(Box::pin(work))).await;
+            let answer = timeout(REQUEST_MAX, caught(work)).await;
             drop(permit);
             match answer {
                 Ok(Ok(answer)) => Ok(answer),
@@ -257,11 +258,11 @@ impl Edge {
 /// Work that goes on as a task of its own if nobody waits for it any more: a request that arrived whole is done and
 /// audited even if its client goes away.
 struct Finishing<T: Send + 'static> {
-    work: Option<Work<T>>,
+    work: Option<Work<'static, T>>,
     tasks: Tasks,
 }
 
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl<T: Send + 'static> Future for Finishing<T> {
     type Output = T;
@@ -287,7 +288,7 @@ impl<T: Send + 'static> Drop for Finishing<T> {
 struct Panicked;
 
 /// Runs a future; a panic in it becomes an error. What the future held is dropped, so nothing half-done is seen again.
-async fn caught<T>(mut work: Work<T>) -> Result<T, Panicked> {
+async fn caught<T>(mut work: Work<'_, T>) -> Result<T, Panicked> {
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
@@ -347,7 +348,7 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
 /// Adds what every answer carries (data-plane.md §5), unless the plane has said something else.
 fn finish(mut answer: Outbound, id: Uuid) -> Outbound {
     let headers = answer.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+    if let Ok(id) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer())) {
         headers.insert(REQUEST_ID, id);
     }
     for (name, value) in COMMON_HEADERS {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
@@ -126,8 +127,10 @@ impl Inbound {
 
 /// An answer with a JSON body.
 pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Outbound {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => {
+    // Room for nearly all answers, so that it need not grow.
+    let mut bytes = Vec::with_capacity(BODY_BYTES);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => {
             let mut response = empty(status);
             *response.body_mut() = Full::new(Bytes::from(bytes));
             response
@@ -143,6 +146,7 @@ pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Outbound {
 pub fn empty(status: StatusCode) -> Outbound {
     let mut response = Outbound::new(Full::new(Bytes::new()));
     *response.status_mut() = status;
+    response.headers_mut().reserve(HEADERS);
     response
 }
 
@@ -159,6 +163,12 @@ pub fn performed(mut response: Outbound, operation: &'static str) -> Outbound {
     response
 }
 
+/// Adds a header that never changes.
+pub fn with_static(mut response: Outbound, name: &'static str, value: &'static str) -> Outbound {
+    response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    response
+}
+
 /// Adds a header; a value that cannot be one is left out.
 pub fn with_header(mut response: Outbound, name: &'static str, value: &str) -> Outbound {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -167,6 +177,10 @@ pub fn with_header(mut response: Outbound, name: &'static str, value: &str) -> O
     response
 }
 
+/// A key with its public part is shown in 800 bytes.
+const BODY_BYTES: usize = 1024;
+/// Headers of an answer of the data plane.
+const HEADERS: usize = 16;
 /// What every plane says, without the stop at its end, if the store's answer to a commit is lost.
 pub const OUTCOME_UNKNOWN: &str = "Whether the request was carried out is not known; look before you repeat it";
 /// What every plane says, without the stop at its end, of a request whose commit the store would not take.

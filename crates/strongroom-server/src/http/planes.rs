@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 
-use crate::http::exchange::{Host, Inbound, Outbound, Plane};
+use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane};
 use crate::http::host::Hosts;
 
 /// Answers the requests of one plane.
@@ -12,6 +13,12 @@ use crate::http::host::Hosts;
 pub trait Handle: Send + Sync {
     /// Answers one request. Errors become answers in the shape the plane's clients expect.
     async fn handle(&self, inbound: Inbound) -> Outbound;
+
+    /// Whether the same was asked for before by the same client, and would be refused again because too much of it waits. It
+    /// is asked before a request is read: the less a refusal costs, the more is left for what is served.
+    fn is_full_for(&self, _host: &Host, _peer: Peer, _path: &str, _headers: &HeaderMap) -> bool {
+        false
+    }
 }
 
 /// The planes behind one listener.

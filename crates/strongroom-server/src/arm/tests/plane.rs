@@ -102,7 +102,7 @@ async fn each_request_is_recorded_once_with_what_was_answered() {
     let seen: Vec<_> = events
         .iter()
         .map(|event| {
-            (event.operation_name.as_str(), event.properties.http_status_code, event.result_signature.as_str())
+            (event.operation_name.as_ref(), event.properties.http_status_code, event.result_signature.as_ref())
         })
         .collect();
     let expected =

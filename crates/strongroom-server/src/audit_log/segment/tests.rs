@@ -61,7 +61,7 @@ impl Log {
 
 pub(crate) fn event(number: u128) -> Event {
     let request = Request::internal(Uuid::from_u128(number), Timestamp::default(), "KeyGet", String::new());
-    let result = EventResult { status: 200, code: "OK".to_owned(), message: String::new() };
+    let result = EventResult::success(200);
     Event::of(&request, result, Timestamp::default(), None)
 }
 
@@ -245,7 +245,7 @@ fn longest(text: &str) -> Event {
     for it in [&mut context.operation_version, &mut context.uri, &mut context.user_agent, &mut context.correlation_id] {
         it.clone_from(&text);
     }
-    let result = EventResult { status: 400, code: text.clone(), message: text.clone() };
+    let result = EventResult { status: 400, code: text.clone().into(), message: text.clone() };
     Event::of(&request, result, Timestamp::default(), Some(text))
 }
 

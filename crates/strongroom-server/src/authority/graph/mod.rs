@@ -91,7 +91,7 @@ impl Graph {
             }
             Err(error) => {
                 let (status, code) = error.row();
-                let event = EventResult { status: status.as_u16(), code: code.to_owned(), message: error.to_string() };
+                let event = EventResult { status: status.as_u16(), code: code.into(), message: error.to_string() };
                 (error.answer(&inbound), event)
             }
         };

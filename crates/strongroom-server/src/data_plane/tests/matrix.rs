@@ -189,7 +189,7 @@ async fn a_refusal_comes_before_anything_is_looked_up() {
         let events = world.test.audit.take();
         assert_eq!(events.len(), 1, "{:?} {events:?}", row.id);
         assert_eq!(
-            (events[0].operation_name.as_str(), events[0].result_signature.as_str()),
+            (events[0].operation_name.as_ref(), events[0].result_signature.as_ref()),
             (row.audit_name, "AccessDenied")
         );
     }

@@ -5,6 +5,7 @@ use strongroom_core::rbac::{CRYPTO_OFFICER, CRYPTO_USER};
 use uuid::Uuid;
 
 use crate::data_plane::tests::world::{Answer, HSM, World};
+use crate::http::exchange::Peer;
 
 const VERSION: &str = "api-version=7.6";
 
@@ -54,6 +55,36 @@ async fn every_spelling_of_a_path_reaches_its_operation() {
         let answer = world.send(&token, "GET", &path, &Value::Null).await;
         assert_eq!(answer.json()["value"].as_array().map(Vec::len), Some(9), "{path} {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_refused_for_want_of_threads_is_refused_at_the_door_as_long_as_there_are_none() {
+    let (world, token) = scene().await;
+    let create = format!("/keys/slow/create?{VERSION}");
+    assert_eq!(world.send(&token, "POST", &create, &json!({"kty": "RSA-HSM"})).await.status, 200);
+    let sign = format!("/keys/slow/sign?{VERSION}");
+    let body = json!({"alg": "RS256", "value": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
+    let ask = async || world.send(&token, "POST", &sign, &body).await;
+    assert_eq!(ask().await.status, 200);
+    world.test.audit.take();
+    world.test.pool.fill(true);
+    assert_error(&ask().await, 429, "Throttled");
+    assert_eq!(world.test.audit.take().len(), 1, "the first one comes as far as the key");
+    let refused = ask().await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "TooManyRequests"));
+    assert_eq!((refused.header("retry-after"), refused.operation), (Some("1"), "none"), "{refused:?}");
+    assert_eq!(world.test.audit.take(), [], "nobody looked who asks");
+    // Nobody learns from it that there is such a key, and nobody else's request is judged by it.
+    assert_eq!(world.send("", "POST", &sign, &body).await.status, 401);
+    let (_, other) = world.program("other").await;
+    assert_error(&world.send(&other, "POST", &sign, &body).await, 403, "Forbidden");
+    let peer = Peer { remote: "192.0.2.8:50000".parse().unwrap(), local: "127.0.0.1:8443".parse().unwrap() };
+    let elsewhere = world.send_over(peer, &token, "POST", &sign, &[], body.to_string()).await;
+    assert_error(&elsewhere, 429, "Throttled");
+    // What needs no thread is answered, and so is the key itself.
+    assert_eq!(world.send(&token, "GET", &format!("/keys/slow?{VERSION}"), &Value::Null).await.status, 200);
+    world.test.pool.fill(false);
+    assert_eq!(ask().await.status, 200);
 }
 
 #[tokio::test]
