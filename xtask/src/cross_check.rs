@@ -38,7 +38,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failur
         }
         Ok(rows)
     })?;
-    print!("\n{}", table::text(&rows));
+    println!("\n{}\nMedians of {REPETITIONS} repetitions of {SECONDS} s.", table::text(&rows));
     if rows.iter().any(Row::is_void) {
         return Err(Failure::new("some rows are void: requests failed", "read what the server answers, and ask less"));
     }

@@ -75,9 +75,10 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 const HEAD: &str = "operation   http   at  generator      req/s  lowest highest  CPU us  server   ours
 ";
 const LEGEND: &str = "
-Medians over the repetitions. at: requests at a time. CPU: the server's processor time for one request. server: how busy
-its core was; far below 100 %, the generator was the limit. ours: the rate that `strongroom bench` finds, to this one's.
-wrk and h2load verify no certificate.
+at: requests at a time. CPU: the server's processor time for one request, with connections and what `strongroom bench`
+makes ready, which is a few per cent. server: how busy its core was; far below 100 %, the generator was the limit, or
+something else on the machine. ours: the rate that `strongroom bench` finds, to this one's, each pair by itself. wrk and
+h2load verify no certificate.
 ";
 
 #[cfg(test)]

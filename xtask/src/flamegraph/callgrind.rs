@@ -37,7 +37,7 @@ pub(super) fn table(program: &Path, order: &Order<'_>, files: &Files) -> Result<
     let dump = files.path("callgrind.1");
     let text = fs::read_to_string(&dump).map_err(|error| Failure::file(&dump, &error))?;
     let counts = by_function(&text);
-    let parts = Parts::of_stacks(counts.iter().map(|(name, count)| (once(*name), *count)));
+    let parts = Parts::of_stacks(counts.iter().map(|(name, count)| ("", once(*name), *count)));
     let title = format!("strongroom: {} over HTTP/{}", order.operation, order.http);
     Ok(parts.text(&title, Cost::Instructions))
 }

@@ -13,6 +13,7 @@ enum Part {
     Allocation,
     Tls,
     Http,
+    Requests,
     Json,
     Authorization,
     Audit,
@@ -33,6 +34,7 @@ impl Part {
             Self::Allocation => "allocation",
             Self::Tls => "TLS",
             Self::Http => "HTTP",
+            Self::Requests => "routing, answers",
             Self::Json => "JSON",
             Self::Authorization => "authorization",
             Self::Audit => "audit",
@@ -48,21 +50,29 @@ impl Part {
         matches!(self, Self::KernelNetwork | Self::KernelFiles | Self::KernelThreads | Self::KernelOther)
     }
 
-    /// The part that a stack was in, from its innermost frame on. The nearest frame that a part has a name for decides; what
-    /// has none, as the standard library and libc, works for whoever called it.
-    fn of<'a>(frames: impl Iterator<Item = &'a str>) -> Self {
-        let mut frames = frames.peekable();
-        if frames.peek().is_some_and(|frame| frame.ends_with(KERNEL)) {
-            return Self::of_kernel(frames.take_while(|frame| frame.ends_with(KERNEL)));
+    /// The part that a stack was in, from its innermost frame on. What the thread of the audit log does is audit, but for
+    /// the kernel's share.
+    fn of<'a>(thread: &str, frames: impl Iterator<Item = &'a str>) -> Self {
+        let frames: Vec<_> = frames.collect();
+        let in_kernel = frames.iter().take_while(|frame| frame.ends_with(KERNEL)).count();
+        match frames.split_at(in_kernel) {
+            ([], _) if thread == AUDIT_THREAD => Self::Audit,
+            ([], frames) => Self::of_program(frames),
+            (kernel, callers) => Self::of_kernel(kernel, callers),
         }
+    }
+
+    /// The nearest frame that a part has a name for decides; what has none, as the standard library and libc, works for
+    /// whoever called it.
+    fn of_program(frames: &[&str]) -> Self {
         let mut fallback = Self::Other;
         for frame in frames {
             let path = path(frame);
-            if ALLOCATOR.iter().any(|name| path.trim_start_matches('_').starts_with(name)) {
+            if starts_with_any(path.trim_start_matches('_'), &ALLOCATOR) {
                 return Self::Allocation;
             }
             // The library is everybody's: a record of TLS is TLS, and the digest of a token is authorization.
-            if SHARED.iter().any(|name| path.starts_with(name)) {
+            if starts_with_any(path, &SHARED) {
                 fallback = Self::Crypto;
                 continue;
             }
@@ -73,15 +83,28 @@ impl Part {
         fallback
     }
 
-    fn of_kernel<'a>(frames: impl Iterator<Item = &'a str>) -> Self {
-        // The outermost frames say what was asked for, the innermost how far that went.
-        let frames: Vec<_> = frames.collect();
-        let known = frames.iter().rev().find_map(|frame| {
-            let frame = frame.trim_start_matches("__x64_").trim_start_matches("__arm64_").trim_start_matches('_');
-            KERNEL_FRAMES.iter().find(|(prefix, _)| frame.starts_with(prefix)).map(|(_, part)| *part)
+    fn of_kernel(kernel: &[&str], callers: &[&str]) -> Self {
+        // A socket is written like a file, so that only the caller or a frame further in tells them apart.
+        let is_of_a_socket = kernel.iter().any(|frame| starts_with_any(kernel_function(frame), &SOCKETS))
+            || callers.iter().any(|frame| starts_with_any(path(frame), &SOCKET_CALLERS));
+        if is_of_a_socket {
+            return Self::KernelNetwork;
+        }
+        let known = kernel.iter().rev().find_map(|frame| {
+            KERNEL_FRAMES.iter().find(|(prefix, _)| kernel_function(frame).starts_with(prefix)).map(|(_, part)| *part)
         });
         known.unwrap_or(Self::KernelOther)
     }
+}
+
+/// `sys_sendto` of `__x64_sys_sendto`.
+fn kernel_function(frame: &str) -> &str {
+    let name = frame.trim_start_matches('_');
+    name.strip_prefix("x64_").or_else(|| name.strip_prefix("arm64_")).unwrap_or(name)
+}
+
+fn starts_with_any(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// How much each part took.
@@ -98,13 +121,13 @@ pub(super) enum Cost {
 }
 
 impl Parts {
-    /// Of stacks, each from its outermost frame on, with what was counted there.
+    /// Of stacks, each of a thread and from its outermost frame on, with what was counted there.
     pub(super) fn of_stacks<'a, F: DoubleEndedIterator<Item = &'a str>>(
-        stacks: impl Iterator<Item = (F, u64)>,
+        stacks: impl Iterator<Item = (&'a str, F, u64)>,
     ) -> Self {
         let mut parts = Self::default();
-        for (frames, count) in stacks {
-            *parts.0.entry(Part::of(frames.rev())).or_default() += count;
+        for (thread, frames, count) in stacks {
+            *parts.0.entry(Part::of(thread, frames.rev())).or_default() += count;
         }
         parts
     }
@@ -180,7 +203,7 @@ const ALLOCATOR: [&str; 14] = [
 /// AWS-LC and its way into Rust.
 const SHARED: [&str; 3] = ["aws_lc", "aws-lc", "strongroom_crypto::digest"];
 
-const PREFIXES: [(&str, Part); 47] = [
+const PREFIXES: [(&str, Part); 50] = [
     ("rustls", Part::Tls),
     ("tokio_rustls", Part::Tls),
     ("webpki", Part::Tls),
@@ -192,6 +215,9 @@ const PREFIXES: [(&str, Part); 47] = [
     ("itoa", Part::Json),
     ("zmij", Part::Json),
     ("jiff", Part::Json),
+    ("strongroom_server::authentic", Part::Authorization),
+    ("strongroom_core::container::KeyContainer::authorize", Part::Authorization),
+    ("strongroom_core::container::KeyContainer::permit", Part::Authorization),
     ("jsonwebtoken", Part::Authorization),
     ("strongroom_core::identity", Part::Authorization),
     ("strongroom_core::rbac", Part::Authorization),
@@ -215,8 +241,8 @@ const PREFIXES: [(&str, Part); 47] = [
     ("strongroom_core", Part::Core),
     ("strongroom_types", Part::Core),
     ("uuid", Part::Core),
-    ("strongroom_server", Part::Http),
-    ("strongroom_api", Part::Http),
+    ("strongroom_server", Part::Requests),
+    ("strongroom_api", Part::Requests),
     ("hyper", Part::Http),
     ("http", Part::Http),
     ("h2", Part::Http),
@@ -230,18 +256,24 @@ const PREFIXES: [(&str, Part); 47] = [
     ("tracing", Part::Other),
 ];
 
-/// What the kernel was asked for, without `__x64_sys_` and the like in front.
-const KERNEL_FRAMES: [(&str, Part); 22] = [
-    ("sys_sendto", Part::KernelNetwork),
-    ("sys_sendmsg", Part::KernelNetwork),
-    ("sys_recvfrom", Part::KernelNetwork),
-    ("sys_recvmsg", Part::KernelNetwork),
+/// The kernel's functions for sockets.
+const SOCKETS: [&str; 7] = [
+    "sock_write_iter",
+    "sock_read_iter",
+    "sock_sendmsg",
+    "sock_recvmsg",
+    "sys_sendto",
+    "sys_recvfrom",
+    "net_rx_action",
+];
+
+/// What reads and writes sockets, and nothing else.
+const SOCKET_CALLERS: [&str; 2] = ["mio::net", "std::os::unix::net"];
+
+/// What else the kernel was asked for.
+const KERNEL_FRAMES: [(&str, Part); 15] = [
     ("sys_accept", Part::KernelNetwork),
     ("sys_shutdown", Part::KernelNetwork),
-    ("sock_write_iter", Part::KernelNetwork),
-    ("sock_read_iter", Part::KernelNetwork),
-    ("net_rx_action", Part::KernelNetwork),
-    ("tcp_", Part::KernelNetwork),
     ("sys_epoll", Part::KernelThreads),
     ("sys_futex", Part::KernelThreads),
     ("sys_sched", Part::KernelThreads),
@@ -252,16 +284,20 @@ const KERNEL_FRAMES: [(&str, Part); 22] = [
     ("ret_from_fork", Part::KernelThreads),
     ("sys_fsync", Part::KernelFiles),
     ("sys_fdatasync", Part::KernelFiles),
+    ("sys_openat", Part::KernelFiles),
     ("vfs_", Part::KernelFiles),
     ("ext4_", Part::KernelFiles),
 ];
+
+/// As the server names it.
+const AUDIT_THREAD: &str = "audit";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn part(stack: &str) -> Part {
-        Part::of(stack.split(';').rev())
+        Part::of("tokio-rt-worker", stack.split(';').rev())
     }
 
     #[test]
@@ -283,6 +319,8 @@ mod tests {
         for (stack, expected) in [
             ("main;tokio::runtime::run;hyper::proto::h1::poll;serde_json::to_vec;memcpy", Part::Json),
             ("main;tokio::runtime::run;hyper::proto::h1::poll", Part::Http),
+            ("main;hyper::x;strongroom_server::data_plane::respond::{{closure}};memmove", Part::Requests),
+            ("main;strongroom_core::container::KeyContainer::authorize::{{closure}};memmove", Part::Authorization),
             ("main;hyper::x;strongroom_core::barrier::Barrier::open;core::iter::next", Part::Store),
             ("main;hyper::x;strongroom_core::keys::read::x", Part::Core),
             ("main;strongroom_core::audit::x;__libc_malloc;_int_malloc", Part::Allocation),
@@ -311,6 +349,9 @@ mod tests {
     fn the_kernel_is_told_apart_by_what_it_was_asked_for() {
         for (stack, expected) in [
             ("hyper::x;send;do_syscall_64_[k];__x64_sys_sendto_[k];tcp_sendmsg_[k]", Part::KernelNetwork),
+            ("mio::net::tcp::x;do_syscall_64_[k];vfs_writev_[k];sock_write_iter_[k]", Part::KernelNetwork),
+            ("<&mio::net::tcp::TcpStream as std::io::Write>::write;do_syscall_64_[k]", Part::KernelNetwork),
+            ("std::x;do_syscall_64_[k];__x64_sys_epoll_wait_[k];sock_poll_[k];tcp_poll_[k]", Part::KernelThreads),
             ("std::x;do_syscall_64_[k];__x64_sys_futex_[k];wake_up_q_[k]", Part::KernelThreads),
             ("std::x;do_syscall_64_[k];ksys_write_[k];vfs_write_[k];ext4_file_write_iter_[k]", Part::KernelFiles),
             ("std::x;asm_exc_page_fault_[k];handle_mm_fault_[k]", Part::KernelOther),
@@ -320,9 +361,15 @@ mod tests {
     }
 
     #[test]
+    fn the_thread_of_the_audit_log_is_audit_where_it_is_not_in_the_kernel() {
+        assert_eq!(Part::of(AUDIT_THREAD, ["malloc", "serde_json::x"].into_iter()), Part::Audit);
+        assert_eq!(Part::of(AUDIT_THREAD, ["ext4_x_[k]", "std::fs::x"].into_iter()), Part::KernelFiles);
+    }
+
+    #[test]
     fn the_table_is_sorted_and_says_how_much_was_in_the_kernel() {
         let stacks = [("rustls::x", 30), ("serde_json::x", 50), ("do_syscall_64_[k]", 20)];
-        let parts = Parts::of_stacks(stacks.iter().map(|(frame, count)| (std::iter::once(*frame), *count)));
+        let parts = Parts::of_stacks(stacks.iter().map(|(frame, count)| ("worker", std::iter::once(*frame), *count)));
         let text = parts.text("get-key", Cost::Microseconds(80.0));
         let words: Vec<Vec<_>> = text.lines().skip(3).map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words[0], ["JSON", "50.0", "%", "40.0"]);
