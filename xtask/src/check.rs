@@ -57,7 +57,7 @@ fn clippy(workspace: &Workspace, targets: &[&str]) -> Result<(), Failure> {
 
 /// Licences, banned crates and sources, as `deny.toml` has them.
 fn dependencies(workspace: &Workspace) -> Result<(), Failure> {
-    let of_the_user = || Some(PathBuf::from(CARGO_DENY.name)).filter(tools::answers);
+    let of_the_user = || Some(PathBuf::from(CARGO_DENY.program)).filter(tools::answers);
     let Some(cargo_deny) = CARGO_DENY.installed(workspace).or_else(of_the_user) else {
         println!("left out: cargo-deny is not installed; `cargo xtask check --full` installs it");
         return Ok(());
@@ -67,4 +67,4 @@ fn dependencies(workspace: &Workspace) -> Result<(), Failure> {
     program::run(&mut deny, "remove the dependency, or change deny.toml in a commit that says why")
 }
 
-const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+const CARGO_DENY: Tool = Tool { name: "cargo-deny", program: "cargo-deny", version: "0.20.2" };

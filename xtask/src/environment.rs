@@ -25,6 +25,16 @@ pub(crate) fn install_valgrind() -> Result<(), Failure> {
     install_missing(COUNTING.iter())
 }
 
+/// Installs load generators that are not ours, and what asks for a token, if they are missing.
+pub(crate) fn install_load_generators() -> Result<(), Failure> {
+    install_missing(LOADING.iter())
+}
+
+/// Installs what takes samples of a running program, if it is missing.
+pub(crate) fn install_perf() -> Result<(), Failure> {
+    install_missing(SAMPLING.iter())
+}
+
 /// Installs the Debian packages that build the Java client, if their programs are missing.
 pub(crate) fn install_toolchains() -> Result<(), Failure> {
     install_missing(TOOLCHAINS.iter())
@@ -150,6 +160,15 @@ const TESTING: [Need; 10] = [
 ];
 
 const COUNTING: [Need; 1] = [Need { package: "valgrind", probe: &["valgrind", "--version"] }];
+
+/// The last one prints its version and fails.
+const LOADING: [Need; 3] = [
+    Need { package: "curl", probe: &["curl", "--version"] },
+    Need { package: "nghttp2-client", probe: &["h2load", "--version"] },
+    Need { package: "wrk", probe: &["sh", "-c", "command -v wrk"] },
+];
+
+const SAMPLING: [Need; 1] = [Need { package: "linux-perf", probe: &["perf", "--version"] }];
 
 const TOOLCHAINS: [Need; 2] = [
     Need { package: "maven", probe: &["mvn", "--version"] },

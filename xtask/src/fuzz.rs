@@ -81,7 +81,7 @@ const CORPUS: &str = "fuzz/corpus";
 
 const NIGHTLY: &str = "nightly";
 
-const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", program: "cargo-fuzz", version: "0.13.2" };
 
 /// What one input may cost: 20 s, 2 GiB, 64 KiB of length.
 const LIMITS: [&str; 3] = ["-timeout=20", "-rss_limit_mb=2048", "-max_len=65536"];

@@ -1,4 +1,5 @@
-//! Repository tasks, run as `cargo xtask TASK`: the checks of the code, the rules of the repository, the tests.
+//! Repository tasks, run as `cargo xtask TASK`: the checks of the code, the rules of the repository, the tests, and measuring
+//! with programs that are not ours.
 //!
 //! It is not part of the product and depends on none of its crates. A task is a list of steps; the first step that
 //! fails ends it with one line of cause, one of remedy and exit code 1. A wrong command line is exit code 2.
@@ -7,8 +8,11 @@ mod acceptance;
 mod check;
 mod clients;
 mod conformance;
+mod cross_check;
+mod deployment;
 mod environment;
 mod failure;
+mod flamegraph;
 mod fuzz;
 mod instructions;
 mod program;
@@ -57,6 +61,8 @@ enum Task<'a> {
     Fuzz(fuzz::Order<'a>),
     Conformance,
     Instructions,
+    CrossCheck,
+    Flamegraph(flamegraph::Order<'a>),
     Soak,
 }
 
@@ -69,6 +75,8 @@ impl<'a> Task<'a> {
             ["test"] => Some(Task::Test),
             ["conformance"] => Some(Task::Conformance),
             ["instructions"] => Some(Task::Instructions),
+            ["cross-check"] => Some(Task::CrossCheck),
+            ["flamegraph", order @ ..] => flamegraph::Order::parse(order).map(Task::Flamegraph),
             ["soak"] => Some(Task::Soak),
             ["acceptance", filter @ ..] => Some(Task::Acceptance { filter }),
             ["fuzz", order @ ..] => fuzz::Order::parse(order).map(Task::Fuzz),
@@ -85,6 +93,8 @@ impl<'a> Task<'a> {
             Task::Test => test::run(&workspace, &mut steps)?,
             Task::Conformance => conformance::run(&workspace, &mut steps)?,
             Task::Instructions => instructions::run(&workspace, &mut steps)?,
+            Task::CrossCheck => cross_check::run(&workspace, &mut steps)?,
+            Task::Flamegraph(order) => flamegraph::run(&workspace, &mut steps, &order)?,
             Task::Soak => soak::run(&workspace, &mut steps)?,
             Task::Acceptance { filter } => acceptance::run(&workspace, &mut steps, filter)?,
             Task::Fuzz(order) => fuzz::run(&workspace, &mut steps, &order)?,
@@ -113,6 +123,12 @@ Tasks:
   conformance          the official SDKs for Go and Java; installs Maven, a JDK and Go if they are missing
   instructions         what hot paths cost, counted by valgrind and held against ceilings; installs valgrind if
                        it is missing
+  cross-check          reads and signatures by the load generators wrk and h2load beside ours, on a release build;
+                       installs them if they are missing
+  flamegraph [--callgrind] [--http 1.1|2] [OPERATION]
+                       where the server's time goes during an operation of `strongroom bench` (default get-key): a
+                       table and a flame graph in target/flamegraph. By perf, with inferno below the target folder;
+                       where perf does not work, or with --callgrind, a table of instructions
   soak                 what takes too long for every change: 1,000 crashes of each kind, half an hour of failing
                        machines, every acceptance test on etcd, 100,000 simulated clusters, backups of 100,000
                        keys
@@ -136,6 +152,7 @@ Examples:
   STRONGROOM_BLESS=1 cargo xtask acceptance versions
                                          the proofs of a new operation
   cargo xtask fuzz --seconds 600 token   ten minutes of tokens
+  cargo xtask flamegraph --http 2 sign-es256
 ";
 
 #[cfg(test)]
@@ -150,6 +167,8 @@ mod tests {
         assert_eq!(Task::parse(&["test"]), Some(Task::Test));
         assert_eq!(Task::parse(&["conformance"]), Some(Task::Conformance));
         assert_eq!(Task::parse(&["instructions"]), Some(Task::Instructions));
+        assert_eq!(Task::parse(&["cross-check"]), Some(Task::CrossCheck));
+        assert!(matches!(Task::parse(&["flamegraph", "--http", "2", "sign-es256"]), Some(Task::Flamegraph(_))));
         assert_eq!(Task::parse(&["soak"]), Some(Task::Soak));
         assert_eq!(Task::parse(&["acceptance", "role"]), Some(Task::Acceptance { filter: &["role"] }));
     }

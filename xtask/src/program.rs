@@ -1,7 +1,9 @@
 //! Running other programs: shown, silent, or for their output.
 
 use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use crate::failure::Failure;
 
@@ -27,6 +29,18 @@ pub(crate) fn output(command: &mut Command, remedy: &str) -> Result<String, Fail
         return Err(Failure::new(format!("`{line}` ended with {}", output.status), remedy));
     }
     String::from_utf8(output.stdout).map_err(|_| Failure::new(format!("`{line}` printed no UTF-8"), remedy))
+}
+
+/// Runs a command for what it prints on standard output, which goes into a file.
+pub(crate) fn output_to(command: &mut Command, path: &Path, remedy: &str) -> Result<(), Failure> {
+    let file = File::create(path).map_err(|error| Failure::file(path, &error))?;
+    run(command.stdout(file), remedy)
+}
+
+/// Starts a command, and leaves it to the caller.
+pub(crate) fn start(command: &mut Command, remedy: &str) -> Result<Child, Failure> {
+    let line = shown(command);
+    command.spawn().map_err(|error| Failure::new(format!("`{line}` did not start: {error}"), remedy))
 }
 
 /// Whether a command can be started and ends well; it prints nothing.

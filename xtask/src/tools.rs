@@ -9,7 +9,10 @@ use crate::workspace::Workspace;
 
 /// A program from the crate registry.
 pub(crate) struct Tool {
+    /// Its package.
     pub(crate) name: &'static str,
+    /// What the package installs; any one of them, if there are several.
+    pub(crate) program: &'static str,
     pub(crate) version: &'static str,
 }
 
@@ -32,13 +35,13 @@ impl Tool {
     }
 
     fn path(&self, workspace: &Workspace) -> PathBuf {
-        folder(workspace).join("bin").join(self.name)
+        folder(workspace).join("bin").join(self.program)
     }
 }
 
-/// Whether a program is there and works.
+/// Whether a program is there and works. Not every one tells its version, and each has a help text.
 pub(crate) fn answers(program: &PathBuf) -> bool {
-    program::succeeds(Command::new(program).arg("--version"))
+    program::succeeds(Command::new(program).arg("--help"))
 }
 
 fn folder(workspace: &Workspace) -> PathBuf {

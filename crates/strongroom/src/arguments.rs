@@ -396,6 +396,7 @@ Examples:
   strongroom bench --target ./data             the server that runs on this folder
   strongroom bench overload
   strongroom bench scale
+  strongroom bench peers --peer ./venv/bin/bao         beside OpenBao
   strongroom bench backup --keys 1000 100000
 
 docs/performance.md says how to read the table. Exit code 1 if a request failed: its row is void.";

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn of_bench(error: anyhow::Error) -> Failure {
-    Failure { cause: format!("{error:#}"), remedy: "look at the space and the memory of this machine".to_owned() }
+    Failure { cause: format!("{error:#}"), remedy: strongroom_cli::bench::remedy(&error).to_owned() }
 }
 
 fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use strongroom_bench::MeasureError;
 use strongroom_bench::bare::BareServer;
 use strongroom_bench::cores::Cores;
@@ -16,11 +15,11 @@ use strongroom_bench::figures::Rate;
 use strongroom_bench::load::{self, Load, Outcome, Protocol, ask_once};
 use strongroom_bench::request::{Answer, Request};
 
-use super::Figures;
 use super::report::{Report, Settings, fault};
 use super::rows::{Ask, Ceiling, Clients, ROWS, Row};
 use super::scene::{PLAIN, Question, ROTATIONS_MAX, Scene};
 use super::server::Server;
+use super::{Figures, progress};
 
 /// `bench` without a subcommand.
 #[derive(Debug, Args)]
@@ -175,8 +174,7 @@ impl Run<'_> {
     /// All rows in each repetition, so that a disturbance of the machine hits every one of them a little and none wholly.
     fn measure(&self, ready: Vec<Ready>) -> Result<Vec<Measured>> {
         let steps = ready.len() * self.bench.repeat as usize;
-        let bar = ProgressBar::new(u64::try_from(steps)?);
-        bar.set_style(ProgressStyle::with_template("measuring {bar:30} {pos}/{len} {eta} {msg}")?);
+        let bar = progress(steps)?;
         let mut samples: Vec<Vec<Sample>> = ready.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.bench.repeat {
             for (ready, samples) in ready.iter().zip(&mut samples) {

@@ -78,6 +78,18 @@ struct Latency {
     p999: Option<f64>,
 }
 
+impl Settings {
+    /// One line for people.
+    pub(super) fn text(&self) -> String {
+        let Self { seconds, repetitions, server_core, generator_core } = self;
+        let cores = match server_core.zip(*generator_core) {
+            Some((server, generator)) => format!("Server on core {server}, load on core {generator}."),
+            None => "Nothing was bound to a core: server and load disturbed each other.".to_owned(),
+        };
+        format!("Medians of {repetitions} repetitions of {seconds} s, full audit log. {cores}\n")
+    }
+}
+
 impl Report {
     pub(super) fn of(settings: Settings, measured: &[Measured], appends_by_16_writers: Option<f64>) -> Self {
         Self { settings, rows: measured.iter().map(Line::of).collect(), appends_by_16_writers }
@@ -100,12 +112,7 @@ impl Report {
     }
 
     fn notes(&self) -> String {
-        let Settings { seconds, repetitions, server_core, generator_core } = &self.settings;
-        let mut notes = format!("Medians of {repetitions} repetitions of {seconds} s, full audit log. ");
-        notes.push_str(&match server_core.zip(*generator_core) {
-            Some((server, generator)) => format!("Server on core {server}, load on core {generator}.\n"),
-            None => "Nothing was bound to a core: server and load disturbed each other.\n".to_owned(),
-        });
+        let mut notes = self.settings.text();
         if let Some(sixteen) = self.appends_by_16_writers {
             notes.push_str(&format!("The disk made {sixteen:.0} appends a second durable for 16 writers at once.\n"));
         }
@@ -259,7 +266,8 @@ fn http(protocol: Protocol) -> &'static str {
     }
 }
 
-const CAUSE_CHARACTERS: usize = 80;
+/// As much of a failure as fits into a row.
+pub(super) const CAUSE_CHARACTERS: usize = 80;
 const HEAD: &str = "\
 operation           http   at    ops/s  lowest highest  p50 ms  p99 ms p99.9ms  CPU us best    of it goal         xAzure
 ";

@@ -324,7 +324,7 @@ fn address(name: &str, port: u16) -> Result<SocketAddr> {
 
 const HSM: &str = "bench";
 /// Stands for a digest, a key and a text; all have 32 bytes.
-const DIGEST: [u8; 32] = [0x5a; 32];
+pub(super) const DIGEST: [u8; 32] = [0x5a; 32];
 const PAGE: u32 = 25;
 const ROTATED_KEYS: u64 = 64;
 /// What the versions of these keys leave room for in all repetitions together: each has one already, and may have 100 where

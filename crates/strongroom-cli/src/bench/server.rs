@@ -22,7 +22,7 @@ impl Server {
     pub(super) async fn start(core: Option<usize>, configuration: &str) -> Result<Self> {
         let folder = TempDir::with_prefix("strongroom-bench-").context("no temporary folder can be made")?;
         std::fs::write(file(folder.path()), configuration)?;
-        let mut server = Self { process: spawn(core, folder.path())?, folder };
+        let mut server = Self { process: serve(core, folder.path())?, folder };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -34,7 +34,7 @@ impl Server {
         kill_process(process.context("the server has ended")?, Signal::TERM).context("the server cannot be stopped")?;
         self.process.wait().await?;
         let begun = now();
-        self.process = spawn(core, self.folder.path())?;
+        self.process = serve(core, self.folder.path())?;
         self.wait_until_ready().await?;
         Ok(begun)
     }
@@ -108,18 +108,24 @@ fn number_in(status: &Path, field: &str) -> Result<u64> {
     number.with_context(|| format!("the system tells no {field}"))
 }
 
-fn spawn(core: Option<usize>, folder: &Path) -> Result<Child> {
+fn serve(core: Option<usize>, folder: &Path) -> Result<Child> {
     let program = std::env::current_exe().context("this program has no path")?;
     let mut command = Command::new(program);
     command.args(["serve", "--listen", "127.0.0.1:0", "--imds", "off"]);
     command.arg("--config").arg(file(folder)).arg("--data-dir").arg(data(folder));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    spawn(core, command).context("the server cannot be started")
+}
+
+/// Starts a program that reads nothing, on a core if one is given. It ends with what is returned.
+pub(super) fn spawn(core: Option<usize>, mut command: Command) -> Result<Child> {
+    command.stdin(Stdio::null()).kill_on_drop(true);
     let runtime = tokio::runtime::Handle::current();
     let spawned = on_core(core, || {
         let _entered = runtime.enter();
         command.spawn()
     })?;
-    spawned.context("the server cannot be started")
+    Ok(spawned?)
 }
 
 fn file(folder: &Path) -> PathBuf {

