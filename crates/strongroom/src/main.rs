@@ -14,6 +14,7 @@ mod serve;
 mod store;
 mod who_can;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -66,6 +67,8 @@ fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
         cause: format!("a thread cannot be started: {error}"),
         remedy: "raise the limit on processes (ulimit -u, TasksMax)".to_owned(),
     })?;
+    // Of one type, whatever the command: otherwise the program has every command three times, once for each way to block on it.
+    let command: Pin<Box<dyn Future<Output = Result<(), Failure>> + '_>> = Box::pin(command);
     let done = runtime.block_on(command);
     // A look-up of a name that nobody waits for any more may still be under way.
     runtime.shutdown_background();

@@ -1,11 +1,10 @@
 //! Instructions by callgrind, where perf may not look: what each function executed itself, by part.
 //!
-//! It knows no stacks, only functions: cryptography of TLS counts as cryptography, copying as `other`. Valgrind's processor has
-//! no SHA instructions, so that hashing counts for more than it costs.
+//! It knows each function with its nearest callers, and no threads: what the audit log's does is told by their names. Valgrind's
+//! processor has no SHA instructions, so that hashing counts for more than it costs.
 
 use std::collections::HashMap;
 use std::fs;
-use std::iter::once;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -21,7 +20,7 @@ use crate::program;
 pub(super) fn table(program: &Path, order: &Order<'_>, files: &Files) -> Result<String, Failure> {
     let counts = files.path("callgrind");
     let output = format!("--callgrind-out-file={}", counts.display());
-    let below = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no", &output].map(str::to_owned);
+    let below = ["valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no", CALLERS, &output].map(str::to_owned);
     let deployment = Deployment::start(program, &below)?;
     // It makes what is asked for.
     deployment.ask(order.load(1))?;
@@ -36,8 +35,11 @@ pub(super) fn table(program: &Path, order: &Order<'_>, files: &Files) -> Result<
     Outcome::of_bench(&String::from_utf8_lossy(&bench.stdout))?;
     let dump = files.path("callgrind.1");
     let text = fs::read_to_string(&dump).map_err(|error| Failure::file(&dump, &error))?;
+    for path in [&counts, &dump] {
+        fs::remove_file(path).map_err(|error| Failure::file(path, &error))?;
+    }
     let counts = by_function(&text);
-    let parts = Parts::of_stacks(counts.iter().map(|(name, count)| ("", once(*name), *count)));
+    let parts = Parts::of_stacks(counts.iter().map(|(name, count)| ("", name.rsplit(BETWEEN), *count)));
     let title = format!("strongroom: {} over HTTP/{}", order.operation, order.http);
     Ok(parts.text(&title, Cost::Instructions))
 }
@@ -47,7 +49,7 @@ fn control(deployment: &Deployment, arguments: &[&str]) -> Result<(), Failure> {
     program::run(control.args(arguments).arg(deployment.process().to_string()), REMEDY)
 }
 
-/// What each function executed itself. A line of cost belongs to the function named last; the one behind `calls=` is what
+/// What each function, with its nearest callers behind it, executed itself. A line of cost belongs to the function named last; the one behind `calls=` is what
 /// a called function cost, which has lines of its own (Callgrind's manual, "Callgrind Format Specification").
 fn by_function(text: &str) -> HashMap<&str, u64> {
     let (mut names, mut counts) = (HashMap::new(), HashMap::<&str, u64>::new());
@@ -80,6 +82,10 @@ fn name<'a>(names: &mut HashMap<&'a str, &'a str>, named: &'a str) -> &'a str {
     }
 }
 
+/// How many functions up names go: a future is polled by another one, and that by the next.
+const CALLERS: &str = "--separate-callers=12";
+/// What stands between a function and its caller in such a name.
+const BETWEEN: char = '\'';
 /// Everything takes some fifty times as long.
 const BEFORE_SECONDS: u32 = 10;
 const SECONDS: u32 = 20;
@@ -92,8 +98,8 @@ mod tests {
     #[test]
     fn a_function_has_its_own_cost_and_not_that_of_those_it_calls() {
         let text = "version: 1\nevents: Ir\npositions: line\n\nfl=(1) a.rs\nfn=(1) main\n16 400\n+2 5\n\
-            cfi=(2) b.rs\ncfn=(2) serde_json::to_vec\ncalls=1 50\n* 1000\n* 1\n\nfn=(2)\n51 300\n-1 700\n\ntotals: 1406\n";
+            cfi=(2) b.rs\ncfn=(2) serde_json::to_vec'main\ncalls=1 50\n* 1000\n* 1\n\nfn=(2)\n51 300\n-1 700\n\ntotals: 1406\n";
         let counts = by_function(text);
-        assert_eq!((counts["main"], counts["serde_json::to_vec"], counts.len()), (406, 1000, 2));
+        assert_eq!((counts["main"], counts["serde_json::to_vec'main"], counts.len()), (406, 1000, 2));
     }
 }

