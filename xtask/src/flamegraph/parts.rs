@@ -188,8 +188,10 @@ const KERNEL: &str = "_[k]";
 /// What stands around a path and says nothing by itself.
 const WRAPPERS: [&str; 6] = ["<", "&", "mut ", "impl ", "core::ptr::drop_in_place<", "core::ptr::drop_glue<"];
 
-/// glibc's allocator and its door in Rust, without underscores in front.
-const ALLOCATOR: [&str; 14] = [
+/// mimalloc, glibc's allocator for what is not ours, and their door in Rust, without underscores in front.
+const ALLOCATOR: [&str; 16] = [
+    "mi_",
+    "mimalloc",
     "malloc",
     "calloc",
     "realloc",
@@ -330,6 +332,7 @@ mod tests {
             ("main;hyper::x;strongroom_core::barrier::Barrier::open;core::iter::next", Part::Store),
             ("main;hyper::x;strongroom_core::keys::read::x", Part::Core),
             ("main;strongroom_core::audit::x;__libc_malloc;_int_malloc", Part::Allocation),
+            ("main;strongroom_core::audit::x;_mi_page_malloc_zero", Part::Allocation),
             ("main;std::thread::spawn", Part::Other),
         ] {
             assert_eq!(part(stack), expected, "{stack}");
