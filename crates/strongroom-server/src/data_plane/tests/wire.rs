@@ -66,6 +66,7 @@ async fn what_was_refused_for_want_of_threads_is_refused_at_the_door_as_long_as_
     let body = json!({"alg": "RS256", "value": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
     let ask = async || world.send(&token, "POST", &sign, &body).await;
     assert_eq!(ask().await.status, 200);
+    let (_, other) = world.program("other").await;
     world.test.audit.take();
     world.test.pool.fill(true);
     assert_error(&ask().await, 429, "Throttled");
@@ -76,8 +77,7 @@ async fn what_was_refused_for_want_of_threads_is_refused_at_the_door_as_long_as_
     assert_eq!(world.test.audit.take(), [], "nobody looked who asks");
     // Nobody learns from it that there is such a key, and nobody else's request is judged by it.
     assert_eq!(world.send("", "POST", &sign, &body).await.status, 401);
-    let (_, other) = world.program("other").await;
-    assert_error(&world.send(&other, "POST", &sign, &body).await, 403, "Forbidden");
+    assert_error(&world.send(&other, "POST", &sign, &body).await, 403, "AccessDenied");
     let peer = Peer { remote: "192.0.2.8:50000".parse().unwrap(), local: "127.0.0.1:8443".parse().unwrap() };
     let elsewhere = world.send_over(peer, &token, "POST", &sign, &[], body.to_string()).await;
     assert_error(&elsewhere, 429, "Throttled");
