@@ -115,7 +115,8 @@ pub struct Open {
     #[arg(long, value_name = "FILE")]
     transfer_key: PathBuf,
     /// The thumbprint that the HSM's side has told you (x5t#S256); anything else is refused.
-    #[arg(long, value_name = "THUMBPRINT")]
+    // It is base64url: one in 64 begins with a hyphen.
+    #[arg(long, value_name = "THUMBPRINT", allow_hyphen_values = true)]
     expect_thumbprint: Option<String>,
     /// The upload is written here; the file must not exist.
     #[arg(long, value_name = "FILE")]
@@ -409,3 +410,27 @@ Example:
       --certificate carol.cer dave.cer erin.cer --quorum 2 --out ContosoMHSM-SD-2.json
 
 The old file stays what it was: a quorum of the old custodians can still open it.";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(subcommand)]
+        step: Ceremony,
+    }
+
+    #[test]
+    fn a_thumbprint_may_begin_with_a_hyphen() {
+        let thumbprint = "-jlqqgG4cxBnArQKPO2EFHfr9UL_H_IcfqaWHsMMb4M";
+        let line = ["ceremony", "open", "--file", "f", "--key", "a", "b", "--transfer-key", "c", "--out", "o"];
+        let line = line.into_iter().chain(["--expect-thumbprint", thumbprint]);
+        match Program::try_parse_from(line).unwrap().step {
+            Ceremony::Open(step) => assert_eq!(step.expect_thumbprint.as_deref(), Some(thumbprint)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
