@@ -116,9 +116,10 @@ impl Event {
             operation_version: bounded(context.operation_version.clone(), HEADER_TEXT_MAX),
             category: "AuditEvent".into(),
             result_type: if result.status < 400 { "Success" } else { "Failed" }.into(),
-            result_signature: match result.code {
-                Cow::Borrowed(code) => code.into(),
-                Cow::Owned(code) => bounded(code, HEADER_TEXT_MAX).into(),
+            result_signature: if result.code.len() > HEADER_TEXT_MAX {
+                bounded(result.code.into_owned(), HEADER_TEXT_MAX).into()
+            } else {
+                result.code
             },
             result_description: bounded(result.message, DESCRIPTION_MAX),
             duration_ms: u64::try_from(decided.millis() - request.received.millis()).unwrap_or(0),

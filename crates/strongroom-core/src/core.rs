@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use strongroom_crypto::providers::RootProvider;
 use strongroom_crypto::seal::Sealer;
-use strongroom_crypto::{Entropy, KeyMaterial, KeySpecification};
+use strongroom_crypto::{Entropy, KeyMaterial};
 use strongroom_store::Kv;
 use strongroom_types::{DomainId, Epoch, InstanceId, KeyId, KeyVersion, NodeId, RsaSize};
 use tokio::sync::oneshot;
@@ -92,6 +92,7 @@ impl Core {
         let Foundations { store, entropy, clock, audit, witness, node, root, pool } = foundations;
         let barrier = Barrier::new(store, entropy, clock, audit, witness, node, Arc::clone(deployment.sealer()))
             .with_change_base(deployment.change_base());
+        let rsa_stock = Arc::new(RsaStock::new(Arc::clone(barrier.entropy())));
         let caches = Caches {
             rights: Cache::new(CACHED_RIGHTS_MAX),
             access: Cache::new(CACHED_RIGHTS_MAX),
@@ -106,7 +107,7 @@ impl Core {
             deployment,
             root,
             pool,
-            rsa_stock: Arc::default(),
+            rsa_stock,
             caches,
             azure_rights: CompiledRights::default(),
             decryption_failures,
@@ -206,9 +207,8 @@ impl Core {
         if let Some(ready) = self.rsa_stock.take(size, self.pool.as_ref()) {
             return Ok(ready);
         }
-        let entropy = Arc::clone(self.barrier.entropy());
-        let generate = move || KeyMaterial::generate(KeySpecification::Rsa(size), entropy.as_ref());
-        Ok(self.run(Lane::Slow, generate).await??)
+        let stock = Arc::clone(&self.rsa_stock);
+        Ok(self.run(Lane::Slow, move || stock.make(size)).await??)
     }
 
     /// Whether cryptography of a few milliseconds would be refused now.

@@ -161,7 +161,7 @@ impl Generation {
 
     /// A key's name record.
     pub fn name(self, name: &KeyName) -> String {
-        format!("hsm/{}/{}/name/{}", self.instance, self.number, name.folded())
+        self.names() + name.folded()
     }
 
     /// Prefix of a key's version records.
@@ -171,7 +171,7 @@ impl Generation {
 
     /// A version record.
     pub fn version(self, id: KeyId, version: KeyVersion) -> String {
-        format!("hsm/{}/{}/key/{id}/{version}", self.instance, self.number)
+        format!("{}{version}", self.versions(id))
     }
 
     /// Prefix of a key's material.
@@ -181,7 +181,7 @@ impl Generation {
 
     /// A version's material.
     pub fn material(self, id: KeyId, version: KeyVersion) -> String {
-        format!("hsm/{}/{}/material/{id}/{version}", self.instance, self.number)
+        format!("{}{version}", self.materials(id))
     }
 
     /// Prefix of purged keys whose versions remain to be removed.

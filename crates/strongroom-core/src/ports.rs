@@ -57,6 +57,15 @@ pub trait CryptoPool: Send + Sync {
     /// [`Overloaded`] if the lane's queue is full; the job is dropped.
     fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> std::result::Result<(), Overloaded>;
 
+    /// Queues work that nobody waits for, to be done where nothing else is. A pool without threads of its own refuses it: whoever
+    /// waits for something else would wait for that as well.
+    ///
+    /// # Errors
+    /// [`Overloaded`]; the job is dropped.
+    fn submit_ahead(&self, _job: Box<dyn FnOnce() + Send>) -> std::result::Result<(), Overloaded> {
+        Err(Overloaded)
+    }
+
     /// Whether a job would be refused now.
     fn is_full(&self, _lane: Lane) -> bool {
         false
@@ -70,8 +79,6 @@ pub enum Lane {
     Fast,
     /// Longer: RSA key generation, security-domain work.
     Slow,
-    /// What nobody waits for yet: RSA keys in advance.
-    Ahead,
 }
 
 /// The queue is full.

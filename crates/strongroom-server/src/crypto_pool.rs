@@ -86,7 +86,6 @@ impl ThreadPool {
         match lane {
             Lane::Fast => &self.fast,
             Lane::Slow => &self.slow,
-            Lane::Ahead => &self.ahead,
         }
     }
 }
@@ -96,6 +95,10 @@ impl CryptoPool for ThreadPool {
         self.queue(lane).submit(job).inspect_err(|Overloaded| {
             self.refused.fetch_add(1, Ordering::Relaxed);
         })
+    }
+
+    fn submit_ahead(&self, job: Job) -> Result<(), Overloaded> {
+        self.ahead.submit(job)
     }
 
     fn is_full(&self, lane: Lane) -> bool {

@@ -101,8 +101,7 @@ impl InlinePool {
 
 impl CryptoPool for InlinePool {
     fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
-        // Whoever waits would wait for what nobody has asked for.
-        if lane == Lane::Ahead || self.is_full(lane) {
+        if self.is_full(lane) {
             return Err(Overloaded);
         }
         job();

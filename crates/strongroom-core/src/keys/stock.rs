@@ -4,19 +4,20 @@
 //! A key in stock is nobody's: it has no name, belongs to no managed HSM, was never written anywhere, and goes with the
 //! process. Each is given out once.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_crypto::{CryptoError, KeyMaterial, KeySpecification, SystemEntropy};
+use strongroom_crypto::{CryptoError, Entropy, KeyMaterial, KeySpecification};
 use strongroom_types::RsaSize;
 
-use crate::ports::{CryptoPool, Lane};
+use crate::ports::CryptoPool;
 
 /// Makes a key of a size.
 type Generate = dyn Fn(RsaSize) -> Result<KeyMaterial, CryptoError> + Send + Sync;
 
 /// The keys that are ready, by size.
 pub(crate) struct RsaStock {
-    shelves: [(RsaSize, Mutex<Shelf>); 3],
+    shelves: Mutex<HashMap<RsaSize, Shelf>>,
     generate: Box<Generate>,
 }
 
@@ -36,19 +37,25 @@ impl Shelf {
     }
 }
 
-impl Default for RsaStock {
-    fn default() -> Self {
-        Self::new(Box::new(|size| KeyMaterial::generate(KeySpecification::Rsa(size), &SystemEntropy)))
-    }
-}
-
 impl RsaStock {
-    fn new(generate: Box<Generate>) -> Self {
-        let shelves = [RsaSize::Bits2048, RsaSize::Bits3072, RsaSize::Bits4096].map(|size| (size, Mutex::default()));
-        Self { shelves, generate }
+    /// An empty stock.
+    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
+        Self::of(Box::new(move |size| KeyMaterial::generate(KeySpecification::Rsa(size), entropy.as_ref())))
     }
 
-    /// A key that is ready, and has others made on the pool's last lane.
+    fn of(generate: Box<Generate>) -> Self {
+        Self { shelves: Mutex::default(), generate }
+    }
+
+    /// A key that is made now: this takes up to seconds.
+    ///
+    /// # Errors
+    /// As [`KeyMaterial::generate`].
+    pub(crate) fn make(&self, size: RsaSize) -> Result<KeyMaterial, CryptoError> {
+        (self.generate)(size)
+    }
+
+    /// A key that is ready, if one is; has others made where nobody waits for them.
     pub(crate) fn take(self: &Arc<Self>, size: RsaSize, pool: &dyn CryptoPool) -> Option<KeyMaterial> {
         let (key, is_short) = self.on_shelf(size, |shelf| {
             shelf.asked = shelf.asked.saturating_add(1);
@@ -56,10 +63,10 @@ impl RsaStock {
             let is_short = !shelf.filling && shelf.is_short();
             shelf.filling |= is_short;
             (key, is_short)
-        })?;
+        });
         if is_short {
             let stock = Arc::clone(self);
-            if pool.submit(Lane::Ahead, Box::new(move || stock.fill(size))).is_err() {
+            if pool.submit_ahead(Box::new(move || stock.fill(size))).is_err() {
                 self.on_shelf(size, |shelf| shelf.filling = false);
             }
         }
@@ -71,19 +78,17 @@ impl RsaStock {
             shelf.filling = shelf.is_short();
             shelf.filling
         };
-        while self.on_shelf(size, goes_on) == Some(true) {
-            let Ok(key) = (self.generate)(size) else {
+        while self.on_shelf(size, goes_on) {
+            let Ok(key) = self.make(size) else {
                 // Whoever asks next makes a key of their own, and is told if that fails.
-                self.on_shelf(size, |shelf| shelf.filling = false);
-                return;
+                return self.on_shelf(size, |shelf| shelf.filling = false);
             };
             self.on_shelf(size, |shelf| shelf.keys.push(key));
         }
     }
 
-    fn on_shelf<T>(&self, size: RsaSize, action: impl FnOnce(&mut Shelf) -> T) -> Option<T> {
-        let (_, shelf) = self.shelves.iter().find(|(of, _)| *of == size)?;
-        Some(action(&mut shelf.lock().unwrap_or_else(PoisonError::into_inner)))
+    fn on_shelf<T>(&self, size: RsaSize, action: impl FnOnce(&mut Shelf) -> T) -> T {
+        action(self.shelves.lock().unwrap_or_else(PoisonError::into_inner).entry(size).or_default())
     }
 }
 
@@ -94,16 +99,21 @@ const AHEAD_MAX: usize = 4;
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use strongroom_crypto::SystemEntropy;
+
     use super::*;
-    use crate::ports::Overloaded;
+    use crate::ports::{Lane, Overloaded};
 
     /// Keeps jobs until they are run.
     #[derive(Default)]
     struct Later(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
 
     impl CryptoPool for Later {
-        fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
-            assert_eq!(lane, Lane::Ahead);
+        fn submit(&self, _: Lane, _: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+            panic!("nobody waits for these")
+        }
+
+        fn submit_ahead(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
             self.0.lock().unwrap().push(job);
             Ok(())
         }
@@ -132,7 +142,7 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             KeyMaterial::generate(KeySpecification::Oct(strongroom_types::SymmetricSize::Bits256), &SystemEntropy)
         };
-        (Arc::new(RsaStock::new(Box::new(generate))), made)
+        (Arc::new(RsaStock::of(Box::new(generate))), made)
     }
 
     const SIZE: RsaSize = RsaSize::Bits2048;
@@ -177,7 +187,7 @@ mod tests {
 
     #[test]
     fn who_fails_to_fill_it_lets_the_next_one_try() {
-        let fails = Arc::new(RsaStock::new(Box::new(|_| Err(CryptoError::Entropy))));
+        let fails = Arc::new(RsaStock::of(Box::new(|_| Err(CryptoError::Entropy))));
         let pool = Later::default();
         for expected in [0, 1, 1] {
             assert!(fails.take(SIZE, &pool).is_none());

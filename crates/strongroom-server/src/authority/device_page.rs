@@ -5,6 +5,7 @@
 //! that site could not do itself.
 
 use http::header::ORIGIN;
+use strongroom_core::audit::Result as EventResult;
 use strongroom_core::identity::record::{Principal, PrincipalState};
 use strongroom_core::identity::{IdentityError, PasswordCheck};
 use strongroom_types::PrincipalId;
@@ -15,7 +16,7 @@ use crate::authority::Authority;
 use crate::authority::form::Form;
 use crate::authority::page::{self, Problem};
 use crate::authority::public_clients::PublicClient;
-use crate::authority::recording::{caller_of, record, request, success};
+use crate::authority::recording::{caller_of, record, request};
 use crate::authority::refusal::is_outcome_unknown;
 use crate::http::exchange::{Inbound, Outbound};
 
@@ -133,7 +134,7 @@ impl Authority {
         }
         if let Some(caller) = caller_of(&self.directory, user, Some(client.client_id.to_string())) {
             let request = request(inbound, "DeviceLoginApproved", caller);
-            record(self.directory.core(), &request, success(200), None);
+            record(self.directory.core(), &request, EventResult::success(200), None);
         }
         page::done(client)
     }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use strongroom_core::audit::Result as EventResult;
 use strongroom_core::identity::record::{Principal, PrincipalState};
 use strongroom_core::identity::{AccessTokenOrder, IdentityError, IssuedToken};
 use strongroom_core::request::Request;
@@ -15,7 +16,7 @@ use crate::authority::Authority;
 use crate::authority::device::Poll;
 use crate::authority::form::Form;
 use crate::authority::public_clients::{self, PublicClient};
-use crate::authority::recording::{caller_of, record, request, success};
+use crate::authority::recording::{caller_of, record, request};
 use crate::authority::refusal::Refusal;
 use crate::authority::scope::Wanted;
 use crate::http::exchange::{Inbound, Outbound, json as json_answer, with_header};
@@ -74,7 +75,12 @@ impl Authority {
         let caller = caller_of(&self.directory, &principal, Some(client_id.to_string()));
         let caller = caller.ok_or(Refusal::Unavailable(IdentityError::NotFounded))?;
         let request = request(inbound, "ServicePrincipalSignIn", caller);
-        record(self.directory.core(), &request, success(200), Some(format!("audience {}", wanted.audience)));
+        record(
+            self.directory.core(),
+            &request,
+            EventResult::success(200),
+            Some(format!("audience {}", wanted.audience)),
+        );
         let parts = UserParts { refresh_token: None, id_token: None, client_info: None };
         Ok(answer(&token, &wanted, &parts))
     }
@@ -102,7 +108,7 @@ impl Authority {
         } else {
             None
         };
-        record(self.directory.core(), &request, success(200), None);
+        record(self.directory.core(), &request, EventResult::success(200), None);
         let refresh_token = refresh_token.as_ref().map(|token| token.expose().as_str());
         self.user_answer(inbound, form, &principal, client, &wanted, refresh_token).await
     }
@@ -118,7 +124,7 @@ impl Authority {
             Err(IdentityError::PrincipalDisabled) => return Err(Refusal::UserDisabled),
             other => other?,
         };
-        record(self.directory.core(), &request, success(200), None);
+        record(self.directory.core(), &request, EventResult::success(200), None);
         let refresh_token = continued.refresh_token.as_ref().map(|token| token.expose().as_str());
         self.user_answer(inbound, form, &continued.user, client, &wanted, refresh_token).await
     }

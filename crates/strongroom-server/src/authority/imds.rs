@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde_json::json;
+use strongroom_core::audit::Result as EventResult;
 use strongroom_core::identity::record::{Principal, PrincipalState};
 use strongroom_core::identity::{AccessTokenOrder, Directory, IdentityError, IssuedToken};
 use strongroom_types::Secret;
 use uuid::Uuid;
 
 use crate::authentication::PublicNames;
-use crate::authority::recording::{caller_of, record, request, success};
+use crate::authority::recording::{caller_of, record, request};
 use crate::authority::scope::Wanted;
 use crate::authority::secret_fits;
 use crate::http::exchange::{Inbound, Outbound, empty, json as json_answer, performed, with_header};
@@ -147,7 +148,12 @@ impl Imds {
         let token = self.directory.issue_access_token(order, inbound.received).await?;
         let caller = caller_of(&self.directory, &principal, Some(client_id.to_string()));
         let request = request(inbound, SIGN_IN, caller.ok_or(IdentityError::NotFounded)?);
-        record(self.directory.core(), &request, success(200), Some(format!("audience {}", wanted.audience)));
+        record(
+            self.directory.core(),
+            &request,
+            EventResult::success(200),
+            Some(format!("audience {}", wanted.audience)),
+        );
         Ok((token, client_id, wanted))
     }
 

@@ -37,8 +37,3 @@ pub(super) fn record(core: &Core, request: &Request, result: EventResult, detail
         core.barrier().audit().submit(Event::of(request, result, decided, detail));
     }
 }
-
-/// The result of a request that went well.
-pub(super) fn success(status: u16) -> EventResult {
-    EventResult::success(status)
-}

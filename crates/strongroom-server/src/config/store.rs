@@ -76,10 +76,15 @@ pub struct EtcdSettings {
 
 impl Store {
     pub(super) fn place(self) -> Result<StorePlace, SettingsError> {
+        self.place_of(cfg!(feature = "etcd"))
+    }
+
+    /// The same in a program that is built with etcd or without.
+    fn place_of(self, has_etcd: bool) -> Result<StorePlace, SettingsError> {
         match self.kind {
             StoreKind::Embedded if self == Self::default() => Ok(StorePlace::Embedded),
             StoreKind::Embedded => Err(SettingsError::StoreNotEtcd),
-            StoreKind::Etcd if !cfg!(feature = "etcd") => Err(SettingsError::NoEtcd),
+            StoreKind::Etcd if !has_etcd => Err(SettingsError::NoEtcd),
             StoreKind::Etcd => self.in_etcd().map(StorePlace::Etcd),
         }
     }
@@ -157,3 +162,16 @@ const TIMEOUT_SECONDS: u64 = 5;
 const HISTORY_MINUTES: u64 = 60;
 /// Longer than the ten minutes after which etcd gives a quiet watch a sign of life.
 const HISTORY_MINUTES_MIN: u64 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_built_without_etcd_puts_no_store_there() {
+        let store =
+            Store { kind: StoreKind::Etcd, endpoints: vec!["http://127.0.0.1:2379".to_owned()], ..Store::default() };
+        assert_eq!(store.place_of(false).unwrap_err(), SettingsError::NoEtcd);
+        assert_eq!(Store::default().place_of(false).unwrap(), StorePlace::Embedded);
+    }
+}

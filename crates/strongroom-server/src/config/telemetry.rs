@@ -24,8 +24,13 @@ impl Telemetry {
     /// # Errors
     /// [`SettingsError::NoOtlp`] if this program has no use for one; [`SettingsError::OtlpEndpoint`].
     pub fn endpoint(self) -> Result<Option<OtlpEndpoint>, SettingsError> {
+        self.endpoint_of(cfg!(feature = "otlp"))
+    }
+
+    /// The same in a program that is built with OpenTelemetry or without.
+    fn endpoint_of(self, has_otlp: bool) -> Result<Option<OtlpEndpoint>, SettingsError> {
         let Some(text) = self.otlp_endpoint else { return Ok(None) };
-        if !cfg!(feature = "otlp") {
+        if !has_otlp {
             return Err(SettingsError::NoOtlp);
         }
         OtlpEndpoint::parse(&text).map(Some).ok_or(SettingsError::OtlpEndpoint)
@@ -53,6 +58,16 @@ impl OtlpEndpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_is_built_without_it_has_no_use_for_a_collector() {
+        let endpoint =
+            |url: Option<&str>, has_otlp| Telemetry { otlp_endpoint: url.map(str::to_owned) }.endpoint_of(has_otlp);
+        let good = Some("https://collector.example.com:4318");
+        assert_eq!(endpoint(good, false).unwrap_err(), SettingsError::NoOtlp);
+        assert!(endpoint(good, true).unwrap().is_some());
+        assert_eq!(endpoint(None, false).unwrap(), None);
+    }
 
     #[test]
     fn records_leave_the_machine_encrypted_or_not_at_all() {

@@ -29,7 +29,7 @@ use strongroom_types::PrincipalId;
 
 use crate::audit_log::Strangers;
 use crate::authentication::{Audience, Authenticator};
-use crate::authority::recording::{record, request, success};
+use crate::authority::recording::{record, request};
 use crate::http::exchange::{Inbound, Outbound, performed};
 use error::GraphError;
 use operations::{Access, OperationId as Id, Row};
@@ -86,7 +86,7 @@ impl Graph {
         };
         let (answer, event) = match result {
             Ok(answer) => {
-                let event = success(answer.status().as_u16());
+                let event = EventResult::success(answer.status().as_u16());
                 (answer, event)
             }
             Err(error) => {
