@@ -18,6 +18,7 @@ mod server;
 mod units;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -99,6 +100,23 @@ pub async fn run(bench: Bench) -> Result<()> {
         Some(Other::Peers(bench)) => peers::run(&bench).await,
         Some(Other::Scale(bench)) => scale::run(&bench).await,
         Some(Other::BareServer) => Ok(strongroom_bench::bare::serve().await?),
+    }
+}
+
+/// How often, and for how long.
+#[derive(Debug, Args)]
+struct Course {
+    /// Seconds of load on each row in each repetition.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Repetitions; the table has their medians.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+}
+
+impl Course {
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
     }
 }
 

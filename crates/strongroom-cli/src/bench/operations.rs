@@ -19,17 +19,13 @@ use super::report::{Report, Settings, fault};
 use super::rows::{Ask, Ceiling, Clients, ROWS, Row};
 use super::scene::{PLAIN, Question, ROTATIONS_MAX, Scene};
 use super::server::Server;
-use super::{Figures, progress};
+use super::{Course, Figures, progress};
 
 /// `bench` without a subcommand.
 #[derive(Debug, Args)]
 pub(super) struct OperationsBench {
-    /// Seconds of load on each row in each repetition.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
-    /// Repetitions; the table has their medians.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    repeat: u32,
+    #[command(flatten)]
+    course: Course,
     /// Requests at a time on the rows that do not write: over HTTP/1.1 each on its own connection, over HTTP/2 16 on one.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
@@ -109,7 +105,7 @@ pub(super) async fn run(bench: &OperationsBench) -> Result<()> {
     let report = tokio::task::block_in_place(|| {
         let measured = run.measure(ready)?;
         let append_16 = bench.writes().then(|| run.append(16)).transpose()?;
-        anyhow::Ok(Report::of(run.settings(), &measured, append_16))
+        anyhow::Ok(Report::of(Settings::of(&bench.course, cores), &measured, append_16))
     })?;
     bench.figures.show(&report.table(), &report)?;
     let void = report.void();
@@ -173,10 +169,10 @@ struct Run<'a> {
 impl Run<'_> {
     /// All rows in each repetition, so that a disturbance of the machine hits every one of them a little and none wholly.
     fn measure(&self, ready: Vec<Ready>) -> Result<Vec<Measured>> {
-        let steps = ready.len() * self.bench.repeat as usize;
+        let steps = ready.len() * self.bench.course.repeat as usize;
         let bar = progress(steps)?;
         let mut samples: Vec<Vec<Sample>> = ready.iter().map(|_| Vec::new()).collect();
-        for _ in 0..self.bench.repeat {
+        for _ in 0..self.bench.course.repeat {
             for (ready, samples) in ready.iter().zip(&mut samples) {
                 bar.set_message(ready.row.name);
                 samples.push(self.sample(ready).with_context(|| format!("{} was not measured", ready.row.name))?);
@@ -196,7 +192,7 @@ impl Run<'_> {
             protocol: ready.protocol,
             at_once: ready.at_once,
             duration: self.duration(),
-            operations_max: operations_max(ready.row.ask, self.bench.repeat),
+            operations_max: operations_max(ready.row.ask, self.bench.course.repeat),
             core: self.cores.map(|cores| cores.generator),
             server: self.server,
         };
@@ -233,7 +229,7 @@ impl Run<'_> {
     }
 
     fn duration(&self) -> Duration {
-        Duration::from_secs(self.bench.seconds)
+        self.bench.course.duration()
     }
 
     /// What has neither network nor queues settles sooner.
@@ -243,15 +239,6 @@ impl Run<'_> {
 
     fn server_core(&self) -> Option<usize> {
         self.cores.map(|cores| cores.server)
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            seconds: self.bench.seconds,
-            repetitions: self.bench.repeat,
-            server_core: self.server_core(),
-            generator_core: self.cores.map(|cores| cores.generator),
-        }
     }
 }
 

@@ -7,7 +7,6 @@ mod openbao;
 mod report;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -18,7 +17,7 @@ use strongroom_bench::load::{self, Load, Outcome, Protocol};
 use super::report::Settings;
 use super::rows::{Ask, Key, Way};
 use super::scene::{PLAIN, Question, Scene};
-use super::{Figures, progress};
+use super::{Course, Figures, progress};
 
 use openbao::OpenBao;
 pub(super) use openbao::PeerError;
@@ -30,12 +29,8 @@ pub(super) struct PeersBench {
     /// OpenBao's program, by its path or its name on PATH, or one that takes the same commands. A script must become it (exec).
     #[arg(long, value_name = "PROGRAM", default_value = "bao")]
     peer: PathBuf,
-    /// Seconds of load on each server for each row in each repetition.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
-    /// Repetitions; the table has their medians.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    repeat: u32,
+    #[command(flatten)]
+    course: Course,
     /// Requests at a time, each on a connection of its own.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
@@ -116,7 +111,7 @@ pub(super) async fn run(bench: &PeersBench) -> Result<()> {
     peer.check_audit()?;
     let run = Run { bench, cores, our_server: scene.server()?.process(), their_server: peer.process() };
     let measured = tokio::task::block_in_place(|| run.measure(ready))?;
-    let report = Report::of(run.settings(), version, bench.connections, &measured);
+    let report = Report::of(Settings::of(&bench.course, cores), version, bench.connections, &measured);
     bench.figures.show(&report.table(), &report)?;
     let void = report.void();
     ensure!(void.is_empty(), "void, because requests failed: {}", void.join(", "));
@@ -140,9 +135,9 @@ impl PeersBench {
 impl Run<'_> {
     /// All rows in each repetition, so that a disturbance of the machine hits every one of them a little and none wholly.
     fn measure(&self, ready: Vec<Ready>) -> Result<Vec<Measured>> {
-        let bar = progress(ready.len() * self.bench.repeat as usize)?;
+        let bar = progress(ready.len() * self.bench.course.repeat as usize)?;
         let mut samples: Vec<Vec<Sample>> = ready.iter().map(|_| Vec::new()).collect();
-        for repetition in 0..self.bench.repeat {
+        for repetition in 0..self.bench.course.repeat {
             for (ready, samples) in ready.iter().zip(&mut samples) {
                 bar.set_message(ready.row.name);
                 let sample = self.sample(ready, repetition);
@@ -171,21 +166,12 @@ impl Run<'_> {
         let load = Load {
             protocol: Protocol::Http1,
             at_once: usize::from(self.bench.connections),
-            duration: Duration::from_secs(self.bench.seconds),
+            duration: self.bench.course.duration(),
             operations_max: None,
             core: self.cores.map(|cores| cores.generator),
             server,
         };
         Ok(load::run(&load, &question.endpoint, &question.request)?)
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            seconds: self.bench.seconds,
-            repetitions: self.bench.repeat,
-            server_core: self.cores.map(|cores| cores.server),
-            generator_core: self.cores.map(|cores| cores.generator),
-        }
     }
 }
 

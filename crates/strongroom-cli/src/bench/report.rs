@@ -1,9 +1,11 @@
 //! The figures as they are shown: one line for each row, for people or as JSON.
 
 use serde::Serialize;
+use strongroom_bench::cores::Cores;
 use strongroom_bench::figures::{Spread, one_after_the_other};
 use strongroom_bench::load::{Outcome, Protocol};
 
+use super::Course;
 use super::operations::{Measured, Sample};
 use super::rows::Ceiling;
 use super::units::{milliseconds, number, or_dash};
@@ -79,6 +81,15 @@ struct Latency {
 }
 
 impl Settings {
+    pub(super) fn of(course: &Course, cores: Option<Cores>) -> Self {
+        Self {
+            seconds: course.seconds,
+            repetitions: course.repeat,
+            server_core: cores.map(|cores| cores.server),
+            generator_core: cores.map(|cores| cores.generator),
+        }
+    }
+
     /// One line for people.
     pub(super) fn text(&self) -> String {
         let Self { seconds, repetitions, server_core, generator_core } = self;
@@ -179,11 +190,6 @@ impl Line {
         };
         let mark = if self.limited_by_generator > 0 { "*" } else { "" };
         let Latency { p50, p99, p999 } = &self.latency_microseconds;
-        let reached = match self.target_reached {
-            Some(true) => "ok",
-            Some(false) => "missed",
-            None => "",
-        };
         let line = format!(
             "{:<19} {:>4} {:>4} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:<6} {:>6} {:>4} {:<6} {:>7}",
             self.row,
@@ -199,10 +205,19 @@ impl Line {
             self.ceiling,
             or_dash(self.ratio, |it| format!("{:.2}", it.median)),
             or_dash(self.target, |it| format!("{it:.2}")),
-            reached,
+            reached(self.target_reached),
             or_dash(self.ratio_to_published, |it| format!("{}x", number(it))),
         );
         format!("{}\n", line.trim_end())
+    }
+}
+
+/// Whether a target was reached, for people.
+pub(super) fn reached(target_reached: Option<bool>) -> &'static str {
+    match target_reached {
+        Some(true) => "ok",
+        Some(false) => "missed",
+        None => "",
     }
 }
 

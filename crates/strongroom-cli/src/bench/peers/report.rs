@@ -4,7 +4,7 @@ use serde::Serialize;
 use strongroom_bench::figures::Spread;
 use strongroom_bench::load::Outcome;
 
-use super::super::report::{CAUSE_CHARACTERS, Settings, fault};
+use super::super::report::{CAUSE_CHARACTERS, Settings, fault, reached};
 use super::super::units::{milliseconds, number, or_dash};
 use super::{Measured, Sample};
 
@@ -105,19 +105,15 @@ impl Line {
             let cause: String = void.chars().take(CAUSE_CHARACTERS).collect();
             return format!("{:<17} void: {cause}\n", self.row);
         }
-        let reached = match self.target_reached {
-            Some(true) => "ok",
-            Some(false) => "missed",
-            None => "",
-        };
         let line = format!(
-            "{:<17} {}  {}  {:>7} {:>7} {:>4} {reached}",
+            "{:<17} {}  {}  {:>7} {:>7} {:>4} {}",
             self.row,
             self.ours.text(),
             self.theirs.text(),
             or_dash(self.processor_ratio, times),
             or_dash(self.ratio, times),
             or_dash(self.target, |it| format!("{it:.0}x")),
+            reached(self.target_reached),
         );
         format!("{}\n", line.trim_end())
     }
