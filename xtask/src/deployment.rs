@@ -112,7 +112,7 @@ impl Deployment {
     }
 
     /// `strongroom bench` with a load, from the client's core. It makes what it needs, and leaves it for the next one.
-    pub(crate) fn bench(&self, load: Load<'_>) -> Command {
+    fn bench(&self, load: Load<'_>) -> Command {
         let Load { operation, http, at_once, seconds } = load;
         let mut bench = bound(self.cores.map(|cores| cores.client), &self.program);
         bench.args(["bench", "--only", operation, "--http", http, "--repeat", "1", "--json"]);
@@ -123,7 +123,12 @@ impl Deployment {
 
     /// Runs it to its end.
     pub(crate) fn ask(&self, load: Load<'_>) -> Result<Outcome, Failure> {
-        Outcome::of_bench(&program::output(&mut self.bench(load), "see the message above")?)
+        self.begin(load)?.end()
+    }
+
+    /// Starts it.
+    pub(crate) fn begin(&self, load: Load<'_>) -> Result<Asking, Failure> {
+        program::start(self.bench(load).stdout(Stdio::piped()), REMEDY).map(Asking)
     }
 
     /// Processor time of the server so far, of all its threads, in user and kernel mode (proc_pid_stat(5): utime, stime).
@@ -151,9 +156,24 @@ impl Drop for Deployment {
     }
 }
 
+/// `strongroom bench` at work.
+pub(crate) struct Asking(Child);
+
+impl Asking {
+    /// Waits for its end. A failed request is a failure.
+    pub(crate) fn end(self) -> Result<Outcome, Failure> {
+        let failed = |cause: String| Failure::new(format!("`strongroom bench` {cause}"), REMEDY);
+        let output = self.0.wait_with_output().map_err(|error| failed(format!("is lost: {error}")))?;
+        if !output.status.success() {
+            return Err(failed(format!("ended with {}", output.status)));
+        }
+        Outcome::of_bench(&String::from_utf8_lossy(&output.stdout))
+    }
+}
+
 impl Outcome {
     /// What `strongroom bench --json` prints for one row.
-    pub(crate) fn of_bench(json: &str) -> Result<Self, Failure> {
+    fn of_bench(json: &str) -> Result<Self, Failure> {
         let unknown = || Failure::new("`strongroom bench --json` prints something unknown", "read its rows anew here");
         let report: Value = serde_json::from_str(json).map_err(|_| unknown())?;
         let row = report.pointer("/rows/0").ok_or_else(unknown)?;
@@ -196,6 +216,7 @@ fn ticks(stat: &str) -> Option<u64> {
 
 /// As a server is by itself, but for the log, which would be a second measurement.
 const CONFIGURATION: &str = "[log]\nlevel = \"error\"\n";
+const REMEDY: &str = "see the message above";
 const CLIENT_ENVIRONMENT: &str = "client.env";
 const DATA: &str = "data";
 /// What Linux tells programs on every architecture that it runs on here (`getconf CLK_TCK`).

@@ -1,5 +1,6 @@
 //! wrk and h2load: how they are asked, and what they say.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -49,34 +50,60 @@ impl Tool {
     ) -> Result<Outcome, Failure> {
         let mut command = bound(deployment.cores.map(|cores| cores.client), self.name());
         let question = questions.of(load.operation)?;
-        let outcome = match self {
+        let task = Task { folder: deployment.folder(), questions, question, load };
+        let read = match self {
             Self::Wrk => {
-                wrk(&mut command, deployment, questions, question, load)?;
-                of_wrk(&program::output(&mut command, REMEDY)?)
+                task.tell_wrk(&mut command)?;
+                of_wrk
             }
             Self::H2load => {
-                h2load(&mut command, deployment, questions, question, load)?;
-                of_h2load(&program::output(&mut command, REMEDY)?)
+                task.tell_h2load(&mut command)?;
+                of_h2load
             }
         };
-        outcome.ok_or_else(|| Failure::new(format!("{} prints something unknown", self.name()), REMEDY))
+        read(&program::output(&mut command, REMEDY)?)
+            .ok_or_else(|| Failure::new(format!("{} prints something unknown", self.name()), REMEDY))
     }
 }
 
-fn wrk(
-    command: &mut Command,
-    deployment: &Deployment,
-    questions: &Questions,
-    question: &Question,
-    load: Load<'_>,
-) -> Result<(), Failure> {
-    let script = deployment.folder().join("wrk.lua");
-    write_private(&script, &lua(questions, question))?;
-    command.args(["--threads", "1", "--connections", &load.at_once.to_string()]);
-    command.args(["--duration", &format!("{}s", load.seconds), "--timeout", "30s", "--script"]).arg(script);
-    // By address, so that no resolver needs to know the name; the request has it.
-    command.arg(format!("https://127.0.0.1:{}{}", questions.port, question.path));
-    Ok(())
+/// What a tool is to ask.
+struct Task<'a> {
+    /// Where files for it go.
+    folder: &'a Path,
+    questions: &'a Questions,
+    question: &'a Question,
+    load: Load<'a>,
+}
+
+impl Task<'_> {
+    fn tell_wrk(&self, command: &mut Command) -> Result<(), Failure> {
+        let Self { folder, questions, question, load } = self;
+        let script = folder.join("wrk.lua");
+        write_private(&script, &lua(questions, question))?;
+        command.args(["--threads", "1", "--connections", &load.at_once.to_string()]);
+        command.args(["--duration", &format!("{}s", load.seconds), "--timeout", "30s", "--script"]).arg(script);
+        // By address, so that no resolver needs to know the name; the request has it.
+        command.arg(format!("https://127.0.0.1:{}{}", questions.port, question.path));
+        Ok(())
+    }
+
+    fn tell_h2load(&self, command: &mut Command) -> Result<(), Failure> {
+        let Self { folder, questions, question, load } = self;
+        command.args(["--threads", "1", "--clients", &H2_CONNECTIONS.to_string()]);
+        command.args(["--max-concurrent-streams", &H2_STREAMS.to_string()]);
+        command.args(["--duration", &load.seconds.to_string()]);
+        command.arg(format!("--connect-to=127.0.0.1:{}", questions.port));
+        // h2load takes headers as arguments only, which every user of the machine can read. The token is one for a deployment
+        // that listens on loopback, holds nothing and ends with this run.
+        command.arg(format!("--header=authorization: {}", questions.authorization));
+        if let Some(body) = question.body {
+            let file = folder.join("h2load.json");
+            write_private(&file, body)?;
+            command.arg("--header=content-type: application/json").arg("--data").arg(file);
+        }
+        command.arg(format!("https://{}{}", questions.host, question.path));
+        Ok(())
+    }
 }
 
 /// The request, which wrk makes once, and what it prints at the end.
@@ -99,29 +126,6 @@ fn of_wrk(printed: &str) -> Option<Outcome> {
     let operations = requests.saturating_sub(member("refused")?);
     let per_second = operations as f64 * 1e6 / microseconds.max(1) as f64;
     Some(Outcome { operations, per_second, failed })
-}
-
-fn h2load(
-    command: &mut Command,
-    deployment: &Deployment,
-    questions: &Questions,
-    question: &Question,
-    load: Load<'_>,
-) -> Result<(), Failure> {
-    command.args(["--threads", "1", "--clients", &H2_CONNECTIONS.to_string()]);
-    command.args(["--max-concurrent-streams", &H2_STREAMS.to_string()]);
-    command.args(["--duration", &load.seconds.to_string()]);
-    command.arg(format!("--connect-to=127.0.0.1:{}", questions.port));
-    // h2load takes headers as arguments only, which every user of the machine can read. The token is one for a deployment
-    // that listens on loopback, holds nothing and ends with this run.
-    command.arg(format!("--header=authorization: {}", questions.authorization));
-    if let Some(body) = question.body {
-        let file = deployment.folder().join("h2load.json");
-        write_private(&file, body)?;
-        command.arg("--header=content-type: application/json").arg("--data").arg(file);
-    }
-    command.arg(format!("https://{}{}", questions.host, question.path));
-    Ok(())
 }
 
 fn of_h2load(printed: &str) -> Option<Outcome> {

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::parts::{Cost, Parts};
 use super::{Files, Order};
-use crate::deployment::{Deployment, Outcome};
+use crate::deployment::Deployment;
 use crate::failure::Failure;
 use crate::program;
 
@@ -24,15 +24,13 @@ pub(super) fn table(program: &Path, order: &Order<'_>, files: &Files) -> Result<
     let deployment = Deployment::start(program, &below)?;
     // It makes what is asked for.
     deployment.ask(order.load(1))?;
-    let mut bench = deployment.bench(order.load(BEFORE_SECONDS + SECONDS + BEFORE_SECONDS));
-    let bench = program::start(bench.stdout(Stdio::piped()), REMEDY)?;
+    let asking = deployment.begin(order.load(BEFORE_SECONDS + SECONDS + BEFORE_SECONDS))?;
     sleep(Duration::from_secs(BEFORE_SECONDS.into()));
     control(&deployment, &["--instr=on"])?;
     sleep(Duration::from_secs(SECONDS.into()));
     control(&deployment, &["--dump"])?;
-    let bench = bench.wait_with_output().map_err(|error| Failure::new(format!("bench: {error}"), REMEDY))?;
     // Requests that failed would be counted like others.
-    Outcome::of_bench(&String::from_utf8_lossy(&bench.stdout))?;
+    asking.end()?;
     let dump = files.path("callgrind.1");
     let text = fs::read_to_string(&dump).map_err(|error| Failure::file(&dump, &error))?;
     for path in [&counts, &dump] {

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::parts::{Cost, Parts};
 use super::{Files, Order};
-use crate::deployment::{Deployment, Outcome, bound};
+use crate::deployment::{Deployment, bound};
 use crate::failure::Failure;
 use crate::program;
 use crate::tools::Tool;
@@ -28,17 +28,16 @@ pub(super) fn record(deployment: &Deployment, order: &Order<'_>, files: &Files) 
     // It makes what is asked for, and lets the server warm up.
     deployment.ask(order.load(1))?;
     let before = deployment.processor_time()?;
-    let mut bench = deployment.bench(order.load(BEFORE_SECONDS + SECONDS + BEFORE_SECONDS));
-    let bench = program::start(bench.stdout(Stdio::piped()), REMEDY)?;
+    let asking = deployment.begin(order.load(BEFORE_SECONDS + SECONDS + BEFORE_SECONDS))?;
     sleep(Duration::from_secs(BEFORE_SECONDS.into()));
     // On the client's core, so that what it does is not part of what it sees.
     let mut record = bound(deployment.cores.map(|cores| cores.client), "perf");
     record.args(["record", "--quiet", "--event", EVENT, "--freq", FREQUENCY, "--call-graph", UNWINDING]);
     record.args(["--pid", &deployment.process().to_string(), "--output"]).arg(files.path("perf"));
     let recorded = program::run(record.args(["--", "sleep", &SECONDS.to_string()]), REMEDY);
-    let bench = bench.wait_with_output().map_err(|error| Failure::new(format!("bench: {error}"), REMEDY))?;
+    let outcome = asking.end();
     recorded?;
-    let outcome = Outcome::of_bench(&String::from_utf8_lossy(&bench.stdout))?;
+    let outcome = outcome?;
     let server = deployment.processor_time()?.saturating_sub(before);
     Ok(server.as_secs_f64() * 1e6 / outcome.operations as f64)
 }
