@@ -13,6 +13,7 @@ mod watch;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as blocking};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use self::snapshot::Snapshot;
 use self::watch::EmbeddedWatch;
 use self::writer::{Request, Writer};
 use crate::limits::check_key;
-use crate::{Commit, Entry, HISTORY_REVISIONS, Kv, Look, Outcome, Page, Revision, StoreError, Watch};
+use crate::{Commit, Entry, HISTORY_REVISIONS, Kv, Look, Outcome, Page, Revision, Shown, StoreError, Watch};
 
 /// A store in one file, held by one process.
 ///
@@ -39,6 +40,8 @@ pub struct EmbeddedStore {
     engine: Arc<Engine>,
     committed: latest::Receiver<Revision>,
     running: Mutex<Option<Running>>,
+    /// What `running` says, for who asks often.
+    is_closing: AtomicBool,
 }
 
 /// The thread that writes, and the only way to it.
@@ -72,7 +75,8 @@ impl EmbeddedStore {
             writer.run()
         });
         let thread = thread.map_err(|source| StoreError::Io { path: path.display().to_string(), source })?;
-        Ok(Self { engine, committed, running: Mutex::new(Some(Running { queue, thread, done })) })
+        let running = Mutex::new(Some(Running { queue, thread, done }));
+        Ok(Self { engine, committed, running, is_closing: AtomicBool::new(false) })
     }
 
     fn queue(&self) -> Result<mpsc::Sender<Request>, StoreError> {
@@ -107,6 +111,10 @@ impl Kv for EmbeddedStore {
         self.engine.look(|published| published.get_unless(key, known))
     }
 
+    fn shown(&self) -> Option<Shown> {
+        if self.is_closing.load(Ordering::SeqCst) { None } else { self.engine.shown() }
+    }
+
     async fn range(
         &self,
         prefix: &str,
@@ -135,6 +143,7 @@ impl Kv for EmbeddedStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.is_closing.store(true, Ordering::SeqCst);
         let running = self.running().take();
         let Running { queue, thread, done: _ } = running.ok_or_else(engine::closed)?;
         // Refused only if the thread has ended already.

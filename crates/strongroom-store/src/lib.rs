@@ -20,6 +20,7 @@ mod limits;
 mod memory;
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use async_trait::async_trait;
 
@@ -104,6 +105,11 @@ pub enum Outcome {
     Conflict,
 }
 
+/// A state that an engine shows its readers. No two states of a process are the same one, whatever their revisions: one is
+/// never shown again, not even by an engine that was opened anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown(pub NonZeroU64);
+
 /// One page of a range, in the order of the keys' bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -154,6 +160,12 @@ pub trait Kv: Send + Sync {
         // Others may write here, and may put a store of an earlier day in its place: who asks looks at the value itself.
         let _ = known;
         Ok(self.get(key).await?.map_or(Look::Nothing, Look::Entry))
+    }
+
+    /// Which state readers are shown at this moment, if the engine can tell without asking anybody. As long as it is the same,
+    /// so is every key.
+    fn shown(&self) -> Option<Shown> {
+        None
     }
 
     /// Keys that begin with `prefix` and come behind `after` (exclusive; `None`: from the first), at most `limit`

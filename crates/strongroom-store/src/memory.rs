@@ -1,6 +1,7 @@
 //! The contract in memory: for tests, and the reference that the other engines are compared with.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,8 @@ use tokio::sync::watch;
 
 use crate::limits::{PageBuilder, check_key};
 use crate::{
-    Change, Commit, Entry, HISTORY_REVISIONS, Kv, Outcome, Page, Precondition, Revision, StoreError, Watch, Write,
+    Change, Commit, Entry, HISTORY_REVISIONS, Kv, Outcome, Page, Precondition, Revision, Shown, StoreError, Watch,
+    Write,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -62,6 +64,11 @@ impl Kv for MemoryStore {
         let state = self.open()?;
         let versions = state.keys.get(key).map_or(&[][..], Vec::as_slice);
         Ok(live_at(versions, state.revision).map(|live| live.entry(key)))
+    }
+
+    fn shown(&self) -> Option<Shown> {
+        let revision = self.open().ok()?.revision;
+        NonZeroU64::new(revision.saturating_add(1)).map(Shown)
     }
 
     async fn range(

@@ -9,10 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use redb::{Builder, Database};
 
 use super::disk::{Disk, Health, make_file, sync_folder};
-use super::published::Published;
+use super::published::{Published, ShownNumber};
 use super::snapshot::Snapshot;
 use super::tables;
-use crate::StoreError;
+use crate::{Shown, StoreError};
 
 /// A database that can be opened again after a full disk.
 pub(super) struct Engine {
@@ -20,6 +20,7 @@ pub(super) struct Engine {
     history: u64,
     /// Written only by the thread that writes: readers wait for it only while the file is opened again.
     state: RwLock<State>,
+    shown: ShownNumber,
     health: Arc<Health>,
 }
 
@@ -40,7 +41,8 @@ struct Open {
 
 impl Engine {
     pub(super) fn open(path: &Path, history: u64) -> Result<Self, StoreError> {
-        let engine = Self { path: path.to_owned(), history, state: RwLock::new(State::Closed), health: Arc::default() };
+        let (state, shown, health) = (RwLock::new(State::Closed), ShownNumber::default(), Arc::default());
+        let engine = Self { path: path.to_owned(), history, state, shown, health };
         engine.set(State::Open(if engine.exists()? { engine.open_file(path)? } else { engine.found()? }));
         Ok(engine)
     }
@@ -68,9 +70,14 @@ impl Engine {
     /// Shows readers what has become durable, with the keys that were written. Nobody may have been told of it before.
     pub(super) fn publish<'a>(&self, written: impl Iterator<Item = &'a str>) -> Result<(), Trouble> {
         self.with(|open| {
-            open.published.replace(Snapshot::open(&open.database, self.history)?, written);
+            open.published.replace(Snapshot::open(&open.database, self.history)?, written, &self.shown);
             Ok(())
         })
+    }
+
+    /// Which state readers are shown, if there is one.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        self.shown.now()
     }
 
     fn with<T>(&self, action: impl FnOnce(&Open) -> Result<T, Trouble>) -> Result<T, Trouble> {
@@ -224,7 +231,13 @@ impl Engine {
     }
 
     fn replace(&self, state: State) -> State {
-        std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state)
+        let is_open = matches!(state, State::Open(_));
+        self.shown.hide();
+        let before = std::mem::replace(&mut *self.state.write().unwrap_or_else(PoisonError::into_inner), state);
+        if is_open {
+            self.shown.advance();
+        }
+        before
     }
 
     /// What was there before is dropped here, its panics included.

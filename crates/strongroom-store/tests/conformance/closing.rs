@@ -19,6 +19,7 @@ fn is_unavailable<T>(answer: Result<T, StoreError>) -> bool {
 async fn a_closed_store_is_unavailable_for_everything(store: Fixture) {
     let revision = store.put("k", "1").await;
     store.close().await.unwrap();
+    assert_eq!(store.shown(), None);
     assert!(is_unavailable(store.get("k").await));
     assert!(is_unavailable(store.get_unless("k", revision).await));
     assert!(is_unavailable(store.range("", None, 10, None).await));

@@ -12,6 +12,7 @@ conformance! {
     a_value_may_be_empty_or_any_bytes,
     a_key_that_cannot_exist_is_refused,
     who_knows_a_value_is_told_of_every_other_one,
+    the_same_state_is_shown_only_until_something_is_written,
     a_range_of_an_empty_store_is_empty,
     a_range_is_in_the_order_of_the_keys_bytes,
     a_range_keeps_to_its_prefix,
@@ -88,6 +89,19 @@ async fn still(store: &Fixture, key: &str, known: Revision) -> bool {
         Look::Nothing => false,
         Look::Unchanged => true,
         Look::Entry(entry) => entry.modified == known,
+    }
+}
+
+async fn the_same_state_is_shown_only_until_something_is_written(store: Fixture) {
+    let mut seen = vec![store.shown()];
+    for value in ["1", "2", "3"] {
+        store.put("k", value).await;
+        let shown = store.shown();
+        // An engine that must ask somebody says nothing.
+        assert!(shown.is_none() || !seen.contains(&shown), "another state by the time a commit is acknowledged");
+        store.get("k").await.unwrap();
+        assert_eq!(store.shown(), shown, "reading changes nothing");
+        seen.push(shown);
     }
 }
 

@@ -103,6 +103,7 @@ async fn a_failed_write_that_is_not_for_want_of_space_stops_the_store() {
     put(&store, "before", b"v").await.unwrap();
     store.engine.health().set_fault(Some(Fault { after: 0, of: Change::Write, kind: ErrorKind::Other, made: false }));
     assert!(matches!(put(&store, "k", b"v").await, Err(StoreError::Unavailable(_))));
+    assert_eq!(store.shown(), None, "nothing can be read");
     store.engine.health().set_fault(None);
     assert!(matches!(put(&store, "k", b"v").await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.revision().await, Err(StoreError::Unavailable(_))));
