@@ -8,82 +8,85 @@
 //! asked, the event makes one line of bounded length.
 
 use std::borrow::Cow;
+use std::fmt::Write;
+use std::net::IpAddr;
 
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
-use strongroom_types::Timestamp;
+use strongroom_types::{PrincipalId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::request::{CallerKind, Request};
 
-/// One line of the audit log. The log adds the sequence number.
+/// One line of the audit log. The log adds the sequence number. Its texts are those of the request it is of, which are not
+/// copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Event {
+pub struct Event<'a> {
     /// The request's id; unique, and what a copy from the outbox is recognised by.
     pub event_id: Uuid,
     /// When the request had arrived, RFC 3339 with milliseconds.
     pub time: String,
     /// The ARM resource the request was about.
-    pub resource_id: String,
+    pub resource_id: Cow<'a, str>,
     /// The operation, such as `KeySign`.
-    pub operation_name: Cow<'static, str>,
+    pub operation_name: Cow<'a, str>,
     /// The `api-version`.
-    pub operation_version: String,
+    pub operation_version: Cow<'a, str>,
     /// Always `AuditEvent`.
-    pub category: Cow<'static, str>,
+    pub category: Cow<'a, str>,
     /// `Success` or `Failed`.
-    pub result_type: Cow<'static, str>,
+    pub result_type: Cow<'a, str>,
     /// The error code, or `OK`.
-    pub result_signature: Cow<'static, str>,
+    pub result_signature: Cow<'a, str>,
     /// The error message as the client saw it; empty for success.
-    pub result_description: String,
+    pub result_description: Cow<'a, str>,
     /// Milliseconds from arrival to the decision.
     pub duration_ms: u64,
     /// The peer's address.
     pub caller_ip_address: String,
     /// The client's id of the request.
-    pub correlation_id: String,
+    pub correlation_id: Cow<'a, str>,
     /// Who asked; absent if no token was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Identity>,
+    pub identity: Option<Identity<'a>>,
     /// The rest.
-    pub properties: Properties,
+    pub properties: Properties<'a>,
 }
 
 /// Who asked, as the verified token said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Identity {
+pub struct Identity<'a> {
     /// Issuer.
-    pub iss: String,
+    pub iss: Cow<'a, str>,
     /// Tenant.
-    pub tid: String,
+    pub tid: TenantId,
     /// Object id.
-    pub oid: String,
+    pub oid: PrincipalId,
     /// Client id of the program.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub appid: Option<String>,
+    pub appid: Option<Cow<'a, str>>,
     /// `user` or `app`.
-    pub idtyp: Cow<'static, str>,
+    pub idtyp: Cow<'a, str>,
     /// Name, if the token had one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upn: Option<String>,
+    pub upn: Option<Cow<'a, str>>,
 }
 
 /// What Azure keeps under `properties`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Properties {
+pub struct Properties<'a> {
     /// The status of the answer.
     pub http_status_code: u16,
     /// Path and query.
-    pub request_uri: String,
+    pub request_uri: Cow<'a, str>,
     /// The `User-Agent`.
-    pub client_info: String,
+    pub client_info: Cow<'a, str>,
     /// What the request was about, in the operation's own words: a key id, an algorithm, thumbprints.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<Cow<'a, str>>,
 }
 
 /// How a request ended.
@@ -104,43 +107,39 @@ impl Result {
     }
 }
 
-impl Event {
+impl<'a> Event<'a> {
     /// The event of a request with a known caller. A text that is too long is cut, and then ends with `…`.
-    pub fn of(request: &Request, result: Result, decided: Timestamp, detail: Option<String>) -> Self {
+    pub fn of(request: &'a Request, result: &'a Result, decided: Timestamp, detail: Option<&'a str>) -> Self {
         let (caller, context) = (&request.caller, &request.context);
         Self {
             event_id: request.id,
             time: rfc3339(request.received),
-            resource_id: bounded(context.resource_id.clone(), RESOURCE_ID_MAX),
+            resource_id: bounded(&context.resource_id, RESOURCE_ID_MAX),
             operation_name: context.operation.into(),
-            operation_version: bounded(context.operation_version.clone(), HEADER_TEXT_MAX),
+            operation_version: bounded(&context.operation_version, HEADER_TEXT_MAX),
             category: "AuditEvent".into(),
             result_type: if result.status < 400 { "Success" } else { "Failed" }.into(),
-            result_signature: if result.code.len() > HEADER_TEXT_MAX {
-                bounded(result.code.into_owned(), HEADER_TEXT_MAX).into()
-            } else {
-                result.code
-            },
-            result_description: bounded(result.message, DESCRIPTION_MAX),
+            result_signature: bounded(&result.code, HEADER_TEXT_MAX),
+            result_description: bounded(&result.message, DESCRIPTION_MAX),
             duration_ms: u64::try_from(decided.millis() - request.received.millis()).unwrap_or(0),
-            caller_ip_address: context.client_address.map(|address| address.to_string()).unwrap_or_default(),
-            correlation_id: bounded(context.correlation_id.clone(), HEADER_TEXT_MAX),
+            caller_ip_address: context.client_address.map(text).unwrap_or_default(),
+            correlation_id: bounded(&context.correlation_id, HEADER_TEXT_MAX),
             identity: Some(Identity {
-                iss: bounded(caller.issuer.clone(), CLAIM_MAX),
-                tid: caller.tenant.to_string(),
-                oid: caller.principal.to_string(),
-                appid: caller.application.clone().map(|text| bounded(text, CLAIM_MAX)),
+                iss: bounded(&caller.issuer, CLAIM_MAX),
+                tid: caller.tenant,
+                oid: caller.principal,
+                appid: caller.application.as_deref().map(|text| bounded(text, CLAIM_MAX)),
                 idtyp: match caller.kind {
                     CallerKind::User => "user",
                     CallerKind::Application => "app",
                 }
                 .into(),
-                upn: caller.name.clone().map(|text| bounded(text, CLAIM_MAX)),
+                upn: caller.name.as_deref().map(|text| bounded(text, CLAIM_MAX)),
             }),
             properties: Properties {
                 http_status_code: result.status,
-                request_uri: bounded(context.uri.clone(), URI_MAX),
-                client_info: bounded(context.user_agent.clone(), HEADER_TEXT_MAX),
+                request_uri: bounded(&context.uri, URI_MAX),
+                client_info: bounded(&context.user_agent, HEADER_TEXT_MAX),
                 detail: detail.map(|text| bounded(text, DETAIL_MAX)),
             },
         }
@@ -154,15 +153,25 @@ pub fn rfc3339(time: Timestamp) -> String {
     MILLISECONDS.timestamp_to_string(&time)
 }
 
-/// A text of at most so many characters.
-fn bounded(mut text: String, characters_max: usize) -> String {
-    // Bytes are counted at once, and are never fewer than characters.
-    if text.len() > characters_max && text.chars().count() > characters_max {
-        let end = text.char_indices().nth(characters_max.saturating_sub(1)).map_or(0, |(at, _)| at);
-        text.truncate(end);
-        text.push('…');
-    }
+/// An address in memory that need not grow.
+fn text(address: IpAddr) -> String {
+    let mut text = String::with_capacity(ADDRESS_BYTES);
+    // Writing to a text does not fail.
+    let _ = write!(text, "{address}");
     text
+}
+
+/// The longest address.
+const ADDRESS_BYTES: usize = 45;
+
+/// A text of at most so many characters.
+fn bounded(text: &str, characters_max: usize) -> Cow<'_, str> {
+    // Bytes are counted at once, and are never fewer than characters.
+    if text.len() <= characters_max || text.chars().count() <= characters_max {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.chars().take(characters_max.saturating_sub(1));
+    Cow::Owned(kept.chain(std::iter::once('…')).collect())
 }
 
 /// Characters of a resource id.
@@ -185,9 +194,9 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_between_characters_and_says_so() {
-        assert_eq!(bounded("abc".to_owned(), 3), "abc");
-        assert_eq!(bounded("abcd".to_owned(), 3), "ab…");
-        assert_eq!(bounded("äöü".to_owned(), 3), "äöü", "six bytes are three characters");
-        assert_eq!(bounded("äöüß".to_owned(), 3), "äö…");
+        assert_eq!(bounded("abc", 3), "abc");
+        assert_eq!(bounded("abcd", 3), "ab…");
+        assert_eq!(bounded("äöü", 3), "äöü", "six bytes are three characters");
+        assert_eq!(bounded("äöüß", 3), "äö…");
     }
 }

@@ -60,7 +60,7 @@ pub struct ContainerRecord {
     /// The name in the one form in which it is compared: the first label of the host.
     pub label: String,
     /// The ARM resource id.
-    pub resource_id: String,
+    pub resource_id: Arc<str>,
     /// This life of the name.
     pub instance: InstanceId,
     /// The tenant whose tokens it accepts.
@@ -93,7 +93,7 @@ impl ContainerRecord {
         let ManagedHsm { instance, tenant, retention_days, purge_protection, .. } = stored.value;
         Self {
             label: stored.value.name.folded().to_owned(),
-            resource_id: stored.value.resource_id(),
+            resource_id: stored.value.resource_id().into(),
             instance,
             tenant,
             retention_days,
@@ -109,7 +109,7 @@ impl ContainerRecord {
         let Vault { instance, tenant, retention_days, purge_protection, .. } = stored.value;
         Self {
             label: stored.value.name.folded().to_owned(),
-            resource_id: stored.value.resource_id(),
+            resource_id: stored.value.resource_id().into(),
             instance,
             tenant,
             retention_days,
@@ -226,7 +226,9 @@ impl<'a> KeyContainer<'a> {
         match &self.kind {
             Kind::ManagedHsm if permit.rights.allows(&request.caller, action, scope) => Ok(permit),
             Kind::ManagedHsm => Err(Error::Forbidden { action, scope: scope.clone() }),
-            Kind::Vault { place, .. } => self.authorize_in_vault(permit, place, request, (action, part), scope).await,
+            Kind::Vault { place, .. } => {
+                Box::pin(self.authorize_in_vault(permit, place, request, (action, part), scope)).await
+            }
         }
     }
 

@@ -289,7 +289,7 @@ impl Core {
         if let Some(sealer) = self.caches().sealers.get(&cache_key) {
             return Ok(sealer);
         }
-        let active = self.active_domain(instance, domain, guard.epoch).await?;
+        let active = Box::pin(self.active_domain(instance, domain, guard.epoch)).await?;
         let sealer = Arc::new(self.make_sealer(instance, &active, guard.oldest_epoch)?);
         self.caches().sealers.insert(cache_key, Arc::clone(&sealer));
         Ok(sealer)

@@ -27,6 +27,8 @@
 //! copying                                             in the clear: a deployment is being copied into this store
 //! ```
 
+use std::fmt;
+
 use strongroom_types::{InstanceId, KeyId, KeyName, KeyVersion, NodeId, Timestamp};
 use uuid::Uuid;
 
@@ -63,7 +65,7 @@ pub fn outbox_owner(key: &str) -> Option<NodeId> {
 
 /// The record of a managed HSM, as both planes know it, under its folded name.
 pub fn managed_hsm(folded_name: &str) -> String {
-    format!("{MANAGED_HSMS}{folded_name}")
+    [MANAGED_HSMS, folded_name].concat()
 }
 
 /// Prefix of the records of managed HSMs.
@@ -71,7 +73,7 @@ pub const MANAGED_HSMS: &str = "d/managed-hsm/";
 
 /// The record of a vault, as both planes know it, under its folded name.
 pub fn vault(folded_name: &str) -> String {
-    format!("{VAULTS}{folded_name}")
+    [VAULTS, folded_name].concat()
 }
 
 /// Prefix of the records of vaults.
@@ -84,7 +86,7 @@ pub fn access(instance: InstanceId) -> String {
 
 /// The guard of an HSM or a vault.
 pub fn guard(instance: InstanceId) -> String {
-    format!("hsm/{instance}/guard")
+    written(format_args!("hsm/{instance}/guard"))
 }
 
 /// Whether a store key is that of a guard: of an HSM, a vault, or the management plane.
@@ -139,6 +141,17 @@ pub fn instance(instance: InstanceId) -> String {
     format!("hsm/{instance}/")
 }
 
+/// The key of a record that nearly every request reads, in memory that need not grow.
+pub(crate) fn written(key: fmt::Arguments<'_>) -> String {
+    let mut text = String::with_capacity(KEY_BYTES);
+    // Writing to a text does not fail.
+    let _ = fmt::Write::write_fmt(&mut text, key);
+    text
+}
+
+/// Room for most keys.
+const KEY_BYTES: usize = 128;
+
 /// One generation of an HSM's data; a restore makes a new one and switches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation {
@@ -161,7 +174,7 @@ impl Generation {
 
     /// A key's name record.
     pub fn name(self, name: &KeyName) -> String {
-        self.names() + name.folded()
+        written(format_args!("hsm/{}/{}/name/{}", self.instance, self.number, name.folded()))
     }
 
     /// Prefix of a key's version records.
@@ -171,7 +184,7 @@ impl Generation {
 
     /// A version record.
     pub fn version(self, id: KeyId, version: KeyVersion) -> String {
-        format!("{}{version}", self.versions(id))
+        written(format_args!("hsm/{}/{}/key/{id}/{version}", self.instance, self.number))
     }
 
     /// Prefix of a key's material.

@@ -17,10 +17,10 @@ pub trait Clock: Send + Sync {
 #[async_trait]
 pub trait AuditSink: Send + Sync {
     /// Takes an event that has no record of its own: durable within 100 ms. Never blocks on the disk.
-    fn submit(&self, event: Event);
+    fn submit(&self, event: &Event<'_>);
 
     /// Takes an event whose outbox record has been committed; the sink removes that record once the line is durable.
-    fn submit_committed(&self, event: Event, outbox_key: String);
+    fn submit_committed(&self, event: &Event<'_>, outbox_key: String);
 
     /// Waits until everything submitted before is durable.
     ///

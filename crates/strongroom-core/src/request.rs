@@ -1,6 +1,7 @@
 //! Who asks, when, and what the audit log will say about it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use strongroom_types::{PrincipalId, TenantId, Timestamp};
@@ -47,7 +48,7 @@ pub struct Request {
     /// Answered as `x-ms-request-id`, and the event's id.
     pub id: Uuid,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// When the request had arrived whole.
     pub received: Timestamp,
     /// What the audit log will say besides the outcome.
@@ -64,13 +65,13 @@ pub struct Context {
     /// The `api-version`.
     pub operation_version: String,
     /// The ARM resource id, if known.
-    pub resource_id: String,
+    pub resource_id: Arc<str>,
     /// The status that success will be answered with.
     pub success_status: u16,
     /// The peer's address.
     pub client_address: Option<IpAddr>,
     /// Path and query; secrets never travel there.
-    pub uri: String,
+    pub uri: Arc<str>,
     /// The `User-Agent`.
     pub user_agent: String,
     /// The client's own id of the request (`x-ms-client-request-id`).
@@ -79,14 +80,14 @@ pub struct Context {
 
 impl Context {
     /// Of what comes over no network.
-    pub fn internal(operation: &'static str, resource_id: String) -> Self {
+    pub fn internal(operation: &'static str, resource_id: impl Into<Arc<str>>) -> Self {
         Self {
             operation,
             operation_version: String::new(),
-            resource_id,
+            resource_id: resource_id.into(),
             success_status: 200,
             client_address: None,
-            uri: String::new(),
+            uri: Arc::default(),
             user_agent: String::new(),
             correlation_id: String::new(),
         }
@@ -95,12 +96,12 @@ impl Context {
 
 impl Request {
     /// A request from outside.
-    pub fn new(id: Uuid, caller: Caller, received: Timestamp, context: Context) -> Self {
-        Self { id, caller, received, context, recorded: AtomicBool::new(false) }
+    pub fn new(id: Uuid, caller: impl Into<Arc<Caller>>, received: Timestamp, context: Context) -> Self {
+        Self { id, caller: caller.into(), received, context, recorded: AtomicBool::new(false) }
     }
 
     /// Work the server does by itself: jobs, first start.
-    pub fn internal(id: Uuid, now: Timestamp, operation: &'static str, resource_id: String) -> Self {
+    pub fn internal(id: Uuid, now: Timestamp, operation: &'static str, resource_id: impl Into<Arc<str>>) -> Self {
         let caller = Caller {
             tenant: TenantId::from_uuid(Uuid::nil()),
             principal: PrincipalId::from_uuid(Uuid::nil()),

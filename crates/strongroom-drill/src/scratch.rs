@@ -167,9 +167,9 @@ struct NoAudit;
 
 #[async_trait]
 impl AuditSink for NoAudit {
-    fn submit(&self, _event: Event) {}
+    fn submit(&self, _event: &Event<'_>) {}
 
-    fn submit_committed(&self, _event: Event, _outbox_key: String) {}
+    fn submit_committed(&self, _event: &Event<'_>, _outbox_key: String) {}
 
     async fn flush(&self) -> Result<(), AuditUnavailable> {
         Ok(())

@@ -108,18 +108,18 @@ impl Authenticator {
         inbound: &Inbound,
         audience: Audience,
         now: Timestamp,
-    ) -> Result<Caller, AuthenticationError> {
+    ) -> Result<Arc<Caller>, AuthenticationError> {
         let text = inbound.bearer_token().ok_or(AuthenticationError::Missing)?;
         let token = self.verified(text, counted(inbound.peer.remote.ip()), now).await?;
         let claims = &token.claims;
         let iss = claims.text("iss").unwrap_or_default();
         let Some(issuer) = self.outside.find(iss) else {
             claims.check_audience(|aud| self.names.accepts(audience, aud, Issuer::BuiltIn))?;
-            return Ok(self.directory.own_caller(claims).await?);
+            return Ok(self.directory.known_caller(&token).await?);
         };
         let accepted = |aud: &str| aud == issuer.audience || self.names.accepts(audience, aud, Issuer::Outside);
         claims.check_audience(accepted)?;
-        Ok(issuer.claims.caller(claims, issuer.tenant, now)?)
+        Ok(Arc::new(issuer.claims.caller(claims, issuer.tenant, now)?))
     }
 
     /// A token whose signature, key and time are good now.
@@ -138,6 +138,18 @@ impl Authenticator {
             }
             self.tokens.remove(&hash);
         }
+        // Boxed, so that a token that is remembered takes no room for it.
+        Box::pin(self.verified_anew(text, hash, address, now)).await
+    }
+
+    /// The same of a token that is not remembered.
+    async fn verified_anew(
+        &self,
+        text: &str,
+        hash: [u8; 32],
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedToken>, AuthenticationError> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let too_many = |TooSoon { seconds }| AuthenticationError::TooManyFailures { retry_after_seconds: seconds };
         self.failures.check(&address, now).map_err(too_many)?;
@@ -166,14 +178,14 @@ impl Authenticator {
         } else {
             self.directory.verify_own(token, now).await?
         };
-        Ok(VerifiedToken { claims, kid })
+        Ok(VerifiedToken::new(claims, kid))
     }
 
     /// A remembered token dies with the key that proved it.
     async fn publishes(&self, token: &VerifiedToken, now: Timestamp) -> bool {
         let iss = token.claims.text("iss").unwrap_or_default();
         match self.outside.find(iss) {
-            Some(_) => self.outside.publishes(iss, &token.kid, now).await,
+            Some(_) => Box::pin(self.outside.publishes(iss, &token.kid, now)).await,
             None => self.directory.publishes(&token.kid, now),
         }
     }

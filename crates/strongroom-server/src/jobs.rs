@@ -75,13 +75,13 @@ impl KeyJobs {
         // Without random bytes no id; the round ends with the first use of the generator in the core anyway.
         let request = |operation| {
             let id = entropy.sixteen().map_or(Uuid::nil(), |bytes| uuid::Builder::from_random_bytes(bytes).into_uuid());
-            Request::internal(id, self.clock.now(), operation, resource_id.clone())
+            Request::internal(id, self.clock.now(), operation, Arc::clone(resource_id))
         };
         while container.sweep_generations(&request("GenerationSweep")).await? == SweptGeneration::Some {}
         let purged = container.purge_due_keys(&request, self.clock.now()).await?;
         if purged > 0 {
             self.metrics.did(JobKind::Purged, purged);
-            tracing::info!(container = resource_id, purged, "keys were purged at the end of their retention");
+            tracing::info!(container = &**resource_id, purged, "keys were purged at the end of their retention");
         }
         while container.sweep_leftovers(&request).await? == Swept::Some {}
         let round = container.rotate_due_keys(&request, self.clock.now()).await?;

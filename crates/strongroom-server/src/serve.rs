@@ -399,7 +399,7 @@ fn record_accepted_rollback(opened: &Opened, settings: &Settings) -> Result<(), 
     if settings.accept_rollback {
         let request = opened.request("RollbackAccept")?;
         let ended = EventResult::success(200);
-        opened.audit.submit(Event::of(&request, ended, opened.clock.now(), None));
+        opened.audit.submit(&Event::of(&request, &ended, opened.clock.now(), None));
     }
     Ok(())
 }

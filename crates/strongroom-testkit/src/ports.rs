@@ -42,18 +42,18 @@ impl Clock for FakeClock {
 /// An audit log in memory.
 #[derive(Debug, Default)]
 pub struct MemoryAudit {
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Vec<Event<'static>>>,
     unavailable: AtomicBool,
 }
 
 impl MemoryAudit {
     /// Every event so far, in the order it was submitted.
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<Event<'static>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The events that were submitted since the last call.
-    pub fn take(&self) -> Vec<Event> {
+    pub fn take(&self) -> Vec<Event<'static>> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -62,18 +62,20 @@ impl MemoryAudit {
         self.unavailable.store(true, Ordering::SeqCst);
     }
 
-    fn push(&self, event: Event) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    /// Keeps an event as the log would: written, and read again.
+    fn push(&self, event: &Event<'_>) {
+        let written = serde_json::to_vec(event).and_then(|json| serde_json::from_slice(&json));
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
     }
 }
 
 #[async_trait]
 impl AuditSink for MemoryAudit {
-    fn submit(&self, event: Event) {
+    fn submit(&self, event: &Event<'_>) {
         self.push(event);
     }
 
-    fn submit_committed(&self, event: Event, _outbox_key: String) {
+    fn submit_committed(&self, event: &Event<'_>, _outbox_key: String) {
         self.push(event);
     }
 

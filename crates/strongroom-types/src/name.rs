@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -13,8 +14,9 @@ use crate::vocabulary::serde_as_text;
 /// Compared without case; printed as it was written.
 #[derive(Debug, Clone)]
 pub struct KeyName {
-    text: String,
-    folded: String,
+    text: Arc<str>,
+    /// Where it is another text.
+    folded: Option<Arc<str>>,
 }
 
 impl KeyName {
@@ -28,7 +30,7 @@ impl KeyName {
 
     /// The one form in which names are compared and stored: ASCII lower case.
     pub fn folded(&self) -> &str {
-        &self.folded
+        self.folded.as_ref().unwrap_or(&self.text)
     }
 }
 
@@ -40,7 +42,7 @@ impl FromStr for KeyName {
         if !fits {
             return Err(ParseError::new("key name", "1 to 127 characters 0-9, a-z, A-Z and -"));
         }
-        Ok(Self { text: text.to_owned(), folded: text.to_ascii_lowercase() })
+        Ok(Self { text: text.into(), folded: folded(text) })
     }
 }
 
@@ -51,8 +53,9 @@ macro_rules! host_label_name {
         /// It is the first label of a host name, so it is compared without case.
         #[derive(Debug, Clone)]
         pub struct $name {
-            text: String,
-            folded: String,
+            text: Arc<str>,
+            /// Where it is another text.
+            folded: Option<Arc<str>>,
         }
 
         impl $name {
@@ -63,7 +66,7 @@ macro_rules! host_label_name {
 
             /// The one form in which names are compared and stored: ASCII lower case.
             pub fn folded(&self) -> &str {
-                &self.folded
+                self.folded.as_ref().unwrap_or(&self.text)
             }
         }
 
@@ -76,7 +79,7 @@ macro_rules! host_label_name {
                         "3 to 24 letters, digits and single hyphens, beginning with a letter, ending with a letter or digit",
                     ));
                 }
-                Ok(Self { text: text.to_owned(), folded: text.to_ascii_lowercase() })
+                Ok(Self { text: text.into(), folded: folded(text) })
             }
         }
     };
@@ -102,11 +105,16 @@ fn is_host_label_name(text: &str) -> bool {
         && !text.contains("--")
 }
 
+/// A name in lower case, if that is another text. Names are cloned for every request: they share their text.
+fn folded(text: &str) -> Option<Arc<str>> {
+    text.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| text.to_ascii_lowercase().into())
+}
+
 macro_rules! compared_folded {
     ($name:ident) => {
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                self.folded == other.folded
+                self.folded() == other.folded()
             }
         }
         impl Eq for $name {}
@@ -117,12 +125,12 @@ macro_rules! compared_folded {
         }
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.folded.cmp(&other.folded)
+                self.folded().cmp(other.folded())
             }
         }
         impl std::hash::Hash for $name {
             fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-                self.folded.hash(state);
+                self.folded().hash(state);
             }
         }
         impl fmt::Display for $name {
@@ -157,22 +165,14 @@ impl fmt::Display for KeyVersion {
 impl FromStr for KeyVersion {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = ParseError::new("key version", "32 hexadecimal digits");
-        let mut bytes = [0u8; 16];
-        if text.len() != 32 || !text.is_ascii() {
-            return Err(error);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).map_err(|_| error.clone())?;
-            // from_str_radix would also take a sign.
-            if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(error);
-            }
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| error.clone())?;
-        }
-        Ok(Self(bytes))
+        // Of the spellings of a GUID only the one without hyphens has so many characters.
+        let guid = (text.len() == KEY_VERSION_DIGITS).then(|| Uuid::try_parse(text).ok()).flatten();
+        let version = guid.map(|guid| Self(guid.into_bytes()));
+        version.ok_or_else(|| ParseError::new("key version", "32 hexadecimal digits"))
     }
 }
+
+const KEY_VERSION_DIGITS: usize = 32;
 serde_as_text!(KeyVersion);
 
 #[cfg(test)]

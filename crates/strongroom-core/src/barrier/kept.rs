@@ -4,14 +4,20 @@
 //! counts only if it was opened from exactly that: the same revision, or the same sealed bytes, which nobody can make a second
 //! time. It must not be older than what the witness has seen, as any other, and it must open for who asks: another domain,
 //! epoch or instance finds nothing here.
+//!
+//! An engine that has its file for itself knows whether anything at all was written since ([`Kv::shown`]). As long as nothing
+//! was, what has been asked once need not be asked again.
+//!
+//! [`Kv::shown`]: strongroom_store::Kv::shown
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use strongroom_crypto::seal::{Opened, SealId, Sealer};
-use strongroom_store::{Entry, Look, Revision};
+use strongroom_store::{Entry, Look, Revision, Shown};
 
 use super::{Barrier, PageOf, Record, Seen, Stored, older, open_sealed, stored};
 use crate::Result;
@@ -46,6 +52,8 @@ struct KeptRecord {
     change: u64,
     value: Arc<dyn Any + Send + Sync>,
     sealed_bytes: usize,
+    /// The state of the store in which it was last found to be the record, 0 if in none.
+    confirmed: AtomicU64,
 }
 
 impl Default for KeptRecords {
@@ -69,16 +77,38 @@ impl Barrier {
     /// # Errors
     /// As [`Barrier::read`].
     pub async fn read_kept<V: Kept>(&self, sealer: &Sealer, key: &str) -> Result<Option<Arc<V>>> {
-        let seen = self.witness.highest(key);
+        // Asked for before anything is read: what is written meanwhile makes another state.
+        let shown = self.store.shown();
         let kept = self.kept.find::<V>(sealer, key);
+        match kept {
+            Some((kept, value)) if kept.is_confirmed(shown) => Ok(Some(value)),
+            // Boxed, so that who finds it confirmed, as nearly everybody does, has no room for it.
+            kept => Box::pin(self.read_unconfirmed(sealer, key, kept, shown)).await,
+        }
+    }
+
+    async fn read_unconfirmed<V: Kept>(
+        &self,
+        sealer: &Sealer,
+        key: &str,
+        kept: Option<(Arc<KeptRecord>, Arc<V>)>,
+        shown: Option<Shown>,
+    ) -> Result<Option<Arc<V>>> {
+        let seen = self.witness.highest(key);
         let look = match &kept {
             Some((kept, _)) => self.store.get_unless(key, kept.revision).await?,
             None => self.store.get(key).await?.map_or(Look::Nothing, Look::Entry),
         };
         match (look, kept) {
             (Look::Nothing, _) => Ok(None),
-            (Look::Unchanged, Some((kept, value))) if kept.change >= seen => Ok(Some(value)),
-            (Look::Entry(entry), Some((kept, value))) if kept.is(&entry) && kept.change >= seen => Ok(Some(value)),
+            (Look::Unchanged, Some((kept, value))) if kept.change >= seen => {
+                kept.confirm(shown);
+                Ok(Some(value))
+            }
+            (Look::Entry(entry), Some((kept, value))) if kept.is(&entry) && kept.change >= seen => {
+                kept.confirm(shown);
+                Ok(Some(value))
+            }
             // The store says so of what nobody has asked about, or of what is older than was seen.
             (Look::Unchanged, _) => Err(older(key)),
             (Look::Entry(entry), _) => {
@@ -125,6 +155,7 @@ impl Barrier {
             change: opened.change,
             value: Arc::<V>::clone(&value),
             sealed_bytes,
+            confirmed: AtomicU64::new(0),
         };
         self.kept.0.insert(key, Arc::new(kept));
         Ok(value)
@@ -132,6 +163,18 @@ impl Barrier {
 }
 
 impl KeptRecord {
+    /// Whether it was found to be the record in the state that is shown now.
+    fn is_confirmed(&self, shown: Option<Shown>) -> bool {
+        shown.is_some_and(|Shown(number)| self.confirmed.load(Ordering::Acquire) == number.get())
+    }
+
+    /// It was found to be the record in this state, or in a later one.
+    fn confirm(&self, shown: Option<Shown>) {
+        if let Some(Shown(number)) = shown {
+            self.confirmed.store(number.get(), Ordering::Release);
+        }
+    }
+
     /// Whether this is what it was opened from.
     fn is(&self, entry: &Entry) -> bool {
         entry.modified == self.revision && self.seal.is_of(&entry.value)

@@ -13,7 +13,7 @@ use crate::audit::Event;
 use crate::{Error, Result, layout};
 
 /// An event in the outbox, with its store key.
-pub type OutboxEvent = (String, Event);
+pub type OutboxEvent = (String, Event<'static>);
 
 /// Whose events a log takes over from the outbox at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Barrier {
     }
 
     /// An event as this node's part of the outbox holds it, with its store key.
-    pub(super) fn seal_event(&self, event: &Event) -> Result<(String, Vec<u8>)> {
+    pub(super) fn seal_event(&self, event: &Event<'_>) -> Result<(String, Vec<u8>)> {
         let key = layout::outbox(self.node, event.event_id);
         let bytes = serde_json::to_vec(event).map_err(|_| Error::Internal("an event does not encode"))?;
         let sealed = self.deployment.seal(self.entropy.as_ref(), &key, WRITTEN_ONCE, &bytes)?;

@@ -142,12 +142,13 @@ impl<'a> Transaction<'a> {
     pub async fn commit(mut self, request: &Request) -> Result<Revision> {
         let barrier = self.barrier;
         let result = EventResult::success(request.context.success_status);
-        let event = Event::of(request, result, barrier.clock.now(), self.detail.take());
+        let detail = self.detail.take();
+        let event = Event::of(request, &result, barrier.clock.now(), detail.as_deref());
         let (outbox_key, sealed) = barrier.seal_event(&event)?;
         self.commit.writes.push(Write::Put(outbox_key.clone(), sealed));
         let revision = self.write().await?;
         request.mark_recorded();
-        barrier.audit.submit_committed(event, outbox_key);
+        barrier.audit.submit_committed(&event, outbox_key);
         Ok(revision)
     }
 

@@ -8,6 +8,8 @@ use strongroom_crypto::digest::sha256;
 use strongroom_types::PrincipalId;
 use uuid::Uuid;
 
+use crate::layout::written;
+
 /// The tenant.
 pub(super) const TENANT: &str = "d/directory/tenant";
 /// The list of token-signing keys.
@@ -17,7 +19,7 @@ pub(super) const PRINCIPALS: &str = "d/directory/principal/";
 
 /// A principal of any kind.
 pub(super) fn principal(object_id: PrincipalId) -> String {
-    format!("{PRINCIPALS}{object_id}")
+    written(format_args!("{PRINCIPALS}{object_id}"))
 }
 
 /// Points from a client id to an object id.

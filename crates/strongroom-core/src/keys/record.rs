@@ -363,7 +363,7 @@ impl KeyContainer<'_> {
         let key = permit.generation().version(name.id, wanted);
         match permit.barrier().read_kept(permit.sealer(), &key).await? {
             Some(record) => Ok((wanted, record)),
-            None => Err(self.missing_version(permit, name, wanted, key).await?),
+            None => Err(Box::pin(self.missing_version(permit, name, wanted, key)).await?),
         }
     }
 

@@ -131,6 +131,10 @@ impl Core {
         if let Some(rights) = self.caches().rights.get(&cache_key) {
             return Ok(rights);
         }
+        Box::pin(self.compile_rights(generation, guard, sealer)).await
+    }
+
+    async fn compile_rights(&self, generation: Generation, guard: &Guard, sealer: &Sealer) -> Result<Arc<Rights>> {
         let prefix = generation.role_assignments();
         let assignments = self.barrier().all::<RoleAssignment>(sealer, &prefix).await?;
         let custom_roles = self.barrier().all::<CustomRole>(sealer, &generation.role_definitions()).await?;
@@ -146,7 +150,7 @@ impl Core {
             return Err(Error::Tampered { key: prefix, problem });
         }
         let rights = Arc::new(Rights::compile(assignments, custom_roles));
-        self.caches().rights.insert(cache_key, Arc::clone(&rights));
+        self.caches().rights.insert((generation, guard.rights_version), Arc::clone(&rights));
         Ok(rights)
     }
 }

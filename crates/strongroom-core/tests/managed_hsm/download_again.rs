@@ -38,7 +38,7 @@ async fn confirm(world: &World, download: &Download) -> DownloadStatus {
 }
 
 fn details(world: &World) -> Vec<String> {
-    world.test.audit.events().into_iter().filter_map(|event| event.properties.detail).collect()
+    world.test.audit.events().into_iter().filter_map(|event| Some(event.properties.detail?.into_owned())).collect()
 }
 
 async fn active() -> (World, String) {

@@ -96,7 +96,8 @@ async fn purge_removes_the_rights_on_the_key() {
 async fn a_token_of_another_tenant_is_no_token() {
     let world = World::active().await;
     let mut request = world.administration();
-    request.caller.tenant = strongroom_types::TenantId::from_uuid(strongroom_testkit::draw_uuid().unwrap());
+    let tenant = strongroom_types::TenantId::from_uuid(strongroom_testkit::draw_uuid().unwrap());
+    std::sync::Arc::make_mut(&mut request.caller).tenant = tenant;
     let refused = world.hsm().await.authorize(&request, DataAction::RoleAssignmentsRead, &Scope::Root).await;
     assert!(matches!(refused, Err(Error::ForeignTenant)));
 }

@@ -126,7 +126,7 @@ async fn a_recovery_is_recorded_with_the_transfer_key_and_the_custodians() {
     upload(&world, &blob(&file, &key)).await.unwrap();
     let jwk: serde_json::Value = serde_json::from_str(&key).unwrap();
     let details: Vec<String> =
-        world.test.audit.events().into_iter().filter_map(|event| event.properties.detail).collect();
+        world.test.audit.events().into_iter().filter_map(|event| Some(event.properties.detail?.into_owned())).collect();
     let thumbprint = jwk["x5t#S256"].as_str().unwrap();
     assert!(details.contains(&format!("transfer key x5t#S256 {thumbprint}")), "{details:?}");
     let recovered = details.iter().find(|detail| detail.starts_with("recovered security domain")).unwrap();

@@ -301,5 +301,5 @@ async fn every_rotation_is_in_the_audit_log() {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].operation_name, "KeyRotateIfDue");
     let version = versions(&world, &key).await.pop().unwrap().version;
-    assert_eq!(events[0].properties.detail, Some(format!("key k version {version}")));
+    assert_eq!(events[0].properties.detail, Some(format!("key k version {version}").into()));
 }

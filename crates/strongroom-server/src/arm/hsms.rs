@@ -172,5 +172,5 @@ fn pending(call: &Call<'_>, operation: &Operation) -> Outbound {
 }
 
 fn version(call: &Call<'_>) -> String {
-    call.inbound.query_parameter(API_VERSION).unwrap_or_default()
+    call.inbound.query_parameter(API_VERSION).unwrap_or_default().into_owned()
 }

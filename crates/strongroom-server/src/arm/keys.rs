@@ -138,7 +138,7 @@ fn shown(
         .append_pair(API_VERSION, &call.inbound.query_parameter(API_VERSION).unwrap_or_default())
         .append_pair("$skiptoken", &next.to_string())
         .finish();
-    let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path);
+    let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path());
     Ok(answer(StatusCode::OK, &json!({"value": value, "nextLink": next})))
 }
 

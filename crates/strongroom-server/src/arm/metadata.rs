@@ -61,7 +61,7 @@ pub(crate) fn endpoints(inbound: &Inbound) -> Outbound {
         },
     };
     let version = inbound.query_parameter("api-version");
-    let as_list = version.is_some_and(|version| version.as_str() < FIRST_WITH_ONE_OBJECT);
+    let as_list = version.is_some_and(|version| *version < *FIRST_WITH_ONE_OBJECT);
     let answer = if as_list { json(StatusCode::OK, &[endpoints]) } else { json(StatusCode::OK, &endpoints) };
     performed(answer, OPERATION)
 }

@@ -97,7 +97,7 @@ impl Arm {
 
     /// Answers one request.
     pub async fn handle(&self, inbound: Inbound) -> Outbound {
-        let route = match Route::parse(&inbound.path) {
+        let route = match Route::parse(inbound.path()) {
             Ok(route) => route,
             Err(error) => return error.answer(inbound.id).0,
         };
@@ -114,7 +114,7 @@ impl Arm {
     }
 
     /// Answers a request whose bearer is known, and records it.
-    async fn answer(&self, inbound: &Inbound, route: &Route, caller: Caller) -> Outbound {
+    async fn answer(&self, inbound: &Inbound, route: &Route, caller: Arc<Caller>) -> Outbound {
         let matched = find(inbound, route);
         let row = matched.as_ref().ok().map(|(row, _)| *row);
         let mut request = Request::new(inbound.id, caller, inbound.received, context(inbound, row));
@@ -131,7 +131,7 @@ impl Arm {
         };
         let barrier = self.pools.core().barrier();
         if !request.is_recorded() {
-            barrier.audit().submit(Event::of(&request, ended, barrier.clock().now(), None));
+            barrier.audit().submit(&Event::of(&request, &ended, barrier.clock().now(), None));
         }
         performed(answer, request.context.operation)
     }
@@ -180,7 +180,7 @@ fn find(inbound: &Inbound, route: &Route) -> Result<(&'static Operation, Place),
 
 fn context(inbound: &Inbound, row: Option<&'static Operation>) -> Context {
     let (operation, success) = row.map_or(("Unknown", 200), |row| (row.audit_name, row.success));
-    inbound.context(operation, inbound.path.clone(), success)
+    inbound.context(operation, inbound.path(), success)
 }
 
 const API_VERSION: &str = "api-version";

@@ -182,7 +182,7 @@ pub(super) fn page<T>(
                 .append_pair("$top", &top.to_string())
                 .append_pair("$skiptoken", folded_name(last))
                 .finish();
-            let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path);
+            let next = format!("{}{}?{query}", call.inbound.base_url(), call.inbound.path());
             Ok(answer(StatusCode::OK, &json!({"value": value, "nextLink": next})))
         }
     }

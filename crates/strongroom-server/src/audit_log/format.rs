@@ -2,7 +2,7 @@
 //! `docs/audit-log-format.md`.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::str::FromStr;
 
 use base64::Engine;
@@ -27,11 +27,19 @@ impl LineHash {
     pub(super) fn then(self, body: &[u8]) -> Self {
         Self(sha256_of(&[&self.0, body]))
     }
+
+    /// Base64url.
+    fn text(self) -> [u8; HASH_TEXT_BYTES] {
+        let mut text = [0; HASH_TEXT_BYTES];
+        // It fits.
+        let _ = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text);
+        text
+    }
 }
 
 impl fmt::Display for LineHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        f.write_str(&String::from_utf8_lossy(&self.text()))
     }
 }
 
@@ -81,45 +89,49 @@ impl Lines {
     }
 
     /// Adds an event.
-    pub(super) fn event(&mut self, event: &Event) -> serde_json::Result<()> {
-        self.push(event)
+    pub(super) fn event(&mut self, event: &EventLine) -> io::Result<()> {
+        self.push(&event.0)
     }
 
     /// Adds a record of the log itself.
-    pub(super) fn record<T: Serialize + Named>(&mut self, time: Timestamp, properties: T) -> serde_json::Result<()> {
-        self.push(&OwnRecord {
+    pub(super) fn record<T: Serialize + Named>(&mut self, time: Timestamp, properties: T) -> io::Result<()> {
+        self.push(&serde_json::to_vec(&OwnRecord {
             time: rfc3339(time),
             category: OWN_CATEGORY.to_owned(),
             operation_name: T::NAME.to_owned(),
             properties,
-        })
+        })?)
     }
 
-    fn push<T: Serialize>(&mut self, content: &T) -> serde_json::Result<()> {
+    /// Adds an object, with its number in front of its members and its hash behind them.
+    fn push(&mut self, object: &[u8]) -> io::Result<()> {
+        let members = object.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+        let members = members.ok_or_else(|| io::Error::other("a line of the log is an object"))?;
         let begin = self.bytes.len();
-        self.number(content).inspect_err(|_| self.bytes.truncate(begin))?;
-        // The hash goes in front of the brace that closes the object.
-        self.bytes.pop();
+        write!(self.bytes, "{{\"sequence\":{},", self.chain.next)?;
+        self.bytes.extend_from_slice(members);
         let hash = self.chain.previous.then(self.bytes.get(begin..).unwrap_or_default());
         self.bytes.extend_from_slice(HASH_MEMBER);
-        self.bytes.extend_from_slice(hash.to_string().as_bytes());
+        self.bytes.extend_from_slice(&hash.text());
         self.bytes.extend_from_slice(b"\"}\n");
         self.chain = Chain { next: self.chain.next.saturating_add(1), previous: hash };
         Ok(())
     }
+}
 
-    /// Adds an object with its number in front: the object's own brace gives way to a comma.
-    fn number<T: Serialize>(&mut self, content: &T) -> serde_json::Result<()> {
-        write!(self.bytes, "{{\"sequence\":{}", self.chain.next).map_err(serde_json::Error::io)?;
-        let brace = self.bytes.len();
-        serde_json::to_writer(&mut self.bytes, content)?;
-        match self.bytes.get_mut(brace) {
-            Some(byte @ b'{') => *byte = b',',
-            Some(_) | None => return Err(serde::ser::Error::custom("a line of the log is an object")),
-        }
-        Ok(())
+/// An event as it will stand in the log, but for its number and its hash.
+pub(super) struct EventLine(Vec<u8>);
+
+impl EventLine {
+    pub(super) fn of(event: &Event<'_>) -> serde_json::Result<Self> {
+        let mut line = Vec::with_capacity(EVENT_BYTES);
+        serde_json::to_writer(&mut line, event)?;
+        Ok(Self(line))
     }
 }
+
+/// Room for nearly all events, so that it need not grow.
+const EVENT_BYTES: usize = 1024;
 
 /// A line without its newline: what its hash covers, and the hash it states. `None` if it states none: a release
 /// before the chain wrote it, or nobody of ours.
@@ -261,8 +273,10 @@ pub(super) const LINE_BYTES_READ_MAX: u64 = 16 * LINE_BYTES_MAX;
 /// `category` of the log's own records.
 const OWN_CATEGORY: &str = "AuditLog";
 const HASH_MEMBER: &[u8] = b",\"hash\":\"";
-/// [`HASH_MEMBER`], 32 bytes in base64url, and the end of the object.
-const TAIL_BYTES: usize = HASH_MEMBER.len() + 43 + 2;
+/// 32 bytes in base64url.
+const HASH_TEXT_BYTES: usize = 43;
+/// [`HASH_MEMBER`], the hash, and the end of the object.
+const TAIL_BYTES: usize = HASH_MEMBER.len() + HASH_TEXT_BYTES + 2;
 
 #[cfg(test)]
 mod tests {

@@ -42,6 +42,7 @@ use uuid::Uuid;
 
 use checkpoint::{CheckpointKey, Reason, Signed};
 pub use checkpoint_key::open_or_create as open_or_create_key;
+use format::EventLine;
 pub use format::{Gap, GapReason, LineHash};
 pub use keeper::{CheckpointKeeper, earlier as earlier_checkpoints};
 use outbox::Outbox;
@@ -180,7 +181,7 @@ impl AuditLog {
             if recorded.contains(&event.event_id) {
                 let _ = self.queue.send(Message::Recorded { outbox_key: key });
             } else {
-                self.submit_committed(event, key);
+                self.submit_committed(&event, key);
             }
         }
         Ok(())
@@ -195,7 +196,7 @@ impl AuditLog {
         let adopted = core.barrier().adopt_outbox(gone).await.map_err(RecoverError)?;
         let count = adopted.len();
         for (key, event) in adopted {
-            self.submit_committed(event, key);
+            self.submit_committed(&event, key);
         }
         Ok(count)
     }
@@ -260,24 +261,29 @@ impl AuditLog {
         unstarted.as_mut().map(|unstarted| std::mem::take(&mut unstarted.found.events)).unwrap_or_default()
     }
 
-    fn send(&self, event: Event, outbox_key: Option<String>) {
+    fn send(&self, event: &Event<'_>, outbox_key: Option<String>) {
         // An event with an outbox record is safe in the store; the others are bounded here.
         if outbox_key.is_none() && self.state.waiting.load(Ordering::Acquire) >= WAITING_MAX {
             self.state.dropped.fetch_add(1, Ordering::AcqRel);
             return;
         }
+        let Ok(event) = EventLine::of(event) else {
+            tracing::error!(event = %event.event_id, "an audit event does not encode: please report this");
+            self.state.dropped.fetch_add(1, Ordering::AcqRel);
+            return;
+        };
         self.state.waiting.fetch_add(1, Ordering::AcqRel);
-        let _ = self.queue.send(Message::Event { event: Box::new(event), outbox_key });
+        let _ = self.queue.send(Message::Event { event, outbox_key });
     }
 }
 
 #[async_trait]
 impl AuditSink for AuditLog {
-    fn submit(&self, event: Event) {
+    fn submit(&self, event: &Event<'_>) {
         self.send(event, None);
     }
 
-    fn submit_committed(&self, event: Event, outbox_key: String) {
+    fn submit_committed(&self, event: &Event<'_>, outbox_key: String) {
         self.send(event, Some(outbox_key));
     }
 
@@ -365,7 +371,7 @@ impl Writer {
         Ok(())
     }
 
-    fn try_write(&mut self, events: &[Event], checkpoint: Option<Reason>) -> std::io::Result<()> {
+    fn try_write(&mut self, events: &[EventLine], checkpoint: Option<Reason>) -> std::io::Result<()> {
         let dropped = self.state.dropped.load(Ordering::Acquire);
         let gap = (dropped > 0).then_some(Gap {
             reason: GapReason::LogNotWritable,

@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use strongroom_core::audit::Event;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::audit_log::format::EventLine;
+
 /// What the thread is told.
 pub(super) enum Message {
-    Event { event: Box<Event>, outbox_key: Option<String> },
+    Event { event: EventLine, outbox_key: Option<String> },
     Recorded { outbox_key: String },
     Flush(oneshot::Sender<()>),
     Close,
@@ -126,7 +127,7 @@ impl Drop for Receiver {
 /// What is written and made durable together.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<EventLine>,
     pub(super) outbox_keys: Vec<String>,
     pub(super) waiters: Vec<oneshot::Sender<()>>,
     pub(super) close: bool,
@@ -140,7 +141,7 @@ impl Batch {
         for message in messages.take(patience, moment) {
             match message {
                 Message::Event { event, outbox_key } => {
-                    batch.events.push(*event);
+                    batch.events.push(event);
                     batch.outbox_keys.extend(outbox_key);
                 }
                 Message::Recorded { outbox_key } => batch.outbox_keys.push(outbox_key),
@@ -157,7 +158,7 @@ const BATCH_MESSAGES: usize = 512;
 
 #[cfg(test)]
 mod tests {
-    use strongroom_core::audit::Result as EventResult;
+    use strongroom_core::audit::{Event, Result as EventResult};
     use strongroom_core::request::Request;
     use strongroom_types::Timestamp;
     use uuid::Uuid;
@@ -168,7 +169,8 @@ mod tests {
         let now = Timestamp::from_seconds(0);
         let request = Request::internal(Uuid::from_u128(number), now, "Test", String::new());
         let result = EventResult::success(200);
-        Message::Event { event: Box::new(Event::of(&request, result, now, None)), outbox_key: None }
+        let event = EventLine::of(&Event::of(&request, &result, now, None)).unwrap();
+        Message::Event { event, outbox_key: None }
     }
 
     #[test]

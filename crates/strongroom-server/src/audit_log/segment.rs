@@ -8,14 +8,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use strongroom_core::audit::Event;
 use strongroom_core::witness::Highest;
 use strongroom_types::Timestamp;
 use uuid::Uuid;
 
 use crate::audit_log::checkpoint::{Checkpoint, CheckpointKey, Reason, Signed};
 use crate::audit_log::format::{
-    Chain, CheckpointLine, FORMAT, Gap, GapReason, Head, LineHash, Lines, Outline, Retention,
+    Chain, CheckpointLine, EventLine, FORMAT, Gap, GapReason, Head, LineHash, Lines, Outline, Retention,
 };
 use crate::audit_log::scan::{LineReader, Piece, Rest, Scanned, path, scan, segments};
 
@@ -76,7 +75,7 @@ pub(crate) struct Segments {
 /// What is written together.
 pub(super) struct Batch<'a> {
     pub(super) gap: Option<Gap>,
-    pub(super) events: &'a [Event],
+    pub(super) events: &'a [EventLine],
     pub(super) checkpoint: Option<Reason>,
 }
 

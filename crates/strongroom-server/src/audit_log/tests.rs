@@ -35,10 +35,10 @@ fn starting() -> Starting {
 async fn what_was_submitted_is_durable_after_a_flush_and_signed_after_a_close() {
     let folder = tempfile::tempdir().unwrap();
     let Opened { log, store } = open(folder.path(), AuditTerms::default());
-    log.submit(event(1));
+    log.submit(&event(1));
     log.start(starting()).unwrap();
     store.commit(Commit { preconditions: vec![], writes: vec![Write::Put("x".to_owned(), vec![1])] }).await.unwrap();
-    log.submit_committed(event(2), "x".to_owned());
+    log.submit_committed(&event(2), "x".to_owned());
     log.flush().await.unwrap();
     let report = verify(folder.path(), &Against::default()).unwrap();
     assert!(report.good && report.unsigned_lines == 2, "{report:?}");
@@ -80,10 +80,10 @@ async fn neither_events_nor_who_waits_for_them_wait_for_the_outbox() {
     let log = AuditLog::open(folder.path(), Arc::clone(&store) as Arc<dyn Kv>, AuditTerms::default()).unwrap();
     log.start(starting()).unwrap();
     for (number, key) in (1..).zip(keys) {
-        log.submit_committed(event(number), key.to_owned());
+        log.submit_committed(&event(number), key.to_owned());
         log.flush().await.unwrap();
     }
-    log.submit(event(4));
+    log.submit(&event(4));
     log.flush().await.unwrap();
     let text = text_of(folder.path());
     for number in 1..=4 {
@@ -113,7 +113,7 @@ async fn failing(folder: &Path, on_full: OnFull) -> AuditLog {
     let log = open(folder, AuditTerms { on_full, segments, ..AuditTerms::default() }).log;
     log.start(starting()).unwrap();
     fs::rename(folder, folder.with_extension("away")).unwrap();
-    log.submit(event(1));
+    log.submit(&event(1));
     while !log.status().is_failing {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -144,9 +144,9 @@ async fn a_server_that_is_to_serve_on_counts_what_it_drops() {
     let folder = parent.path().join("audit");
     let log = failing(&folder, OnFull::Serve).await;
     for number in 0..WAITING_MAX {
-        log.submit(event(number as u128));
+        log.submit(&event(number as u128));
     }
-    log.submit(event(1));
+    log.submit(&event(1));
     assert!(log.accepts());
     fs::rename(folder.with_extension("away"), &folder).unwrap();
     while log.status().waiting > 0 {
@@ -176,7 +176,7 @@ async fn checkpoints_are_made_at_intervals_while_there_are_events() {
     let mut checkpoints = log.checkpoints();
     checkpoints.borrow_and_update();
     for number in 0..3 {
-        log.submit(event(number));
+        log.submit(&event(number));
         checkpoints.changed().await.unwrap();
         assert_eq!(checkpoints.borrow_and_update().as_ref().unwrap().checkpoint.reason, Reason::Interval);
     }

@@ -74,12 +74,18 @@ impl PublicAddress {
 pub struct PublicNames {
     canonical: PublicAddress,
     others: Vec<PublicAddress>,
+    /// What tokens usually name: our own planes, spelled as we do.
+    usual: Vec<(String, Resource)>,
 }
 
 impl PublicNames {
     /// The names below the canonical address and below others (`[public] suffixes`).
     pub fn new(canonical: PublicAddress, others: Vec<PublicAddress>) -> Self {
-        Self { canonical, others }
+        let plane = |address: &PublicAddress, label| (address.url(label), own_resource(label));
+        let planes = |address| [MANAGED_HSM, VAULT, MANAGEMENT, GRAPH].map(|label| plane(address, label));
+        let usual = std::iter::once(&canonical).chain(&others).flat_map(planes);
+        let usual = usual.filter_map(|(url, resource)| Some((url, resource?))).collect();
+        Self { canonical, others, usual }
     }
 
     /// The address that everything we print names.
@@ -96,6 +102,9 @@ impl PublicNames {
     ///
     /// Names of the public cloud mean ours, because clients have them compiled in.
     pub fn resource(&self, text: &str) -> Option<Resource> {
+        if let Some((_, resource)) = self.usual.iter().find(|(usual, _)| usual == text) {
+            return Some(*resource);
+        }
         let text = text.to_ascii_lowercase();
         let origin = text.strip_suffix('/').unwrap_or(&text).strip_prefix("https://")?;
         public_resource(origin).or_else(|| self.addresses().find_map(|address| own_resource(address.labels(origin)?)))

@@ -10,7 +10,7 @@ use strongroom_core::request::Request;
 use strongroom_testkit::{START, TestCore, core_in_memory, draw_uuid};
 
 use super::*;
-use crate::http::exchange::{Host, Peer, Plane};
+use crate::http::exchange::{Host, Peer, Plane, Target};
 
 const HSM: &str = "https://managedhsm.localhost:8443";
 
@@ -43,7 +43,7 @@ impl World {
         self.directory.issue_access_token(order, START).await.unwrap().text.expose().clone()
     }
 
-    async fn ask(&self, token: &str, audience: Audience, now: Timestamp) -> Result<Caller, AuthenticationError> {
+    async fn ask(&self, token: &str, audience: Audience, now: Timestamp) -> Result<Arc<Caller>, AuthenticationError> {
         self.authenticator.authenticate(&inbound(token), audience, now).await
     }
 }
@@ -63,13 +63,12 @@ fn inbound(token: &str) -> Inbound {
         received: START,
         peer: Peer { remote: end, local: end },
         method: Method::GET,
-        host: Host {
+        host: Arc::new(Host {
             plane: Plane::ManagedHsm("a".to_owned()),
             authority: "a.managedhsm.localhost:8443".to_owned(),
             domain: "localhost:8443".to_owned(),
-        },
-        path: "/keys".to_owned(),
-        query: String::new(),
+        }),
+        target: Target::new("/keys", ""),
         headers,
         body: Bytes::new(),
     }

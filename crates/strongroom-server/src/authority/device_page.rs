@@ -38,7 +38,7 @@ impl Authority {
         }
         let code = form.get("user_code").unwrap_or_default();
         let Some(client) = self.devices.waiting(code, inbound.received) else {
-            self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, "UnknownUserCode", inbound.received);
+            self.strangers.saw(inbound.peer.remote.ip(), inbound.path(), "UnknownUserCode", inbound.received);
             return page::code(Some(&Problem::UnknownCode));
         };
         let result = match form.get("step") {
@@ -78,7 +78,7 @@ impl Authority {
         let checked = self.directory.check_password(user.as_ref().and_then(Principal::user), owner, password).await;
         let checked = checked.map_err(|error| again(&unavailable(inbound, &error)))?;
         let (Some(user), PasswordCheck::Right | PasswordCheck::OneTime) = (user, checked) else {
-            self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, "WrongPassword", inbound.received);
+            self.strangers.saw(inbound.peer.remote.ip(), inbound.path(), "WrongPassword", inbound.received);
             return Err(again(&Problem::WrongPassword));
         };
         self.user_failures.forget(&counted_name);

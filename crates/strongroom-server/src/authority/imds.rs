@@ -79,7 +79,7 @@ impl Imds {
         if !is_loopback_name(inbound.header("host").unwrap_or(&inbound.host.authority)) {
             return empty(StatusCode::MISDIRECTED_REQUEST);
         }
-        let result = match (&inbound.method, inbound.path.trim_end_matches('/')) {
+        let result = match (&inbound.method, inbound.path().trim_end_matches('/')) {
             (&Method::GET, path) if path.eq_ignore_ascii_case(METADATA_PATH) => self.metadata(&inbound).await,
             (&Method::GET, path) if path.eq_ignore_ascii_case(APP_SERVICE_PATH) => self.app_service(&inbound).await,
             _ => return empty(StatusCode::NOT_FOUND),

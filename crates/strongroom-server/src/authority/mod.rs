@@ -127,7 +127,7 @@ impl Authority {
 
     /// Answers one request.
     pub async fn handle(&self, inbound: Inbound) -> Outbound {
-        let Ok(path) = RequestPath::parse(&inbound.path) else { return empty(StatusCode::NOT_FOUND) };
+        let Ok(path) = RequestPath::parse(inbound.path()) else { return empty(StatusCode::NOT_FOUND) };
         let (endpoint, captures) = match find(&inbound.method, &path) {
             Found::Endpoint(endpoint, captures) => (endpoint, captures),
             Found::OtherMethod => return empty(StatusCode::METHOD_NOT_ALLOWED),
@@ -212,7 +212,7 @@ impl Authority {
             tracing::error!(request = %inbound.id, %error, "the authority cannot answer");
         }
         if !matches!(refusal, Refusal::AuthorizationPending) {
-            self.strangers.saw(address, &inbound.path, &refusal.code(), inbound.received);
+            self.strangers.saw(address, inbound.path(), &refusal.code(), inbound.received);
         }
         refusal.answer(inbound)
     }

@@ -2,15 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::Full;
 use strongroom_core::identity::{PASSPHRASE_CHARACTERS_MAX, PASSPHRASE_CHARACTERS_MIN};
 use strongroom_crypto::digest::sha256;
 
 use crate::authentication::TooSoon;
 use crate::authority::public_clients::PublicClient;
-use crate::http::exchange::{Inbound, Outbound, empty, with_header};
+use crate::http::exchange::{Inbound, Outbound, Whole, empty, with_header};
 
 /// What went wrong, in words for people.
 #[derive(Debug)]
@@ -159,7 +157,7 @@ fn page(title: &str, body: &str, problem: Option<&Problem>) -> Outbound {
 "#
     );
     let mut answer = empty(status);
-    *answer.body_mut() = Full::new(Bytes::from(html));
+    *answer.body_mut() = Whole::from(html);
     let style = STANDARD.encode(sha256(STYLE.as_bytes()));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -1,5 +1,7 @@
 //! One audit event for each request of the authority, the directory and the metadata service.
 
+use std::sync::Arc;
+
 use strongroom_core::Core;
 use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::identity::Directory;
@@ -10,7 +12,7 @@ use crate::authority::refusal::correlation_id;
 use crate::http::exchange::Inbound;
 
 /// A request whose caller is known.
-pub(super) fn request(inbound: &Inbound, operation: &'static str, caller: Caller) -> Request {
+pub(super) fn request(inbound: &Inbound, operation: &'static str, caller: impl Into<Arc<Caller>>) -> Request {
     let context = inbound.context(operation, String::new(), 200);
     let context = Context { correlation_id: correlation_id(inbound), ..context };
     Request::new(inbound.id, caller, inbound.received, context)
@@ -34,6 +36,6 @@ pub(super) fn caller_of(directory: &Directory, principal: &Principal, applicatio
 pub(super) fn record(core: &Core, request: &Request, result: EventResult, detail: Option<String>) {
     if !request.is_recorded() {
         let decided = core.barrier().clock().now();
-        core.barrier().audit().submit(Event::of(request, result, decided, detail));
+        core.barrier().audit().submit(&Event::of(request, &result, decided, detail.as_deref()));
     }
 }

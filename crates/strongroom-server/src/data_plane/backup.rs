@@ -49,7 +49,7 @@ pub(super) async fn restore_status(call: &Call<'_>) -> Answer {
 }
 
 fn job_id<'a>(call: &Call<'a>) -> &'a str {
-    call.captures.get("job-id").unwrap_or_default()
+    call.asked.captures.get("job-id").unwrap_or_default()
 }
 
 fn source(call: &Call<'_>) -> Result<(String, api::StorageParameters), ApiError> {

@@ -6,6 +6,7 @@
 //! ```
 //! Handlers convert; they do not decide. Only the core authorizes.
 
+mod asked;
 mod attestation;
 mod backup;
 pub(crate) mod error;
@@ -30,8 +31,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderMap;
-use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId, VersionRule};
-use strongroom_api::path::{Captures, RequestPath};
+use strongroom_api::operations::{self, AuditDurability, Match, Operation, OperationId};
+use strongroom_api::path::RequestPath;
 use strongroom_api::version::ApiVersion;
 use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::container::KeyContainer;
@@ -48,7 +49,10 @@ use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, performed, wit
 use crate::http::host::Suffixes;
 use crate::http::planes::Handle;
 use crate::statements::Statements;
+pub(crate) use asked::Asked;
+use asked::AskedBefore;
 pub(crate) use error::ApiError;
+use headers::NetworkInfos;
 pub use network::{Gate, SubnetListener};
 use product::Named;
 pub(crate) use product::Product;
@@ -65,6 +69,8 @@ pub struct DataPlane {
     release: ReleaseParts,
     gate: Gate,
     turned_away: TurnedAway,
+    asked_before: AskedBefore,
+    network_infos: NetworkInfos,
 }
 
 /// What keys leave with: who may vouch for where they go, what signs what is said about them, and what backs them up.
@@ -87,7 +93,7 @@ pub(crate) struct Call<'a> {
     pub(crate) keys: &'a KeyContainer<'a>,
     hsm: Option<&'a Hsm<'a>>,
     pub(crate) version: ApiVersion,
-    pub(crate) captures: &'a Captures,
+    pub(crate) asked: &'a Asked,
     /// `https://host[:port]` that key identifiers begin with.
     pub(crate) canonical_url: String,
     pub(crate) core: &'a Core,
@@ -96,13 +102,6 @@ pub(crate) struct Call<'a> {
 
 /// A handler at work.
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<Outbound, ApiError>> + Send + 'a>>;
-
-/// What a request asks for.
-struct Asked {
-    row: &'static Operation,
-    version: ApiVersion,
-    captures: Captures,
-}
 
 impl<'a> Call<'a> {
     /// What the host names, as a managed HSM.
@@ -141,7 +140,20 @@ impl DataPlane {
         release: ReleaseParts,
         gate: Gate,
     ) -> Self {
-        Self { core, authenticator, tenant, suffixes, strangers, release, gate, turned_away: TurnedAway::default() }
+        let (turned_away, asked_before) = (TurnedAway::default(), AskedBefore::default());
+        let network_infos = NetworkInfos::default();
+        Self {
+            core,
+            authenticator,
+            tenant,
+            suffixes,
+            strangers,
+            release,
+            gate,
+            turned_away,
+            asked_before,
+            network_infos,
+        }
     }
 
     async fn respond(&self, inbound: &Inbound) -> Outbound {
@@ -159,7 +171,10 @@ impl DataPlane {
             Verdict::Refused(refusal) => return self.refuse_address(inbound, refusal),
             Verdict::TrustedServiceOnly(_) => {}
             Verdict::Allowed => {
-                if let Some(answer) = self.answer_status_url(inbound, named.as_ref()).await {
+                // Boxed: few requests are one, and none of the others has room for it.
+                if inbound.query_parameter(security_domain::OPERATION_PARAMETER).is_some()
+                    && let Some(answer) = Box::pin(self.answer_status_url(inbound, named.as_ref())).await
+                {
                     return answer;
                 }
             }
@@ -173,7 +188,7 @@ impl DataPlane {
     /// 403 before any token is read: the address is refused, and no service bypasses the rules.
     fn refuse_address(&self, inbound: &Inbound, refusal: &Refusal) -> Outbound {
         let code = error::network_code(refusal.by);
-        self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, code, inbound.received);
+        self.strangers.saw(inbound.peer.remote.ip(), inbound.path(), code, inbound.received);
         let error = ApiError::Core(Error::RefusedByNetwork(Box::new(refusal.clone())));
         error.answer(inbound.id, Product::of(inbound)).0
     }
@@ -182,15 +197,21 @@ impl DataPlane {
     /// their token between the case of a name they typed and the lower case of the URL (az-cli.md §7, pitfall 1).
     async fn answer_status_url(&self, inbound: &Inbound, named: Option<&Named<'_>>) -> Option<Outbound> {
         let operation = inbound.query_parameter(security_domain::OPERATION_PARAMETER)?;
-        let path = RequestPath::parse(&inbound.path).ok()?;
+        let path = RequestPath::parse(inbound.path()).ok()?;
         let Match::Operation(row, _) = operations::find(inbound.method.as_str(), &path) else { return None };
         let asked = security_domain::StatusOf::of(row.id)?;
         let answer = security_domain::status_by_url(self, named?.hsm()?, inbound, row, asked, &operation).await;
         Some(performed(answer, row.audit_name))
     }
 
-    async fn answer(&self, inbound: &Inbound, caller: Caller, named: Option<&Named<'_>>, verdict: Verdict) -> Outbound {
-        let asked = self.find_operation(inbound);
+    async fn answer(
+        &self,
+        inbound: &Inbound,
+        caller: Arc<Caller>,
+        named: Option<&Named<'_>>,
+        verdict: Verdict,
+    ) -> Outbound {
+        let asked = self.asked_before.find(inbound);
         let row = asked.as_ref().ok().map(|asked| asked.row);
         let refusal = self.gate.refusal(verdict, &caller);
         let request = Request::new(inbound.id, caller, inbound.received, context(inbound, named, row));
@@ -202,32 +223,12 @@ impl DataPlane {
         match &result {
             Err(ApiError::Core(Error::ForeignTenant)) => return self.challenge(inbound, named),
             Err(ApiError::Core(Error::Throttled)) if self.core.is_full() => {
-                self.turned_away.note(&inbound.host, inbound.peer, &inbound.path, &inbound.headers);
+                self.turned_away.note(&inbound.host, inbound.peer, inbound.path(), &inbound.headers);
             }
             Ok(_) | Err(_) => {}
         }
         let answer = self.record(inbound, &request, row, result).await;
-        headers::dress_for_caller(performed(answer, request.context.operation), inbound)
-    }
-
-    fn find_operation(&self, inbound: &Inbound) -> Result<Asked, ApiError> {
-        let named = inbound.query_parameter("api-version");
-        let named: Option<ApiVersion> =
-            named.map(|text| text.parse()).transpose().map_err(|_| ApiError::ApiVersionUnknown)?;
-        let path = RequestPath::parse(&inbound.path);
-        let found = path.map_or(Match::NotFound, |path| operations::find(inbound.method.as_str(), &path));
-        let version = match (named, &found) {
-            (Some(version), _) => version,
-            (None, Match::Operation(row, _)) if row.version == VersionRule::Optional => row.since,
-            (None, _) => return Err(ApiError::ApiVersionMissing),
-        };
-        match found {
-            Match::Operation(row, _) if !Product::of(inbound).has(row.containers) => Err(ApiError::RouteNotFound),
-            Match::Operation(row, captures) if row.since <= version => Ok(Asked { row, version, captures }),
-            Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
-            Match::MethodNotAllowed => Err(ApiError::MethodNotAllowed),
-            Match::NotFound => Err(ApiError::RouteNotFound),
-        }
+        self.network_infos.dress(performed(answer, request.context.operation), inbound.peer)
     }
 
     async fn perform(
@@ -239,12 +240,11 @@ impl DataPlane {
     ) -> Result<Outbound, ApiError> {
         let named = named.ok_or(ApiError::Core(Error::HsmNotFound))?;
         let product = Product::of(inbound);
-        let canonical_url = format!("https://{}.{}", named.keys().record().label, self.suffix(product));
-        let Asked { row, version, captures } = asked;
+        let canonical_url = ["https://", &named.keys().record().label, ".", self.suffix(product)].concat();
         let (core, release) = (self.core.as_ref(), &self.release);
-        let (keys, hsm, version) = (named.keys(), named.hsm(), *version);
-        let call = Call { inbound, request, product, keys, hsm, version, captures, canonical_url, core, release };
-        handler(row.id, &call).await
+        let (keys, hsm, version) = (named.keys(), named.hsm(), asked.version);
+        let call = Call { inbound, request, product, keys, hsm, version, asked, canonical_url, core, release };
+        handler(asked.row.id, &call).await
     }
 
     /// Records the event, and answers. An event that must be durable first is waited for.
@@ -265,7 +265,7 @@ impl DataPlane {
         };
         let audit = self.core.barrier().audit();
         if !request.is_recorded() {
-            audit.submit(Event::of(request, ended, self.core.barrier().clock().now(), None));
+            audit.submit(&Event::of(request, &ended, self.core.barrier().clock().now(), None));
         }
         if row.is_some_and(|row| row.audit == AuditDurability::BeforeAnswer) && audit.flush().await.is_err() {
             return ApiError::Core(Error::AuditUnavailable).answer(request.id, product).0;
@@ -305,7 +305,7 @@ impl DataPlane {
             AuthenticationError::Unavailable(_) => "DirectoryUnavailable",
         };
         let product = Product::of(inbound);
-        self.strangers.saw(inbound.peer.remote.ip(), &inbound.path, reason, inbound.received);
+        self.strangers.saw(inbound.peer.remote.ip(), inbound.path(), reason, inbound.received);
         match error {
             AuthenticationError::Missing | AuthenticationError::Token(_) => self.challenge(inbound, named),
             AuthenticationError::TooManyFailures { retry_after_seconds } => {
@@ -395,8 +395,8 @@ fn handler<'c>(id: OperationId, call: &'c Call<'_>) -> Handling<'c> {
 
 fn context(inbound: &Inbound, named: Option<&Named<'_>>, row: Option<&'static Operation>) -> Context {
     let resource_id = match named {
-        Some(named) => named.keys().record().resource_id.clone(),
-        None => inbound.host.authority.clone(),
+        Some(named) => Arc::clone(&named.keys().record().resource_id),
+        None => inbound.host.authority.as_str().into(),
     };
     let (operation, success) = row.map_or(("Unknown", 200), |row| (row.audit_name, row.success));
     inbound.context(operation, resource_id, success)

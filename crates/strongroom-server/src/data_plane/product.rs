@@ -1,6 +1,7 @@
 //! What a host of the data plane names: a managed HSM or a vault. Where the two differ on the wire is said here.
 
-use http::StatusCode;
+use http::header::HeaderName;
+use http::{StatusCode, header};
 use strongroom_api::error::ErrorBody;
 use strongroom_api::operations::Containers;
 use strongroom_core::container::KeyContainer;
@@ -65,8 +66,8 @@ impl Product {
         if self == Self::ManagedHsm {
             return answer;
         }
-        let answer = with_static(with_static(answer, "pragma", "no-cache"), "expires", "-1");
-        let answer = with_static(answer, "x-ms-keyvault-service-version", SERVICE_VERSION);
+        let answer = with_static(with_static(answer, header::PRAGMA, "no-cache"), header::EXPIRES, "-1");
+        let answer = with_static(answer, SERVICE_VERSION_NAME, SERVICE_VERSION);
         match inbound.header(CLIENT_REQUEST_ID).filter(|id| id.len() <= CLIENT_REQUEST_ID_BYTES_MAX) {
             Some(id) => with_header(answer, CLIENT_REQUEST_ID, id),
             None => answer,
@@ -98,6 +99,7 @@ impl<'a> Named<'a> {
 }
 
 const NO_TOKEN: &str = "AKV10000: Request is missing a Bearer or PoP token, or the one it carries is not valid here.";
+const SERVICE_VERSION_NAME: HeaderName = HeaderName::from_static("x-ms-keyvault-service-version");
 const SERVICE_VERSION: &str = env!("CARGO_PKG_VERSION");
 const CLIENT_REQUEST_ID: &str = "x-ms-client-request-id";
 /// Longest id of a client that is sent back.

@@ -73,9 +73,11 @@ pub(super) async fn delete_assignment(call: &Call<'_>) -> Answer {
 
 /// The scope in front of `/providers`: everything the path names there.
 fn scope(call: &Call<'_>) -> Result<Scope, ApiError> {
-    match call.captures.get("key-name") {
+    match call.asked.captures.get("key-name") {
         Some(_) => wire::key_name(call).map(Scope::Key),
-        None if call.inbound.path.trim_start_matches('/').to_ascii_lowercase().starts_with("keys/") => Ok(Scope::Keys),
+        None if call.inbound.path().trim_start_matches('/').to_ascii_lowercase().starts_with("keys/") => {
+            Ok(Scope::Keys)
+        }
         None => Ok(Scope::Root),
     }
 }
@@ -89,7 +91,7 @@ fn assignment_name(call: &Call<'_>) -> Result<Uuid, ApiError> {
 }
 
 fn guid(call: &Call<'_>, placeholder: &'static str, problem: &'static str) -> Result<Uuid, ApiError> {
-    let text = call.captures.get(placeholder).unwrap_or_default();
+    let text = call.asked.captures.get(placeholder).unwrap_or_default();
     Uuid::try_parse(text).map_err(|_| ApiError::BadBody(problem.to_owned()))
 }
 

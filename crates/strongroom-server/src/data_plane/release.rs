@@ -72,7 +72,7 @@ fn payload(
     let kty = key.key_type().kty(Protection::Software);
     let public = api::JsonWebKey { kty, ..wire::json_web_key(call, &key) };
     let kid = public.kid.clone();
-    let api_version = call.inbound.query_parameter("api-version").unwrap_or_default();
+    let api_version = call.inbound.query_parameter("api-version").unwrap_or_default().into_owned();
     Ok(api::KeyReleasePayload {
         request: api::KeyReleaseRequestEcho { api_version, enc, kid, nonce },
         response: api::KeyReleaseResponse {

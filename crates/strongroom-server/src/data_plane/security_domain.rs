@@ -125,13 +125,13 @@ pub(super) async fn status_by_url(
     };
     match status {
         Ok(unknown) if unknown.status == OperationStatus::Failed && !request.is_recorded() => {
-            strangers.saw(inbound.peer.remote.ip(), &inbound.path, UNKNOWN_OPERATION, inbound.received);
+            strangers.saw(inbound.peer.remote.ip(), inbound.path(), UNKNOWN_OPERATION, inbound.received);
             show(unknown)
         }
         Ok(status) => {
             if !request.is_recorded() {
                 let ended = EventResult::success(200);
-                core.barrier().audit().submit(Event::of(&request, ended, core.barrier().clock().now(), None));
+                core.barrier().audit().submit(&Event::of(&request, &ended, core.barrier().clock().now(), None));
             }
             // Activation is on disk, and so is its event, before the client hears of it.
             match core.barrier().audit().flush().await {

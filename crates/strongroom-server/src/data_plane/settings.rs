@@ -28,7 +28,7 @@ pub(super) async fn update(call: &Call<'_>) -> Answer {
 }
 
 fn name<'a>(call: &Call<'a>) -> &'a str {
-    call.captures.get("setting-name").unwrap_or_default()
+    call.asked.captures.get("setting-name").unwrap_or_default()
 }
 
 fn show(setting: Setting) -> api::Setting {

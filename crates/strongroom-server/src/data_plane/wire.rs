@@ -1,5 +1,7 @@
 //! From the wire to the core's types and back. Values that need no context are built by the types themselves.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
@@ -66,14 +68,20 @@ pub(super) fn algorithm(call: &Call<'_>, alg: Option<String>) -> Result<Algorith
 
 /// The key name of the path.
 pub(super) fn key_name(call: &Call<'_>) -> Result<KeyName, ApiError> {
-    let name = call.captures.get("key-name").unwrap_or_default();
+    if let Some(key) = &call.asked.key {
+        return Ok(key.name.clone());
+    }
+    let name = call.asked.captures.get("key-name").unwrap_or_default();
     name.parse().map_err(bad("key-name"))
 }
 
 /// The key name and version of the path.
 pub(super) fn key_reference(call: &Call<'_>) -> Result<KeyReference, ApiError> {
+    if let Some(key) = &call.asked.key {
+        return Ok(key.clone());
+    }
     let name = key_name(call)?;
-    let version = match call.captures.get("key-version") {
+    let version = match call.asked.captures.get("key-version") {
         None => None,
         // What is no version at all names none that exists.
         Some(text) => Some(text.parse().map_err(|_| Error::KeyNotFound { name: name.clone(), version: None })?),
@@ -219,14 +227,17 @@ pub(super) fn deleted_key_item(call: &Call<'_>, deleted: &DeletedKey) -> api::De
 
 /// The identifier of a version.
 pub(super) fn kid(call: &Call<'_>, key: &KeyIdentifier) -> String {
-    format!("{}/keys/{}/{}", call.canonical_url, key.name, key.version)
+    let mut kid = String::with_capacity(call.canonical_url.len() + KID_BYTES);
+    // Writing to a text does not fail.
+    let _ = write!(kid, "{}/keys/{}/{}", call.canonical_url, key.name, key.version);
+    kid
 }
 
 /// A page, with the link to the next one on the request's own host.
 pub(super) fn page<T>(call: &Call<'_>, value: Vec<T>, next: Option<PageToken>, limit: usize) -> api::Page<T> {
     let next_link = next.map(|token| {
         let version = call.inbound.query_parameter("api-version").unwrap_or_default();
-        let path = call.inbound.path.trim_end_matches('/');
+        let path = call.inbound.path().trim_end_matches('/');
         let base = call.inbound.base_url();
         format!("{base}{path}?api-version={version}&$skiptoken={token}&maxresults={limit}")
     });
@@ -289,6 +300,8 @@ pub(super) fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, Strin
     (!tags.is_empty()).then(|| tags.clone())
 }
 
+/// Room for what follows the host, with a name of usual length.
+const KID_BYTES: usize = 100;
 /// `hsmPlatform` of keys that software protects: all of them here, whatever `kty` says.
 const SOFTWARE_PLATFORM: &str = "0";
 /// The only RSA exponent AWS-LC generates keys with.

@@ -15,6 +15,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use quick_cache::sync::Cache;
 use strongroom_api::error::ErrorBody;
 use strongroom_cluster::Ticket;
 use strongroom_core::ports::Clock;
@@ -23,12 +24,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, json, performed, retryable};
+use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, Target, json, performed, retryable};
 use crate::http::health::{Health, Question};
 use crate::http::limits::{BODY_BYTES_MAX, BODY_READ_MAX, DISCARD_MAX, DISCARDED_BYTES_MAX, REQUEST_MAX};
 use crate::http::observers::Observers;
-use crate::http::planes::{Handle, Planes};
+use crate::http::planes::{Found, Handle, Planes};
 use crate::http::proxies::Proxies;
+use crate::http::request_ids::RequestIds;
 use crate::membership::Membership;
 use crate::metrics::{self, NotAnswered};
 use crate::tasks::Tasks;
@@ -36,9 +38,12 @@ use crate::tasks::Tasks;
 /// What stands between the connections and the planes.
 pub struct Edge {
     planes: Planes,
+    /// What hosts meant that were asked for.
+    found: Cache<String, Found>,
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    ids: RequestIds,
     tasks: Tasks,
     observers: Observers,
     proxies: Option<Arc<Proxies>>,
@@ -50,9 +55,6 @@ impl std::fmt::Debug for Edge {
         f.debug_struct("Edge").field("planes", &self.planes).finish_non_exhaustive()
     }
 }
-
-/// A host of ours, and its plane.
-type Found = (Host, Arc<dyn Handle>);
 
 /// A whole answer, or the refusal that is sent instead.
 type OrRefusal<T> = Result<T, Refusal>;
@@ -77,7 +79,8 @@ impl Edge {
         tasks: Tasks,
     ) -> Self {
         let (observers, membership) = (Observers::default(), Membership::alone());
-        Self { planes, health, clock, entropy, tasks, observers, proxies: None, membership }
+        let (found, ids) = (Cache::new(FOUND_MAX), RequestIds::default());
+        Self { planes, found, health, clock, entropy, ids, tasks, observers, proxies: None, membership }
     }
 
     /// The same behind proxies that are believed when they say for whom they speak.
@@ -110,12 +113,11 @@ impl Edge {
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let Ok(id) = self.entropy.sixteen() else { return finish(NO_ENTROPY.answer(), Uuid::nil()) };
-        let id = uuid::Builder::from_random_bytes(id).into_uuid();
+        let Ok(id) = self.ids.next(self.entropy.as_ref()) else { return finish(NO_ENTROPY.answer(), Uuid::nil()) };
         let closable = request.version() < Version::HTTP_2;
         let found = self.find(&request);
-        let plane = found.as_ref().ok().map(|(host, _)| host.plane.clone());
-        let begun = self.observers.begin(&request, plane);
+        let host = found.as_ref().ok().map(|found| Arc::clone(&found.host));
+        let begun = self.observers.begin(&request, host);
         let answer = match self.try_serve(request, found, peer, id).await {
             Ok(answer) => answer,
             // The rest of the body is thrown away, not parsed as a next request.
@@ -128,7 +130,15 @@ impl Edge {
 
     /// Which host of ours a request is for, and who answers there.
     fn find<B>(&self, request: &Request<B>) -> OrRefusal<Found> {
-        self.planes.find(&authority(request)?).ok_or(MISDIRECTED)
+        let authority = authority(request)?;
+        if let Some(found) = self.found.get(authority) {
+            return Ok(found);
+        }
+        let found = self.planes.find(authority).ok_or(MISDIRECTED)?;
+        if authority.len() <= AUTHORITY_BYTES_MAX {
+            self.found.insert(authority.to_owned(), found.clone());
+        }
+        Ok(found)
     }
 
     async fn try_serve<B>(
@@ -144,7 +154,7 @@ impl Edge {
         if request.version() < Version::HTTP_11 {
             return Err(OLD_VERSION);
         }
-        let (host, plane) = found?;
+        let Found { host, plane } = found?;
         // Scripts wait for it (architecture.md §4), and it must answer while everything else is too busy.
         let asked = Question::of(request.uri().path()).filter(|_| host.plane == Plane::Management);
         if let Some(question) = asked {
@@ -183,15 +193,17 @@ impl Edge {
     }
 
     /// Reads the request to its last byte.
-    async fn receive<B>(&self, request: Request<B>, host: Host, peer: Peer, id: Uuid) -> OrRefusal<Inbound>
+    async fn receive<B>(&self, request: Request<B>, host: Arc<Host>, peer: Peer, id: Uuid) -> OrRefusal<Inbound>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let (mut parts, body) = request.into_parts();
         let keeps_connection = parts.version >= Version::HTTP_2;
         let body = self.read_body(&parts.headers, body, keeps_connection).await?;
-        if let Ok(value) = HeaderValue::from_str(&host.authority) {
-            // HTTP/2 has no Host header; the planes need not know which version it was.
+        // HTTP/2 has no Host header; the planes need not know which version it was.
+        if !parts.headers.contains_key(header::HOST)
+            && let Ok(value) = HeaderValue::from_str(&host.authority)
+        {
             parts.headers.insert(header::HOST, value);
         }
         Ok(Inbound {
@@ -200,8 +212,7 @@ impl Edge {
             peer,
             method: parts.method,
             host,
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().unwrap_or_default().to_owned(),
+            target: Target::new(parts.uri.path(), parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             body,
         })
@@ -214,6 +225,8 @@ impl Edge {
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let read = match announced {
             Some(bytes) if bytes > BODY_BYTES_MAX as u64 => Err(BODY_TOO_LARGE),
+            // Nothing to wait for, and no time to limit.
+            _ if body.is_end_stream() => Ok(Bytes::new()),
             _ => timeout(BODY_READ_MAX, collect(&mut body)).await.unwrap_or(Err(BODY_TOO_SLOW)),
         };
         // Over HTTP/2 the stream is reset. Over HTTP/1.1 most clients read nothing before they have sent everything:
@@ -251,20 +264,20 @@ impl Edge {
                 }
             }
         });
-        Finishing { work: Some(work), tasks: self.tasks.clone() }.await
+        Finishing { work: Some(work), tasks: &self.tasks }.await
     }
 }
 
 /// Work that goes on as a task of its own if nobody waits for it any more: a request that arrived whole is done and
 /// audited even if its client goes away.
-struct Finishing<T: Send + 'static> {
+struct Finishing<'a, T: Send + 'static> {
     work: Option<Work<'static, T>>,
-    tasks: Tasks,
+    tasks: &'a Tasks,
 }
 
 type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl<T: Send + 'static> Future for Finishing<T> {
+impl<T: Send + 'static> Future for Finishing<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<T> {
@@ -277,7 +290,7 @@ impl<T: Send + 'static> Future for Finishing<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Finishing<T> {
+impl<T: Send + 'static> Drop for Finishing<'_, T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.tasks.spawn(async move { drop(work.await) });
@@ -298,7 +311,7 @@ async fn caught<T>(mut work: Work<'_, T>) -> Result<T, Panicked> {
 }
 
 /// `host[:port]` of a request (RFC 9112 §3.2, RFC 9113 §8.3.1): exactly one, the same wherever it is said.
-fn authority<B>(request: &Request<B>) -> OrRefusal<String> {
+fn authority<B>(request: &Request<B>) -> OrRefusal<&str> {
     let mut said = request.headers().get_all(header::HOST).iter();
     let header = said.next().map(HeaderValue::to_str).transpose().map_err(|_| BAD_HOST)?;
     let target = request.uri().authority().map(Authority::as_str);
@@ -307,7 +320,7 @@ fn authority<B>(request: &Request<B>) -> OrRefusal<String> {
     }
     match (header, target) {
         (Some(header), Some(target)) if !header.eq_ignore_ascii_case(target) => Err(BAD_HOST),
-        (Some(authority), _) | (None, Some(authority)) if !authority.is_empty() => Ok(authority.to_owned()),
+        (Some(authority), _) | (None, Some(authority)) if !authority.is_empty() => Ok(authority),
         _ => Err(BAD_HOST),
     }
 }
@@ -380,6 +393,10 @@ const fn refusal(status: StatusCode, code: &'static str, message: &'static str) 
 const fn unknown(code: &'static str, message: &'static str) -> Refusal {
     Refusal { status: StatusCode::SERVICE_UNAVAILABLE, code, message, may_be_done: true }
 }
+
+/// Hosts whose meaning is remembered, and the longest name of them: a quarter of a megabyte.
+const FOUND_MAX: usize = 512;
+const AUTHORITY_BYTES_MAX: usize = 300;
 
 const OLD_VERSION: Refusal =
     refusal(StatusCode::BAD_REQUEST, "HttpVersionNotSupported", "HTTP/1.1 or HTTP/2 is needed.");

@@ -1,13 +1,19 @@
 //! A request as the planes see it, and the answer they give.
 
+use std::borrow::Cow;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
-use strongroom_core::request::Context;
+use strongroom_core::request::Context as AuditContext;
 use strongroom_types::Timestamp;
 use uuid::Uuid;
 
@@ -23,15 +29,28 @@ pub struct Inbound {
     /// The method.
     pub method: Method,
     /// Which of our hosts it was sent to.
-    pub host: Host,
-    /// The path as sent.
-    pub path: String,
-    /// The query as sent, without `?`; empty if none.
-    pub query: String,
+    pub host: Arc<Host>,
+    /// Path and query.
+    pub target: Target,
     /// The headers.
     pub headers: HeaderMap,
     /// The body; empty if none.
     pub body: Bytes,
+}
+
+/// The target of a request: path and query as sent, in one text that whoever needs it shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    text: Arc<str>,
+    path_bytes: usize,
+}
+
+impl Target {
+    /// A path, and a query without `?`; empty if none.
+    pub fn new(path: &str, query: &str) -> Self {
+        let text = if query.is_empty() { path.into() } else { [path, "?", query].concat().into() };
+        Self { text, path_bytes: path.len() }
+    }
 }
 
 /// The ends of an accepted connection.
@@ -73,19 +92,64 @@ pub enum Plane {
     Monitoring,
 }
 
-/// The operation that a request asked for, in the words of the audit log: planes leave it on their answers for the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Performed(pub &'static str);
-
 /// An answer: always whole, never streamed.
-pub type Outbound = http::Response<Full<Bytes>>;
+pub type Outbound = http::Response<Whole>;
+
+/// The bytes of an answer, and for the metrics the operation that a request asked for, in the words of the audit log. It is not
+/// sent.
+#[derive(Debug, Clone, Default)]
+pub struct Whole {
+    bytes: Full<Bytes>,
+    operation: Option<&'static str>,
+}
+
+impl Whole {
+    /// The operation, if a plane has said it.
+    pub fn operation(&self) -> Option<&'static str> {
+        self.operation
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Whole {
+    fn from(bytes: T) -> Self {
+        Self { bytes: Full::new(bytes.into()), operation: None }
+    }
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.bytes).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.bytes.size_hint()
+    }
+}
 
 impl Inbound {
     /// The first value of a query parameter, decoded; names are compared without case.
-    pub fn query_parameter(&self, name: &str) -> Option<String> {
-        form_urlencoded::parse(self.query.as_bytes())
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.into_owned())
+    pub fn query_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        let query = self.query();
+        if query.contains(['%', '+']) {
+            let mut parameters = form_urlencoded::parse(query.as_bytes());
+            return parameters.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        }
+        // Nothing to decode, as in nearly all: what stands there is what is meant.
+        let mut parameters = query.split('&').filter(|pair| !pair.is_empty());
+        parameters.find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            key.eq_ignore_ascii_case(name).then_some(Cow::Borrowed(value))
+        })
     }
 
     /// A header as text; `None` if absent or not ASCII.
@@ -93,29 +157,50 @@ impl Inbound {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The same of a header whose name need not be parsed.
+    fn text_of(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The bearer token, if one was sent (RFC 6750 §2.1).
     pub fn bearer_token(&self) -> Option<&str> {
-        let (scheme, token) = self.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+        let value = self.headers.get(header::AUTHORIZATION)?;
+        let (scheme, token) = std::str::from_utf8(value.as_bytes()).ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
-    /// Path and query as sent, for the audit log.
-    pub fn uri(&self) -> String {
-        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    /// The path as sent.
+    pub fn path(&self) -> &str {
+        self.target.text.get(..self.target.path_bytes).unwrap_or_default()
+    }
+
+    /// The query as sent, without `?`; empty if none.
+    pub fn query(&self) -> &str {
+        self.target.text.get(self.target.path_bytes + 1..).unwrap_or_default()
+    }
+
+    /// Path and query as sent.
+    pub fn uri(&self) -> &Arc<str> {
+        &self.target.text
     }
 
     /// What the audit log will say of this request besides its outcome.
-    pub fn context(&self, operation: &'static str, resource_id: String, success_status: u16) -> Context {
-        let text = |name: &str| self.header(name).unwrap_or_default().to_owned();
-        Context {
+    pub fn context(
+        &self,
+        operation: &'static str,
+        resource_id: impl Into<Arc<str>>,
+        success_status: u16,
+    ) -> AuditContext {
+        let text = |name| self.text_of(&name).unwrap_or_default().to_owned();
+        AuditContext {
             operation,
-            operation_version: self.query_parameter("api-version").unwrap_or_default(),
-            resource_id,
+            operation_version: self.query_parameter("api-version").unwrap_or_default().into_owned(),
+            resource_id: resource_id.into(),
             success_status,
             client_address: Some(self.peer.remote.ip()),
-            uri: self.uri(),
-            user_agent: text("user-agent"),
-            correlation_id: text("x-ms-client-request-id"),
+            uri: Arc::clone(self.uri()),
+            user_agent: text(header::USER_AGENT),
+            correlation_id: text(CLIENT_REQUEST_ID),
         }
     }
 
@@ -132,7 +217,7 @@ pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Outbound {
     match serde_json::to_writer(&mut bytes, body) {
         Ok(()) => {
             let mut response = empty(status);
-            *response.body_mut() = Full::new(Bytes::from(bytes));
+            *response.body_mut() = Whole::from(bytes);
             response
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -144,7 +229,7 @@ pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Outbound {
 
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Outbound {
-    let mut response = Outbound::new(Full::new(Bytes::new()));
+    let mut response = Outbound::new(Whole::default());
     *response.status_mut() = status;
     response.headers_mut().reserve(HEADERS);
     response
@@ -159,13 +244,13 @@ pub fn retryable(answer: Outbound, outcome_unknown: bool) -> Outbound {
 
 /// Notes which operation an answer belongs to.
 pub fn performed(mut response: Outbound, operation: &'static str) -> Outbound {
-    response.extensions_mut().insert(Performed(operation));
+    response.body_mut().operation = Some(operation);
     response
 }
 
 /// Adds a header that never changes.
-pub fn with_static(mut response: Outbound, name: &'static str, value: &'static str) -> Outbound {
-    response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+pub fn with_static(mut response: Outbound, name: HeaderName, value: &'static str) -> Outbound {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
     response
 }
 
@@ -177,6 +262,8 @@ pub fn with_header(mut response: Outbound, name: &'static str, value: &str) -> O
     response
 }
 
+/// The client's own id of a request.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 /// A key with its public part is shown in 800 bytes.
 const BODY_BYTES: usize = 1024;
 /// Headers of an answer of the data plane.
@@ -185,3 +272,44 @@ const HEADERS: usize = 16;
 pub const OUTCOME_UNKNOWN: &str = "Whether the request was carried out is not known; look before you repeat it";
 /// What every plane says, without the stop at its end, of a request whose commit the store would not take.
 pub const TOO_LARGE: &str = "The request is too large: ask for less at once";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbound(query: &str) -> Inbound {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        Inbound {
+            id: Uuid::nil(),
+            received: Timestamp::default(),
+            peer: Peer { remote: address, local: address },
+            method: Method::GET,
+            host: Arc::new(Host { plane: Plane::Graph, authority: String::new(), domain: String::new() }),
+            target: Target::new("/p", query),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_target_has_the_path_and_the_query_it_was_made_of() {
+        for (query, uri) in [("", "/p"), ("a=1&b", "/p?a=1&b")] {
+            let inbound = inbound(query);
+            assert_eq!((inbound.path(), inbound.query(), &**inbound.uri()), ("/p", query, uri));
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_the_same_whether_anything_of_the_query_is_encoded_or_not() {
+        for query in
+            ["", "&", "a", "a=", "=a", "a=1", "A=1&a=2", "b&&a=1=2", "b=a&ab=1&a=x", "é=1&a=é", "a=?&a", "a;b=1"]
+        {
+            for name in ["a", "b", "", "é"] {
+                // Another encoded parameter behind it makes no difference.
+                let (plain, encoded) = (inbound(query), inbound(&format!("{query}&z=%20")));
+                assert_eq!(plain.query_parameter(name), encoded.query_parameter(name), "{query} {name}");
+            }
+        }
+        assert_eq!(inbound("%61=1+2").query_parameter("A").as_deref(), Some("1 2"));
+    }
+}

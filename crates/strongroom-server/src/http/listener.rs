@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -46,7 +47,8 @@ pub struct Listener {
     tls: Option<TlsAcceptor>,
     connections: Arc<Connections>,
     tasks: Tasks,
-    http: Builder<Tasks>,
+    http1: http1::Builder,
+    http2: http2::Builder<Tasks>,
     proxies: Option<Arc<Proxies>>,
 }
 
@@ -59,18 +61,18 @@ impl std::fmt::Debug for Listener {
 impl Listener {
     /// Requests to `edge`; over TLS, or in the clear without a configuration.
     pub fn new(edge: Arc<Edge>, tls: Option<Arc<ServerConfig>>, connections: Arc<Connections>, tasks: Tasks) -> Self {
-        let mut http = Builder::new(tasks.clone());
-        http.http1()
+        let (mut http1, mut http2) = (http1::Builder::new(), http2::Builder::new(tasks.clone()));
+        http1
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_READ_MAX)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEADER_BYTES_MAX);
-        http.http2()
+        http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
             .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
-        Self { edge, tls: tls.map(TlsAcceptor::from), connections, tasks, http, proxies: None }
+        Self { edge, tls: tls.map(TlsAcceptor::from), connections, tasks, http1, http2, proxies: None }
     }
 
     /// The same behind proxies, of which some may put a header in front of each connection.
@@ -172,11 +174,23 @@ impl Listener {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let http = match protocol {
-            Protocol::Http1 => self.http.clone().http1_only(),
-            Protocol::Http2 => self.http.clone().http2_only(),
-        };
-        let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(stream);
+        match protocol {
+            Protocol::Http1 => self.drive(self.http1.serve_connection(stream, service), peer, &activity).await,
+            // Its state is several times as large.
+            Protocol::Http2 => {
+                Box::pin(self.drive(self.http2.serve_connection(stream, service), peer, &activity)).await;
+            }
+        }
+    }
+
+    /// Serves a connection to its end: its client's, its own when it has been idle for long, or the server's.
+    async fn drive<C>(&self, connection: C, peer: Peer, activity: &Activity)
+    where
+        C: GracefulConnection,
+        C::Error: std::fmt::Display,
+    {
+        let mut connection = std::pin::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return log_end(peer, ended),
             () = self.tasks.stopping() => {}

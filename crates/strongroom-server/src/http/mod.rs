@@ -10,3 +10,4 @@ pub mod observers;
 pub(crate) mod odata;
 pub mod planes;
 pub mod proxies;
+mod request_ids;

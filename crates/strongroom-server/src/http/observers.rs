@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::http::exchange::{Outbound, Plane};
+use crate::http::exchange::{Host, Outbound};
 use crate::http::limits::{REQUESTS_APART_MAX, REQUESTS_MAX};
 use crate::metrics::Metrics;
 #[cfg(feature = "otlp")]
@@ -30,7 +30,7 @@ pub struct Observers {
 /// A request that has begun.
 pub(super) struct Begun {
     at: Instant,
-    plane: Option<Plane>,
+    host: Option<Arc<Host>>,
     #[cfg(feature = "otlp")]
     method: http::Method,
     #[cfg(feature = "otlp")]
@@ -56,12 +56,12 @@ impl Observers {
     }
 
     /// Notes what an answer no longer shows.
-    pub(super) fn begin<B>(&self, request: &Request<B>, plane: Option<Plane>) -> Begun {
+    pub(super) fn begin<B>(&self, request: &Request<B>, host: Option<Arc<Host>>) -> Begun {
         #[cfg(not(feature = "otlp"))]
         let _ = request;
         Begun {
             at: Instant::now(),
-            plane,
+            host,
             #[cfg(feature = "otlp")]
             method: request.method().clone(),
             #[cfg(feature = "otlp")]
@@ -74,18 +74,18 @@ impl Observers {
 
     /// Tells everybody. Requests to no host of ours are nobody's.
     pub(super) fn end(&self, begun: Begun, id: Uuid, clock: &dyn Clock, answer: &Outbound) {
-        let Some(plane) = &begun.plane else { return };
+        let Some(host) = &begun.host else { return };
         let took = begun.at.elapsed();
-        self.metrics.answered(plane, answer, took);
+        self.metrics.answered(&host.plane, answer, took);
         self.tell_spans(&begun, id, clock, took, answer);
     }
 
     #[cfg(feature = "otlp")]
     fn tell_spans(&self, begun: &Begun, id: Uuid, clock: &dyn Clock, took: Duration, answer: &Outbound) {
-        let (Some(spans), Some(plane)) = (&self.spans, &begun.plane) else { return };
+        let (Some(spans), Some(host)) = (&self.spans, &begun.host) else { return };
         spans.finished(Finished {
             id,
-            plane: crate::metrics::plane(plane),
+            plane: crate::metrics::plane(&host.plane),
             operation: crate::metrics::operation(answer),
             method: begun.method.clone(),
             status: answer.status().as_u16(),

@@ -21,6 +21,15 @@ pub trait Handle: Send + Sync {
     }
 }
 
+/// A host of ours, and who answers there.
+#[derive(Clone)]
+pub struct Found {
+    /// What a `Host` header means.
+    pub host: Arc<Host>,
+    /// Its plane.
+    pub plane: Arc<dyn Handle>,
+}
+
 /// The planes behind one listener.
 #[derive(Clone)]
 pub enum Planes {
@@ -59,23 +68,24 @@ impl std::fmt::Debug for Planes {
 
 impl Planes {
     /// The plane that `host[:port]` means; `None` if it is none of ours.
-    pub fn find(&self, authority: &str) -> Option<(Host, Arc<dyn Handle>)> {
+    pub fn find(&self, authority: &str) -> Option<Found> {
         match self {
             Self::Public(planes) => {
-                let host = planes.hosts.find(authority)?;
+                let host = Arc::new(planes.hosts.find(authority)?);
                 let plane = Arc::clone(planes.of(&host.plane));
-                Some((host, plane))
+                Some(Found { host, plane })
             }
-            Self::Metadata(plane) => Some((any(Plane::Metadata, authority), Arc::clone(plane))),
-            Self::Monitoring(plane) => Some((any(Plane::Monitoring, authority), Arc::clone(plane))),
+            Self::Metadata(plane) => Some(any(Plane::Metadata, authority, plane)),
+            Self::Monitoring(plane) => Some(any(Plane::Monitoring, authority, plane)),
         }
     }
 }
 
 /// A Host that the plane judges itself.
-fn any(plane: Plane, authority: &str) -> Host {
+fn any(of: Plane, authority: &str, plane: &Arc<dyn Handle>) -> Found {
     let authority = authority.to_ascii_lowercase();
-    Host { plane, domain: authority.clone(), authority }
+    let host = Arc::new(Host { plane: of, domain: authority.clone(), authority });
+    Found { host, plane: Arc::clone(plane) }
 }
 
 impl PublicPlanes {

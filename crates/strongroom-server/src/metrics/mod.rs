@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::http::exchange::{Outbound, Performed, Plane};
+use crate::http::exchange::{Outbound, Plane};
 
 pub use page::MetricsPage;
 pub use sample::{ClusterSample, Look, Sample};
@@ -165,7 +165,7 @@ fn duration() -> Histogram {
 
 /// What an answer is an answer to.
 pub(crate) fn operation(answer: &Outbound) -> &'static str {
-    answer.extensions().get::<Performed>().map_or(NO_OPERATION, |performed| performed.0)
+    answer.body().operation().unwrap_or(NO_OPERATION)
 }
 
 /// A plane without the name of an HSM or a vault.

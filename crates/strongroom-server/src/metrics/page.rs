@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::Full;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::http::exchange::{Inbound, Outbound, empty, with_header};
+use crate::http::exchange::{Inbound, Outbound, Whole, empty, with_header};
 use crate::http::planes::Handle;
 use crate::metrics::{Look, Metrics};
 
@@ -54,13 +52,13 @@ impl Handle for MetricsPage {
         if !is_here(&inbound.host.authority) {
             return empty(StatusCode::MISDIRECTED_REQUEST);
         }
-        match (&inbound.method, inbound.path.as_str()) {
+        match (&inbound.method, inbound.path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => {}
             (_, "/metrics") => return with_header(empty(StatusCode::METHOD_NOT_ALLOWED), "allow", "GET, HEAD"),
             _ => return empty(StatusCode::NOT_FOUND),
         }
         let Ok(text) = self.text().await else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
-        let mut answer = Outbound::new(Full::new(Bytes::from(text)));
+        let mut answer = Outbound::new(Whole::from(text));
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
         answer
     }

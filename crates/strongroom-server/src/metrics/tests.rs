@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use http_body_util::BodyExt;
 use strongroom_types::Timestamp;
 use uuid::Uuid;
 
 use super::*;
-use crate::http::exchange::{Host, Inbound, Peer, empty, performed};
+use crate::http::exchange::{Host, Inbound, Peer, Target, empty, performed};
 use crate::http::planes::Handle;
 
 fn page(metrics: &Metrics) -> MetricsPage {
@@ -19,9 +21,12 @@ async fn get(page: &MetricsPage, authority: &str, method: http::Method, path: &s
             received: Timestamp::default(),
             peer: Peer { remote: "127.0.0.1:1".parse().unwrap(), local: "127.0.0.1:2".parse().unwrap() },
             method,
-            host: Host { plane: Plane::Monitoring, authority: authority.to_owned(), domain: authority.to_owned() },
-            path: path.to_owned(),
-            query: String::new(),
+            host: Arc::new(Host {
+                plane: Plane::Monitoring,
+                authority: authority.to_owned(),
+                domain: authority.to_owned(),
+            }),
+            target: Target::new(path, ""),
             headers: http::HeaderMap::new(),
             body: bytes::Bytes::new(),
         })

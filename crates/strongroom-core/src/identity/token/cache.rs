@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use quick_cache::sync::Cache;
 
 use crate::identity::token::Claims;
+use crate::identity::token::caller::KnownCaller;
 
 /// A bounded memory of verified tokens.
 pub struct TokenCache {
@@ -21,6 +23,15 @@ pub struct VerifiedToken {
     pub claims: Claims,
     /// The key that proved them; when its issuer stops publishing it the token counts no more.
     pub kid: String,
+    /// The caller it spoke for when it was last presented.
+    pub(super) spoke_for: ArcSwapOption<KnownCaller>,
+}
+
+impl VerifiedToken {
+    /// A token whose claims a key has proved.
+    pub fn new(claims: Claims, kid: String) -> Self {
+        Self { claims, kid, spoke_for: ArcSwapOption::empty() }
+    }
 }
 
 impl std::fmt::Debug for TokenCache {

@@ -7,7 +7,7 @@ use strongroom_types::{PrincipalId, TenantId, Timestamp};
 
 use crate::barrier::{Kept, Stored};
 use crate::identity::record::{Principal, PrincipalKind, PrincipalState};
-use crate::identity::token::{Claims, ParsedToken, SKEW_SECONDS, TokenError};
+use crate::identity::token::{Claims, ParsedToken, SKEW_SECONDS, TokenError, VerifiedToken};
 use crate::identity::{Directory, IdentityError, layout};
 use crate::request::{Caller, CallerKind};
 
@@ -91,6 +91,25 @@ impl Directory {
     /// # Errors
     /// [`TokenError::BearerGone`] if the principal has been removed or disabled.
     pub async fn own_caller(&self, claims: &Claims) -> Result<Caller, OwnTokenError> {
+        Ok(self.bearer(claims).await?.caller(claims, self.tenant()?.id))
+    }
+
+    /// The same for a token that is remembered: as long as the directory says the same of its bearer, the caller is the same.
+    ///
+    /// # Errors
+    /// As [`Directory::own_caller`].
+    pub async fn known_caller(&self, token: &VerifiedToken) -> Result<Arc<Caller>, OwnTokenError> {
+        let bearer = self.bearer(&token.claims).await?;
+        if let Some(known) = token.spoke_for.load().as_ref().filter(|known| Arc::ptr_eq(&known.bearer, &bearer)) {
+            return Ok(Arc::clone(&known.caller));
+        }
+        let caller = Arc::new(bearer.caller(&token.claims, self.tenant()?.id));
+        token.spoke_for.store(Some(Arc::new(KnownCaller { bearer, caller: Arc::clone(&caller) })));
+        Ok(caller)
+    }
+
+    /// The principal that one of our own tokens speaks for.
+    async fn bearer(&self, claims: &Claims) -> Result<Arc<Bearer>, OwnTokenError> {
         let tenant = self.tenant()?.id;
         if claims.text("tid").and_then(|tid| tid.parse().ok()) != Some(tenant) {
             return Err(TokenError::WrongTenant.into());
@@ -101,25 +120,39 @@ impl Directory {
         if bearer.state == PrincipalState::Disabled {
             return Err(TokenError::BearerGone.into());
         }
-        Ok(Caller {
-            tenant,
-            principal: bearer.object_id,
-            groups: bearer.groups.clone(),
-            application: claims.text("appid").map(str::to_owned),
-            kind: bearer.kind,
-            issuer: claims.text("iss").unwrap_or_default().to_owned(),
-            name: bearer.name.clone(),
-        })
+        Ok(bearer)
     }
 }
 
 /// What a token needs to know of a principal. What its credentials are compared with is not kept.
+#[derive(Debug)]
 struct Bearer {
     object_id: PrincipalId,
     state: PrincipalState,
     groups: Vec<PrincipalId>,
     kind: CallerKind,
     name: Option<String>,
+}
+
+impl Bearer {
+    fn caller(&self, claims: &Claims, tenant: TenantId) -> Caller {
+        Caller {
+            tenant,
+            principal: self.object_id,
+            groups: self.groups.clone(),
+            application: claims.text("appid").map(str::to_owned),
+            kind: self.kind,
+            issuer: claims.text("iss").unwrap_or_default().to_owned(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// The caller that a token speaks for, and the record that says so.
+#[derive(Debug)]
+pub(super) struct KnownCaller {
+    bearer: Arc<Bearer>,
+    caller: Arc<Caller>,
 }
 
 impl Kept for Bearer {

@@ -1,5 +1,7 @@
 //! Authorization: the one place that decides, and what it hands out.
 
+use std::sync::Arc;
+
 use strongroom_types::PrincipalId;
 use uuid::Uuid;
 
@@ -16,7 +18,7 @@ use crate::request::{Caller, Request};
 /// is taken away in between makes the write a conflict, and the request is authorized again from the start.
 #[derive(Debug, Clone)]
 pub struct Permit {
-    caller: Caller,
+    caller: Arc<Caller>,
     action: Action,
     scope: ResourceScope,
     reach: Reach,
@@ -133,7 +135,7 @@ impl Pools {
             Reach::ScopeOrBelow => guarded.rights.reaches(&request.caller, action, scope),
         };
         if allowed {
-            return Ok(Permit { caller: request.caller.clone(), action, scope: scope.clone(), reach, guarded });
+            return Ok(Permit { caller: Arc::clone(&request.caller), action, scope: scope.clone(), reach, guarded });
         }
         if let Some(id) = scope.subscription_id()
             && !self.subscription_exists(id).await?

@@ -109,8 +109,8 @@ async fn each_request_is_recorded_once_with_what_was_answered() {
         [("ResourceGroupPut", 201, "OK"), ("ResourceGroupPut", 200, "OK"), ("ManagedHsmGet", 404, "ResourceNotFound")];
     assert_eq!(seen, expected);
     let event = &events[2];
-    assert_eq!(event.identity.as_ref().unwrap().oid, world.foundation.administrator.object_id.to_string());
-    assert_eq!((event.caller_ip_address.as_str(), event.correlation_id.as_str()), ("127.0.0.1", "correlated"));
+    assert_eq!(event.identity.as_ref().unwrap().oid, world.foundation.administrator.object_id);
+    assert_eq!((event.caller_ip_address.as_str(), &*event.correlation_id), ("127.0.0.1", "correlated"));
     assert_eq!(event.properties.client_info, "test");
     assert_eq!(event.resource_id, world.hsm("missing"));
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::arm::{Arm, StorageKeys};
 use crate::authentication::{Authenticator, OutsideIssuers, PublicAddress, PublicNames};
-use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane};
+use crate::http::exchange::{Host, Inbound, Outbound, Peer, Plane, Target};
 use crate::http::host::Suffixes;
 
 pub(super) struct World {
@@ -116,13 +116,12 @@ impl World {
             received: self.test.clock.now(),
             peer: Peer { remote: end, local: end },
             method: Method::from_bytes(method.as_bytes()).unwrap(),
-            host: Host {
+            host: Arc::new(Host {
                 plane: Plane::Management,
                 authority: "management.localhost:8443".to_owned(),
                 domain: "localhost:8443".to_owned(),
-            },
-            path: path.to_owned(),
-            query: query.to_owned(),
+            }),
+            target: Target::new(path, query),
             headers,
             body,
         };

@@ -1,6 +1,7 @@
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
-use strongroom_core::audit::Result as EventResult;
+use strongroom_core::audit::{Event, Result as EventResult};
 use strongroom_core::request::Request;
 
 use super::*;
@@ -35,8 +36,9 @@ impl Log {
         self.found().unwrap().start(&self.signing(), Uuid::max()).unwrap().0
     }
 
-    pub(crate) fn append(&self, segments: &mut Segments, events: &[Event]) {
-        let batch = Batch { gap: None, events, checkpoint: None };
+    pub(crate) fn append(&self, segments: &mut Segments, events: &[Event<'_>]) {
+        let events: Vec<_> = events.iter().map(line).collect();
+        let batch = Batch { gap: None, events: &events, checkpoint: None };
         segments.append(&batch, &self.signing()).unwrap();
     }
 
@@ -59,10 +61,19 @@ impl Log {
     }
 }
 
-pub(crate) fn event(number: u128) -> Event {
+pub(crate) fn event(number: u128) -> Event<'static> {
     let request = Request::internal(Uuid::from_u128(number), Timestamp::default(), "KeyGet", String::new());
     let result = EventResult::success(200);
-    Event::of(&request, result, Timestamp::default(), None)
+    owned(&Event::of(&request, &result, Timestamp::default(), None))
+}
+
+fn line(event: &Event<'_>) -> EventLine {
+    EventLine::of(event).unwrap()
+}
+
+/// As it is read from the outbox.
+fn owned(event: &Event<'_>) -> Event<'static> {
+    serde_json::from_value(serde_json::to_value(event).unwrap()).unwrap()
 }
 
 fn good(report: &Report) {
@@ -235,18 +246,20 @@ fn a_line_that_a_checkpoint_covers_and_that_does_not_fit_is_no_crash() {
 }
 
 /// An event whose every text is as long as a client can make it, and longer.
-fn longest(text: &str) -> Event {
+fn longest(text: &str) -> Event<'static> {
     let text = text.repeat(64 * 1024 / text.len());
     let mut request = Request::internal(Uuid::nil(), Timestamp::default(), "KeyGet", text.clone());
-    request.caller.issuer.clone_from(&text);
-    request.caller.name = Some(text.clone());
-    request.caller.application = Some(text.clone());
+    let caller = Arc::make_mut(&mut request.caller);
+    caller.issuer.clone_from(&text);
+    caller.name = Some(text.clone());
+    caller.application = Some(text.clone());
     let context = &mut request.context;
-    for it in [&mut context.operation_version, &mut context.uri, &mut context.user_agent, &mut context.correlation_id] {
+    context.uri = text.as_str().into();
+    for it in [&mut context.operation_version, &mut context.user_agent, &mut context.correlation_id] {
         it.clone_from(&text);
     }
     let result = EventResult { status: 400, code: text.clone().into(), message: text.clone() };
-    Event::of(&request, result, Timestamp::default(), Some(text))
+    owned(&Event::of(&request, &result, Timestamp::default(), Some(&text)))
 }
 
 #[test]
@@ -270,7 +283,7 @@ fn a_long_line_of_an_earlier_release_stops_neither_a_start_nor_a_verification() 
     let log = Log::new(1 << 20);
     let mut segments = log.start();
     let mut long = event(1);
-    long.properties.request_uri = "\"".repeat(usize::try_from(LINE_BYTES_MAX).unwrap());
+    long.properties.request_uri = "\"".repeat(usize::try_from(LINE_BYTES_MAX).unwrap()).into();
     log.append(&mut segments, &[long, event(2)]);
     log.checkpoint(&mut segments, Reason::Interval);
     good(&log.verify());
@@ -287,7 +300,7 @@ fn a_write_that_fails_leaves_nothing_behind() {
     let mut segments = log.start();
     let (length, chain) = (segments.length, segments.chain);
     segments.file = File::open(log.file(1)).unwrap();
-    let batch = Batch { gap: None, events: &[event(1)], checkpoint: None };
+    let batch = Batch { gap: None, events: &[line(&event(1))], checkpoint: None };
     segments.append(&batch, &log.signing()).unwrap_err();
     assert_eq!((segments.length, segments.chain), (length, chain));
     segments.file = options().open(log.file(1)).unwrap();

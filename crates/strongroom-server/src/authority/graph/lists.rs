@@ -119,7 +119,7 @@ impl Call<'_> {
             query.append_pair("$filter", &filter);
         }
         let query = query.append_pair("$top", &top.to_string()).append_pair("$skiptoken", &after.to_string()).finish();
-        let next = format!("{}{}?{query}", self.inbound.base_url(), self.inbound.path);
+        let next = format!("{}{}?{query}", self.inbound.base_url(), self.inbound.path());
         Ok(json_answer(StatusCode::OK, &json!({"value": shown, "@odata.nextLink": next})))
     }
 

@@ -70,7 +70,7 @@ impl Graph {
             Err(error) => {
                 let error = GraphError::NotAuthenticated(error);
                 let address = inbound.peer.remote.ip();
-                self.strangers.saw(address, &inbound.path, error.row().1, inbound.received);
+                self.strangers.saw(address, inbound.path(), error.row().1, inbound.received);
                 return error.answer(&inbound);
             }
         };

@@ -91,8 +91,8 @@ operations! {
 
 /// The row of a request, and what its path names.
 pub(super) fn find(inbound: &Inbound) -> Result<(&'static Row, Captures), GraphError> {
-    let unknown = || GraphError::RouteNotFound(inbound.path.chars().take(PATH_SHOWN_MAX).collect());
-    let path = RequestPath::parse(&inbound.path).map_err(|_| unknown())?;
+    let unknown = || GraphError::RouteNotFound(inbound.path().chars().take(PATH_SHOWN_MAX).collect());
+    let path = RequestPath::parse(inbound.path()).map_err(|_| unknown())?;
     let rows = OPERATIONS.iter().filter(|row| row.method == inbound.method);
     rows.filter_map(|row| Some((row, row.path.captures(&path)?))).next().ok_or_else(unknown)
 }

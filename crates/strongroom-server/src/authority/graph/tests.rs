@@ -22,7 +22,7 @@ use strongroom_types::{PrincipalId, RsaSize};
 use super::operations::{Access, OPERATIONS};
 use super::*;
 use crate::authentication::{AuthenticationError, OutsideIssuers, PublicAddress, PublicNames};
-use crate::http::exchange::{Host, Peer, Plane};
+use crate::http::exchange::{Host, Peer, Plane, Target};
 
 const GRAPH: &str = "https://graph.localhost:8443";
 
@@ -112,13 +112,12 @@ pub(in crate::authority) fn inbound(method: Method, target: &str) -> Inbound {
         received: START,
         peer: Peer { remote: end, local: end },
         method,
-        host: Host {
+        host: Arc::new(Host {
             plane: Plane::Graph,
             authority: "graph.localhost:8443".to_owned(),
             domain: "localhost:8443".to_owned(),
-        },
-        path: format!("/v1.0{path}"),
-        query: query.to_owned(),
+        }),
+        target: Target::new(&format!("/v1.0{path}"), query),
         headers: HeaderMap::new(),
         body: Bytes::new(),
     }

@@ -11,7 +11,7 @@ use strongroom_types::Secret;
 use super::world::World;
 use crate::authentication::{PublicAddress, PublicNames};
 use crate::authority::{Imds, ServedIdentities};
-use crate::http::exchange::{Host, Inbound, Peer, Plane};
+use crate::http::exchange::{Host, Inbound, Peer, Plane, Target};
 use crate::metrics::operation;
 
 #[tokio::test]
@@ -35,9 +35,8 @@ async fn answers_are_counted_as_those_of_a_sign_in() {
             received: START,
             peer: Peer { remote: end, local: end },
             method: Method::GET,
-            host: Host { plane: Plane::Metadata, authority: host.clone(), domain: host },
-            path: path.to_owned(),
-            query: query.to_owned(),
+            host: Arc::new(Host { plane: Plane::Metadata, authority: host.clone(), domain: host }),
+            target: Target::new(path, query),
             headers: HeaderMap::from_iter([("metadata".parse().unwrap(), HeaderValue::from_static("true"))]),
             body: Bytes::new(),
         };

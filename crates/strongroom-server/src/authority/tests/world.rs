@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::audit_log::Strangers;
 use crate::authentication::{OutsideIssuer, OutsideIssuers, PublicAddress, PublicNames};
 use crate::authority::Authority;
-use crate::http::exchange::{Host, Inbound, Peer, Plane};
+use crate::http::exchange::{Host, Inbound, Peer, Plane, Target};
 
 pub(super) struct World {
     pub(super) test: TestCore,
@@ -100,13 +100,12 @@ impl World {
             received: self.test.clock.now(),
             peer: Peer { remote: end, local: end },
             method,
-            host: Host {
+            host: Arc::new(Host {
                 plane: Plane::Authority,
                 authority: "login.localhost:8443".to_owned(),
                 domain: "localhost:8443".to_owned(),
-            },
-            path: path.to_owned(),
-            query: String::new(),
+            }),
+            target: Target::new(path, ""),
             headers,
             body: Bytes::from(body),
         };

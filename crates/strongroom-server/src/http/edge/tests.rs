@@ -28,7 +28,7 @@ struct Recorder {
 #[async_trait]
 impl Handle for Recorder {
     async fn handle(&self, inbound: Inbound) -> Outbound {
-        let path = inbound.path.clone();
+        let path = inbound.path().to_owned();
         self.seen.lock().unwrap().push(inbound);
         match path.as_str() {
             "/panic" => panic!("a plane panics"),
@@ -110,7 +110,7 @@ async fn a_request_reaches_its_plane_whole() {
     let seen = plane.seen.lock().unwrap();
     let inbound = &seen[0];
     assert_eq!(inbound.host.plane, Plane::ManagedHsm("contoso".to_owned()));
-    assert_eq!((inbound.path.as_str(), inbound.query.as_str()), ("/keys//a/", "api-version=7.6&x"));
+    assert_eq!((inbound.path(), inbound.query()), ("/keys//a/", "api-version=7.6&x"));
     assert_eq!(inbound.body, "body");
     assert_eq!(inbound.received, FixedClock.now());
     assert_eq!(answer.headers()[REQUEST_ID], inbound.id.to_string());
@@ -263,7 +263,11 @@ async fn the_metadata_plane_sees_every_host() {
     let seen = plane.seen.lock().unwrap();
     assert_eq!(
         seen[0].host,
-        Host { plane: Plane::Metadata, authority: "169.254.169.254".into(), domain: "169.254.169.254".into() }
+        Arc::new(Host {
+            plane: Plane::Metadata,
+            authority: "169.254.169.254".into(),
+            domain: "169.254.169.254".into()
+        })
     );
 }
 

@@ -39,7 +39,8 @@ impl Handle for Committer {
     async fn handle(&self, inbound: Inbound) -> Outbound {
         self.at_work.notify_one();
         self.go_on.notified().await;
-        let commit = Commit { preconditions: Vec::new(), writes: vec![Write::Put(inbound.path, Vec::new())] };
+        let commit =
+            Commit { preconditions: Vec::new(), writes: vec![Write::Put(inbound.path().to_owned(), Vec::new())] };
         match self.node.commit(commit).await {
             Ok(Outcome::Committed(_)) => {
                 self.committed.fetch_add(1, Ordering::SeqCst);
@@ -82,15 +83,15 @@ fn post(path: &str) -> Request<Empty<Bytes>> {
 
 async fn counted(observers: &Observers, reason: &str) -> bool {
     let page = MetricsPage::new(&observers.metrics, Box::new(|| Box::pin(std::future::ready(Sample::default()))), "0");
-    let host = Host { plane: Plane::Monitoring, authority: "localhost".to_owned(), domain: "localhost".to_owned() };
+    let host =
+        Arc::new(Host { plane: Plane::Monitoring, authority: "localhost".to_owned(), domain: "localhost".to_owned() });
     let asked = Inbound {
         id: Uuid::nil(),
         received: FixedClock.now(),
         peer: peer(),
         method: http::Method::GET,
         host,
-        path: "/metrics".to_owned(),
-        query: String::new(),
+        target: Target::new("/metrics", ""),
         headers: HeaderMap::new(),
         body: Bytes::new(),
     };

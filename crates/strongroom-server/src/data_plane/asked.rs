@@ -1,0 +1,84 @@
+//! What a request asks for: the row of the operation table, the api-version, and what the path names.
+//!
+//! All of it follows from the method, the path and the query, and from nothing else: so it is remembered under these.
+
+use std::sync::Arc;
+
+use http::Method;
+use quick_cache::sync::Cache;
+use strongroom_api::operations::{self, Match, Operation, VersionRule};
+use strongroom_api::path::{Captures, RequestPath};
+use strongroom_api::version::ApiVersion;
+use strongroom_core::keys::KeyReference;
+
+use super::{ApiError, Product};
+use crate::http::exchange::Inbound;
+
+/// What a request asks for.
+pub(crate) struct Asked {
+    pub(super) row: &'static Operation,
+    pub(super) version: ApiVersion,
+    pub(super) captures: Captures,
+    /// The key that the path names; `None` if it names none, or none that there can be.
+    pub(super) key: Option<KeyReference>,
+}
+
+/// What was asked for before.
+pub(super) struct AskedBefore(Cache<Arc<str>, (Method, Arc<Asked>)>);
+
+impl Default for AskedBefore {
+    fn default() -> Self {
+        Self(Cache::new(TARGETS_MAX))
+    }
+}
+
+impl AskedBefore {
+    /// What a request asks for.
+    pub(super) fn find(&self, inbound: &Inbound) -> Result<Arc<Asked>, ApiError> {
+        let product = Product::of(inbound);
+        let target = inbound.uri();
+        if let Some((method, asked)) = self.0.get(target)
+            && method == inbound.method
+        {
+            return if product.has(asked.row.containers) { Ok(asked) } else { Err(ApiError::RouteNotFound) };
+        }
+        let asked = Arc::new(read(inbound, product)?);
+        if target.len() <= TARGET_BYTES_MAX {
+            self.0.insert(Arc::clone(target), (inbound.method.clone(), Arc::clone(&asked)));
+        }
+        Ok(asked)
+    }
+}
+
+fn read(inbound: &Inbound, product: Product) -> Result<Asked, ApiError> {
+    let named = inbound.query_parameter("api-version");
+    let named: Option<ApiVersion> =
+        named.map(|text| text.parse()).transpose().map_err(|_| ApiError::ApiVersionUnknown)?;
+    let path = RequestPath::parse(inbound.path());
+    let found = path.map_or(Match::NotFound, |path| operations::find(inbound.method.as_str(), &path));
+    let version = match (named, &found) {
+        (Some(version), _) => version,
+        (None, Match::Operation(row, _)) if row.version == VersionRule::Optional => row.since,
+        (None, _) => return Err(ApiError::ApiVersionMissing),
+    };
+    match found {
+        Match::Operation(row, _) if !product.has(row.containers) => Err(ApiError::RouteNotFound),
+        Match::Operation(row, captures) if row.since <= version => {
+            let key = key(&captures);
+            Ok(Asked { row, version, captures, key })
+        }
+        Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
+        Match::MethodNotAllowed => Err(ApiError::MethodNotAllowed),
+        Match::NotFound => Err(ApiError::RouteNotFound),
+    }
+}
+
+fn key(captures: &Captures) -> Option<KeyReference> {
+    let name = captures.get("key-name")?.parse().ok()?;
+    let version = captures.get("key-version").map(str::parse).transpose().ok()?;
+    Some(KeyReference { name, version })
+}
+
+/// Targets that are remembered, and the longest of them: a few megabytes.
+const TARGETS_MAX: usize = 4096;
+const TARGET_BYTES_MAX: usize = 300;
