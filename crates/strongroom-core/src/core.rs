@@ -20,7 +20,7 @@ use crate::keys::{FailureBudget, RsaStock};
 use crate::layout::Generation;
 use crate::limits::Limits;
 use crate::pools::CompiledRights;
-use crate::ports::{AuditSink, Clock, CryptoPool, Lane};
+use crate::ports::{AuditSink, Clock, CryptoPool, HandOver, Lane};
 use crate::rbac::Rights;
 use crate::transfer_keys::ExchangeKeys;
 use crate::vault::{AccessControl, VaultRights};
@@ -228,9 +228,12 @@ impl Core {
         let (sender, receiver) = oneshot::channel();
         let job = move || {
             // Nobody waits for the result of a request whose client has gone.
-            if !sender.is_closed() {
-                let _ = sender.send(work());
+            if sender.is_closed() {
+                return None;
             }
+            let result = work();
+            let hand_over: HandOver = Box::new(move || drop(sender.send(result)));
+            Some(hand_over)
         };
         self.pool.submit(lane, Box::new(job)).map_err(|_| Error::Throttled)?;
         receiver.await.map_err(|_| Error::Internal("the crypto pool dropped a job"))

@@ -49,13 +49,20 @@ pub trait AttestationAuthorities: Send + Sync {
     async fn verify(&self, token: ParsedToken<'_>, now: Timestamp) -> std::result::Result<Claims, TokenError>;
 }
 
+/// Work that somebody waits for. What it answers with hands its result over, if there is still somebody: a pool may do that
+/// for several jobs together, so that who waits is not woken for each.
+pub type Job = Box<dyn FnOnce() -> Option<HandOver> + Send>;
+
+/// Hands a result over. It neither blocks nor takes long.
+pub type HandOver = Box<dyn FnOnce() + Send>;
+
 /// Where slow cryptography runs: bounded threads apart from those that serve connections.
 pub trait CryptoPool: Send + Sync {
     /// Queues a job.
     ///
     /// # Errors
     /// [`Overloaded`] if the lane's queue is full; the job is dropped.
-    fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> std::result::Result<(), Overloaded>;
+    fn submit(&self, lane: Lane, job: Job) -> std::result::Result<(), Overloaded>;
 
     /// Queues work that nobody waits for, to be done where nothing else is. A pool without threads of its own refuses it: whoever
     /// waits for something else would wait for that as well.

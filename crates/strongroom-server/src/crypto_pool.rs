@@ -10,10 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strongroom_core::ports::{CryptoPool, Lane, Overloaded};
+use strongroom_core::ports::{CryptoPool, HandOver, Job, Lane, Overloaded};
 use tokio::time::Instant;
-
-type Job = Box<dyn FnOnce() + Send>;
 
 /// The pool of a process. Its threads end when it is dropped, after what is queued.
 pub struct ThreadPool {
@@ -97,8 +95,8 @@ impl CryptoPool for ThreadPool {
         })
     }
 
-    fn submit_ahead(&self, job: Job) -> Result<(), Overloaded> {
-        self.ahead.submit(job)
+    fn submit_ahead(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        self.ahead.submit(unawaited(job))
     }
 
     fn is_full(&self, lane: Lane) -> bool {
@@ -133,7 +131,12 @@ impl Load {
     /// How long a new job would wait.
     fn wait(&self, threads: usize) -> Duration {
         let jobs = self.waiting.load(Ordering::Relaxed).div_ceil(u64::try_from(threads.max(1)).unwrap_or(1));
-        Duration::from_nanos(jobs.saturating_mul(self.mean_cost.load(Ordering::Relaxed)))
+        self.mean().saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX))
+    }
+
+    /// How long a job takes.
+    fn mean(&self) -> Duration {
+        Duration::from_nanos(self.mean_cost.load(Ordering::Relaxed))
     }
 
     /// A job took so long. Two threads that say so at once may lose one of the two: it is a mean.
@@ -171,26 +174,84 @@ fn stand_back(by: i32) {
     }
 }
 
+/// Works until the pool is dropped.
+///
+/// Results are handed over together as long as there is more to do: each time a thread that serves connections is woken, it
+/// takes the processor's caches with it, or the processor itself where there is only one.
 fn work(queue: &Mutex<Receiver<Job>>, load: &Load) {
+    let mut done = Done::default();
     loop {
-        // Taken apart from running it: the lock is held while waiting for a job, never during one.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+        // Taken apart from running it: the lock is held while waiting for a job, never during one. Who holds it waits for a job,
+        // so that there is none.
+        let job = if done.results.is_empty() {
+            let Ok(job) = queue.lock().unwrap_or_else(PoisonError::into_inner).recv() else { return };
+            Some(job)
+        } else {
+            queue.try_lock().ok().and_then(|queue| queue.try_recv().ok())
+        };
+        let Some(job) = job else {
+            done.hand_over();
+            continue;
+        };
         load.waiting.fetch_sub(1, Ordering::Relaxed);
         let began = Instant::now();
         // A job that panics drops its answer, which its request sees as a fault; the thread goes on.
-        drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)));
-        load.took(began.elapsed());
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        let now = Instant::now();
+        load.took(now.saturating_duration_since(began));
+        if let Ok(Some(result)) = result {
+            done.add(result, now);
+        }
+        if done.is_due(now, load.mean()) {
+            done.hand_over();
+        }
     }
+}
+
+/// Results that wait to be handed over.
+#[derive(Default)]
+struct Done {
+    results: Vec<HandOver>,
+    first: Option<Instant>,
+}
+
+impl Done {
+    fn add(&mut self, result: HandOver, now: Instant) {
+        self.first.get_or_insert(now);
+        self.results.push(result);
+    }
+
+    /// Whether the first of them has waited long enough, once another job has been done that takes as long as most.
+    fn is_due(&self, now: Instant, job: Duration) -> bool {
+        let waits = self.first.map(|first| now.saturating_duration_since(first).saturating_add(job));
+        self.results.len() >= TOGETHER_MAX || waits.is_some_and(|waits| waits > HELD_MAX)
+    }
+
+    fn hand_over(&mut self) {
+        self.first = None;
+        self.results.drain(..).for_each(|result| result());
+    }
+}
+
+/// A job whose end nobody waits for.
+fn unawaited(job: Box<dyn FnOnce() + Send>) -> Job {
+    Box::new(move || {
+        job();
+        None
+    })
 }
 
 /// A thread a core.
 const FAST: Terms =
-    Terms { name: "crypto-fast", threads: 1, nice: 0, jobs_max: 1024, wait_max: Duration::from_millis(250) };
+    Terms { name: "crypto-fast", threads: 1, nice: 5, jobs_max: 1024, wait_max: Duration::from_millis(250) };
 /// Measured (crates-and-limits.md §2.3): at this priority it costs others a tenth of a core at most.
 const SLOW: Terms =
     Terms { name: "crypto-slow", threads: 1, nice: 10, jobs_max: 64, wait_max: Duration::from_secs(30) };
 const AHEAD: Terms = Terms { name: "crypto-ahead", threads: 1, nice: 19, jobs_max: 16, wait_max: Duration::MAX };
+/// Most results that are handed over together, and the longest time that one is held back for it. A client notices neither:
+/// where so much waits, its own job has waited longer.
+const TOGETHER_MAX: usize = 8;
+const HELD_MAX: Duration = Duration::from_millis(2);
 /// The lowest priority there is (`nice(1)`).
 const NICEST: i32 = 19;
 /// Jobs that a running mean is about.
@@ -211,20 +272,20 @@ mod tests {
             began.send(()).unwrap();
             gate.recv().unwrap();
         };
-        pool.submit(Lane::Slow, Box::new(hold)).unwrap();
+        pool.submit(Lane::Slow, unawaited(Box::new(hold))).unwrap();
         begun.recv().unwrap();
         assert_eq!(pool.status().slow, 0, "it is at work");
         for _ in 0..SLOW.jobs_max {
-            pool.submit(Lane::Slow, Box::new(|| ())).unwrap();
+            pool.submit(Lane::Slow, unawaited(Box::new(|| ()))).unwrap();
         }
-        assert!(pool.submit(Lane::Slow, Box::new(|| ())).is_err());
+        assert!(pool.submit(Lane::Slow, unawaited(Box::new(|| ()))).is_err());
         assert_eq!(pool.status(), PoolStatus { fast: 0, slow: SLOW.jobs_max as u64, refused: 1 });
         let (last, done) = channel();
         go.send(()).unwrap();
         while pool
             .submit(Lane::Slow, {
                 let last = last.clone();
-                Box::new(move || last.send(()).unwrap())
+                unawaited(Box::new(move || last.send(()).unwrap()))
             })
             .is_err()
         {
@@ -243,7 +304,7 @@ mod tests {
             began.send(()).unwrap();
             let _ = gate.recv();
         };
-        queue.submit(Box::new(hold)).unwrap();
+        queue.submit(unawaited(Box::new(hold))).unwrap();
         begun.recv().unwrap();
         (queue, go)
     }
@@ -253,12 +314,12 @@ mod tests {
         let (queue, _go) = held(FAST);
         queue.load.took(Duration::from_millis(100));
         for _ in 0..3 {
-            queue.submit(Box::new(|| ())).unwrap();
+            queue.submit(unawaited(Box::new(|| ()))).unwrap();
         }
         assert!(queue.is_full());
-        assert_eq!(queue.submit(Box::new(|| ())), Err(Overloaded), "300 ms wait in front of it");
+        assert_eq!(queue.submit(unawaited(Box::new(|| ()))), Err(Overloaded), "300 ms wait in front of it");
         queue.load.mean_cost.store(1_000_000, Ordering::Relaxed);
-        queue.submit(Box::new(|| ())).unwrap();
+        queue.submit(unawaited(Box::new(|| ()))).unwrap();
     }
 
     #[test]
@@ -280,10 +341,45 @@ mod tests {
             let (told, nice) = channel();
             let queue = lane(terms).unwrap();
             queue
-                .submit(Box::new(move || told.send(rustix::process::getpriority_process(None).unwrap()).unwrap()))
+                .submit(unawaited(Box::new(move || {
+                    told.send(rustix::process::getpriority_process(None).unwrap()).unwrap();
+                })))
                 .unwrap();
             assert_eq!(nice.recv().unwrap(), (own + terms.nice).min(NICEST), "{}", terms.name);
         }
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
+    }
+
+    /// A job that tells when its result is handed over.
+    fn telling(told: &std::sync::mpsc::Sender<u32>, number: u32) -> Job {
+        let told = told.clone();
+        Box::new(move || Some(Box::new(move || told.send(number).unwrap())))
+    }
+
+    #[test]
+    fn results_are_handed_over_in_order_and_none_waits_for_a_job_that_is_not_there() {
+        let (queue, go) = held(FAST);
+        let (told, results) = channel();
+        let count = u32::try_from(TOGETHER_MAX).unwrap() * 2 + 3;
+        (0..count).for_each(|number| queue.submit(telling(&told, number)).unwrap());
+        go.send(()).unwrap();
+        assert_eq!((0..count).map(|_| results.recv().unwrap()).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_result_does_not_wait_for_a_job_that_takes_long() {
+        let (queue, go) = held(FAST);
+        let (told, results) = channel();
+        queue.submit(telling(&told, 1)).unwrap();
+        let (never, waits) = channel::<()>();
+        queue
+            .submit(unawaited(Box::new(move || {
+                let _ = waits.recv();
+            })))
+            .unwrap();
+        queue.load.mean_cost.store(1_000_000_000, Ordering::Relaxed);
+        go.send(()).unwrap();
+        assert_eq!(results.recv(), Ok(1), "though the next job does not end");
+        drop(never);
     }
 }

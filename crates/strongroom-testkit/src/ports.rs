@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use strongroom_core::audit::Event;
-use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Lane, Overloaded};
+use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded};
 use strongroom_crypto::providers::RootProvider;
 use strongroom_crypto::seal::Sealer;
 use strongroom_crypto::{CryptoError, Entropy, Root, SystemEntropy};
@@ -102,11 +102,13 @@ impl InlinePool {
 }
 
 impl CryptoPool for InlinePool {
-    fn submit(&self, lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+    fn submit(&self, lane: Lane, job: Job) -> Result<(), Overloaded> {
         if self.is_full(lane) {
             return Err(Overloaded);
         }
-        job();
+        if let Some(hand_over) = job() {
+            hand_over();
+        }
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use strongroom_types::{NodeId, Timestamp};
 use crate::audit::Event;
 use crate::deployment::{Deployment, Expectation};
 use crate::identity::{Directory, Foundation};
-use crate::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Lane, Overloaded};
+use crate::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded};
 use crate::request::Request;
 use crate::witness::{NoLog, Witness};
 use crate::{Core, Foundations};
@@ -79,8 +79,10 @@ impl Clock for StandingClock {
 struct InlinePool;
 
 impl CryptoPool for InlinePool {
-    fn submit(&self, _lane: Lane, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
-        job();
+    fn submit(&self, _lane: Lane, job: Job) -> Result<(), Overloaded> {
+        if let Some(hand_over) = job() {
+            hand_over();
+        }
         Ok(())
     }
 }

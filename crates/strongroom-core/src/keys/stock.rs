@@ -102,14 +102,14 @@ mod tests {
     use strongroom_crypto::SystemEntropy;
 
     use super::*;
-    use crate::ports::{Lane, Overloaded};
+    use crate::ports::{Job, Lane, Overloaded};
 
     /// Keeps jobs until they are run.
     #[derive(Default)]
     struct Later(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
 
     impl CryptoPool for Later {
-        fn submit(&self, _: Lane, _: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        fn submit(&self, _: Lane, _: Job) -> Result<(), Overloaded> {
             panic!("nobody waits for these")
         }
 
@@ -129,7 +129,7 @@ mod tests {
     struct Full;
 
     impl CryptoPool for Full {
-        fn submit(&self, _: Lane, _: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        fn submit(&self, _: Lane, _: Job) -> Result<(), Overloaded> {
             Err(Overloaded)
         }
     }
