@@ -14,6 +14,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -170,6 +171,9 @@ impl Listener {
             let (edge, running) = (Arc::clone(&edge), Activity::begin(&seen));
             async move {
                 let answer = edge.serve(request, peer).await;
+                // Whatever else has arrived is answered first, and then all of it is sent in one go: a client is woken once for
+                // many answers, and each step finds in the processor's caches what the one before it has used.
+                yield_now().await;
                 drop(running);
                 Ok::<_, Infallible>(answer)
             }
