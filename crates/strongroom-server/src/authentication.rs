@@ -115,7 +115,7 @@ impl Authenticator {
         let iss = claims.text("iss").unwrap_or_default();
         let Some(issuer) = self.outside.find(iss) else {
             claims.check_audience(|aud| self.names.accepts(audience, aud, Issuer::BuiltIn))?;
-            return Ok(self.directory.known_caller(&token).await?);
+            return Ok(self.directory.own_caller(&token).await?);
         };
         let accepted = |aud: &str| aud == issuer.audience || self.names.accepts(audience, aud, Issuer::Outside);
         claims.check_audience(accepted)?;

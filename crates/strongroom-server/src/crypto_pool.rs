@@ -241,9 +241,9 @@ fn unawaited(job: Box<dyn FnOnce() + Send>) -> Job {
     })
 }
 
-/// A thread a core.
+/// A thread a core. It stands back behind the threads that serve connections, so that a refusal never waits for signatures.
 const FAST: Terms =
-    Terms { name: "crypto-fast", threads: 1, nice: 0, jobs_max: 1024, wait_max: Duration::from_millis(250) };
+    Terms { name: "crypto-fast", threads: 1, nice: 5, jobs_max: 1024, wait_max: Duration::from_millis(250) };
 /// Measured (crates-and-limits.md §2.3): at this priority it costs others a tenth of a core at most.
 const SLOW: Terms =
     Terms { name: "crypto-slow", threads: 1, nice: 10, jobs_max: 64, wait_max: Duration::from_secs(30) };

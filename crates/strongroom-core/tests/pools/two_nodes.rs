@@ -1,8 +1,10 @@
 //! Two nodes on one store: one deployment, with one directory, one set of ARM resources, and work that is done once.
 
+use std::sync::Arc;
+
 use strongroom_core::deployment::check_not_rolled_back;
 use strongroom_core::identity::record::{Principal, PrincipalState};
-use strongroom_core::identity::token::{OwnTokenError, ParsedToken, TokenError};
+use strongroom_core::identity::token::{OwnTokenError, ParsedToken, TokenError, VerifiedToken};
 use strongroom_core::identity::{
     AccessTokenOrder, IdentityError, IssuerForm, PUBLISHED_AHEAD_SECONDS, SIGNING_KEY_DAYS,
 };
@@ -36,10 +38,10 @@ impl Deployment {
         issued.text.expose().clone()
     }
 
-    async fn caller_of(&self, token: &str) -> Result<Caller, OwnTokenError> {
+    async fn caller_of(&self, token: &str) -> Result<Arc<Caller>, OwnTokenError> {
         let parsed = ParsedToken::parse(token).unwrap();
         let claims = self.directory.verify_own(parsed, self.test.clock.now()).await?;
-        self.directory.own_caller(&claims).await
+        self.directory.own_caller(&VerifiedToken::new(claims, String::new())).await
     }
 
     async fn assert_nothing_looks_rolled_back(&self) {

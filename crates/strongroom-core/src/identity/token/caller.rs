@@ -90,16 +90,9 @@ impl Directory {
     ///
     /// # Errors
     /// [`TokenError::BearerGone`] if the principal has been removed or disabled.
-    pub async fn own_caller(&self, claims: &Claims) -> Result<Caller, OwnTokenError> {
-        Ok(self.bearer(claims).await?.caller(claims, self.tenant()?.id))
-    }
-
-    /// The same for a token that is remembered: as long as the directory says the same of its bearer, the caller is the same.
-    ///
-    /// # Errors
-    /// As [`Directory::own_caller`].
-    pub async fn known_caller(&self, token: &VerifiedToken) -> Result<Arc<Caller>, OwnTokenError> {
+    pub async fn own_caller(&self, token: &VerifiedToken) -> Result<Arc<Caller>, OwnTokenError> {
         let bearer = self.bearer(&token.claims).await?;
+        // As long as the directory says the same of its bearer, a token speaks for the same caller.
         if let Some(known) = token.spoke_for.load().as_ref().filter(|known| Arc::ptr_eq(&known.bearer, &bearer)) {
             return Ok(Arc::clone(&known.caller));
         }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::identity::record::PrincipalState;
 use crate::identity::test_support::{NOW, directory, request};
 use crate::identity::token::{
-    ClaimNames, Claims, KeySet, OwnTokenError, ParsedToken, SKEW_SECONDS, TOKEN_BYTES_MAX, TokenError,
+    ClaimNames, Claims, KeySet, OwnTokenError, ParsedToken, SKEW_SECONDS, TOKEN_BYTES_MAX, TokenError, VerifiedToken,
 };
 use crate::identity::{AccessTokenOrder, Directory, IssuerForm};
 use crate::request::CallerKind;
@@ -219,13 +219,16 @@ async fn our_own_token_says_who_its_bearer_is_now() {
     assert_eq!(claims.text("idtyp"), Some("app"));
     assert!(claims.check_audience(|audience| audience == AUDIENCE).is_ok());
     assert_eq!(claims.check_audience(|audience| audience == "x"), Err(TokenError::WrongAudience));
-    assert!(directory.own_caller(&claims).await.unwrap().groups.is_empty());
+    let token = VerifiedToken::new(claims, String::new());
+    let caller = directory.own_caller(&token).await.unwrap();
+    assert!(caller.groups.is_empty());
+    assert!(Arc::ptr_eq(&caller, &directory.own_caller(&token).await.unwrap()), "nothing has changed");
 
     let group = directory.create_group(&request(), "operators").await.unwrap();
     directory.add_member(&request(), group, id).await.unwrap();
-    assert_eq!(directory.own_caller(&claims).await.unwrap().groups, [group]);
+    assert_eq!(directory.own_caller(&token).await.unwrap().groups, [group]);
     directory.set_state(&request(), id, PrincipalState::Disabled).await.unwrap();
-    let gone = directory.own_caller(&claims).await.unwrap_err();
+    let gone = directory.own_caller(&token).await.unwrap_err();
     assert!(matches!(gone, OwnTokenError::Token(TokenError::BearerGone)));
 }
 
@@ -236,7 +239,7 @@ async fn a_user_token_names_the_user_and_its_scope() {
     let claims = own(&directory, &own_token(&directory, user.object_id, IssuerForm::V2).await, NOW).await.unwrap();
     let said = ["idtyp", "upn", "name", "scp", "ver"].map(|name| claims.text(name).unwrap());
     assert_eq!(said, ["user", "ada@example.org", "Ada", "user_impersonation", "2.0"]);
-    let caller = directory.own_caller(&claims).await.unwrap();
+    let caller = directory.own_caller(&VerifiedToken::new(claims, String::new())).await.unwrap();
     assert_eq!((caller.kind, caller.name.as_deref()), (CallerKind::User, Some("ada@example.org")));
 }
 
