@@ -82,3 +82,71 @@ fn key(captures: &Captures) -> Option<KeyReference> {
 /// Targets that are remembered, and the longest of them: a few megabytes.
 const TARGETS_MAX: usize = 4096;
 const TARGET_BYTES_MAX: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use strongroom_types::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::http::exchange::{Host, Peer, Plane, Target};
+
+    fn inbound(method: Method, plane: Plane, path: &str, query: &str) -> Inbound {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        Inbound {
+            id: Uuid::nil(),
+            received: Timestamp::default(),
+            peer: Peer { remote: address, local: address },
+            method,
+            host: Arc::new(Host { plane, authority: String::new(), domain: String::new() }),
+            target: Target::new(path, query),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    fn hsm() -> Plane {
+        Plane::ManagedHsm("a".to_owned())
+    }
+
+    #[test]
+    fn what_was_asked_before_is_found_again_and_nothing_else_in_its_place() {
+        const VERSION: &str = "api-version=7.6";
+        let before = AskedBefore::default();
+        // Twice: what is remembered of one must not be the answer to another.
+        for _ in 0..2 {
+            let found = |method, path: &str, query: &str| before.find(&inbound(method, hsm(), path, query));
+            let get = found(Method::GET, "/keys/k", VERSION).ok().unwrap();
+            let update = found(Method::PATCH, "/keys/k", VERSION).ok().unwrap();
+            assert_eq!((get.row.audit_name, update.row.audit_name), ("KeyGet", "KeyUpdate"));
+            assert_eq!(get.key.as_ref().unwrap().name.as_str(), "k");
+            assert!(get.key.as_ref().unwrap().version.is_none());
+            let version = "0123456789abcdef0123456789abcdef";
+            let of_version = found(Method::GET, &format!("/keys/k/{version}"), VERSION).ok().unwrap();
+            assert_eq!(of_version.key.as_ref().unwrap().version.unwrap().to_string(), version);
+            let no_version = found(Method::GET, "/keys/k/latest", VERSION).ok().unwrap();
+            assert!(no_version.key.is_none() && no_version.captures.get("key-version") == Some("latest"));
+            assert!(matches!(found(Method::GET, "/keys/k", ""), Err(ApiError::ApiVersionMissing)));
+            assert!(matches!(found(Method::GET, "/keys/k", "api-version=1"), Err(ApiError::ApiVersionUnknown)));
+            assert!(matches!(
+                found(Method::PUT, "/keys/k/sign", VERSION),
+                Err(ApiError::MethodNotAllowed | ApiError::RouteNotFound)
+            ));
+        }
+    }
+
+    #[test]
+    fn an_operation_of_managed_hsms_is_none_of_vaults_although_it_was_asked_for_there() {
+        let before = AskedBefore::default();
+        let vault = || Plane::Vault("a".to_owned());
+        for plane in [hsm(), vault(), hsm(), vault()] {
+            let is_vault = plane == vault();
+            let found = before.find(&inbound(Method::POST, plane, "/rng", "api-version=7.6"));
+            assert_eq!(matches!(found, Err(ApiError::RouteNotFound)), is_vault);
+        }
+    }
+}
