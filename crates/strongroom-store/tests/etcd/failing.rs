@@ -70,12 +70,32 @@ async fn a_member_that_hangs_costs_one_time_limit_and_no_more() {
     let options = EtcdOptions { timeout: Duration::from_secs(3), ..options(&server) };
     let store = EtcdStore::open(options).await.unwrap();
     put(&store, "k", "before").await;
+    led_by_another(&server, 0).await;
     server.signal(0, "-STOP");
     // A read goes to the next member by itself.
     assert_eq!(value(&store, "k").await.unwrap(), "before");
     put_at_last(&store, "k", "after").await;
     server.signal(0, "-CONT");
     assert_eq!(value(&store, "k").await.unwrap(), "after");
+}
+
+/// Makes another member lead than one that is to hang: choosing a leader may take longer than a call.
+async fn led_by_another(server: &EtcdServer, member: usize) {
+    let endpoint = server.endpoints().into_iter().nth(member).unwrap();
+    let mut client = etcd_client::Client::connect([endpoint], None).await.unwrap();
+    for _ in 0..300 {
+        let status = client.status().await.unwrap();
+        let own = status.header().unwrap().member_id();
+        if status.leader() != own && status.leader() != 0 {
+            return;
+        }
+        let members = client.member_list().await.unwrap();
+        let other = members.members().iter().map(etcd_client::Member::id).find(|id| *id != own).unwrap();
+        // Refused while there is no leader, and while the other has not caught up.
+        let _ = client.move_leader(other).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no other member leads");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
