@@ -85,29 +85,9 @@ const TARGET_BYTES_MAX: usize = 300;
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
-    use bytes::Bytes;
-    use http::HeaderMap;
-    use strongroom_types::Timestamp;
-    use uuid::Uuid;
-
     use super::*;
-    use crate::http::exchange::{Host, Peer, Plane, Target};
-
-    fn inbound(method: Method, plane: Plane, path: &str, query: &str) -> Inbound {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        Inbound {
-            id: Uuid::nil(),
-            received: Timestamp::default(),
-            peer: Peer { remote: address, local: address },
-            method,
-            host: Arc::new(Host { plane, authority: String::new(), domain: String::new() }),
-            target: Target::new(path, query),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        }
-    }
+    use crate::http::exchange::tests::asking;
+    use crate::http::exchange::{Plane, Target};
 
     fn hsm() -> Plane {
         Plane::ManagedHsm("a".to_owned())
@@ -119,7 +99,7 @@ mod tests {
         let before = AskedBefore::default();
         // Twice: what is remembered of one must not be the answer to another.
         for _ in 0..2 {
-            let found = |method, path: &str, query: &str| before.find(&inbound(method, hsm(), path, query));
+            let found = |method, path: &str, query: &str| before.find(&asking(method, hsm(), Target::new(path, query)));
             let get = found(Method::GET, "/keys/k", VERSION).ok().unwrap();
             let update = found(Method::PATCH, "/keys/k", VERSION).ok().unwrap();
             assert_eq!((get.row.audit_name, update.row.audit_name), ("KeyGet", "KeyUpdate"));
@@ -145,7 +125,7 @@ mod tests {
         let vault = || Plane::Vault("a".to_owned());
         for plane in [hsm(), vault(), hsm(), vault()] {
             let is_vault = plane == vault();
-            let found = before.find(&inbound(Method::POST, plane, "/rng", "api-version=7.6"));
+            let found = before.find(&asking(Method::POST, plane, Target::new("/rng", "api-version=7.6")));
             assert_eq!(matches!(found, Err(ApiError::RouteNotFound)), is_vault);
         }
     }

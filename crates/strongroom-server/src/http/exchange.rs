@@ -274,21 +274,26 @@ pub const OUTCOME_UNKNOWN: &str = "Whether the request was carried out is not kn
 pub const TOO_LARGE: &str = "The request is too large: ask for less at once";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn inbound(query: &str) -> Inbound {
+    /// A request of which nothing else matters.
+    pub(crate) fn asking(method: Method, plane: Plane, target: Target) -> Inbound {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         Inbound {
             id: Uuid::nil(),
             received: Timestamp::default(),
             peer: Peer { remote: address, local: address },
-            method: Method::GET,
-            host: Arc::new(Host { plane: Plane::Graph, authority: String::new(), domain: String::new() }),
-            target: Target::new("/p", query),
+            method,
+            host: Arc::new(Host { plane, authority: String::new(), domain: String::new() }),
+            target,
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }
+    }
+
+    fn inbound(query: &str) -> Inbound {
+        asking(Method::GET, Plane::Graph, Target::new("/p", query))
     }
 
     #[test]
