@@ -1,6 +1,6 @@
 //! Records that are kept open in memory: they count only as long as the store says exactly the same.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use strongroom_core::keys::{KeyAttributes, KeyReference, ReleaseTerms, UpdateKey
 use strongroom_store::{Commit, EmbeddedStore, Entry, Kv, Look, MemoryStore, Revision, StoreError, Write};
 use strongroom_testkit::{Wrap, Wrapped, look};
 use strongroom_types::{Algorithm, PrincipalId};
+use tokio::task::JoinSet;
 
 use crate::support::{CRYPTO_USER, World, stranger};
 
@@ -62,6 +63,54 @@ async fn what_another_part_of_one_process_changes_counts_at_once() {
     what_another_node_changes_counts_at_once_on(Arc::new(EmbeddedStore::open(&folder.path().join("store")).unwrap()))
         .await;
 }
+
+/// Nobody is served by a record that was changed before they asked, however many ask while it changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_counts_for_whoever_asks_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::active_on(Arc::new(EmbeddedStore::open(&folder.path().join("store")).unwrap())).await;
+    let key = Arc::new(world.ec_key("k").await);
+    let world = Arc::new(world);
+    // Of four: the key is enabled, is being disabled, is disabled, is being enabled.
+    let (phase, seen) = (Arc::new(AtomicU64::new(0)), Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
+    let mut asking = JoinSet::new();
+    for _ in 0..3 {
+        let (world, key, phase, seen) = (Arc::clone(&world), Arc::clone(&key), Arc::clone(&phase), Arc::clone(&seen));
+        asking.spawn(async move {
+            loop {
+                let before = phase.load(Ordering::SeqCst);
+                let signed = sign(&world, world.administrator, &key).await;
+                match (before % 4, signed) {
+                    _ if before == END => return,
+                    _ if phase.load(Ordering::SeqCst) != before => {}
+                    (0, Ok(())) => _ = seen[0].fetch_add(1, Ordering::SeqCst),
+                    (2, Err(Error::KeyDisabled { .. })) => _ = seen[1].fetch_add(1, Ordering::SeqCst),
+                    (1 | 3, Ok(()) | Err(Error::KeyDisabled { .. })) => {}
+                    (phase, signed) => panic!("{signed:?} in phase {phase}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for round in 1..=200 {
+        phase.fetch_add(1, Ordering::SeqCst);
+        let change = enable(round % 2 == 0);
+        world.hsm().await.update_key(&world.administration(), &key, &change).await.unwrap();
+        phase.fetch_add(1, Ordering::SeqCst);
+        // Until somebody has seen it.
+        let side = &seen[round % 2];
+        let (before, now) = (side.load(Ordering::SeqCst), || side.load(Ordering::SeqCst));
+        while now() == before && !asking.is_empty() {
+            tokio::task::yield_now().await;
+            assert!(asking.try_join_next().is_none(), "somebody was served wrongly");
+        }
+    }
+    phase.store(END, Ordering::SeqCst);
+    asking.join_all().await;
+}
+
+/// The end of the test.
+const END: u64 = u64::MAX;
 
 #[tokio::test]
 async fn what_the_store_alters_is_refused_although_it_is_kept() {

@@ -34,11 +34,12 @@ impl Published {
     pub(super) fn replace<'a>(&self, snapshot: Snapshot, written: impl Iterator<Item = &'a str>, number: &ShownNumber) {
         let snapshot = Arc::new(snapshot);
         let mut shown = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        // Before anybody reads the new state: who knows by this number that a key is as it was has not read a newer one.
-        number.advance();
         for key in written {
             self.modified.remove(key);
         }
+        // Before anybody reads the new state: who knows by this number that a key is as it was has not read a newer one. And not
+        // before the revisions are forgotten: who is given the new number must not find them any more.
+        number.advance();
         let before = std::mem::replace(&mut *shown, snapshot);
         drop(shown);
         // The last of its readers lets go of its pages, which takes a lock of the engine.
