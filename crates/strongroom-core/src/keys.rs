@@ -2,7 +2,7 @@
 //!
 //! A key is one **name record** that points to a random key id; its versions and their material lie under the id
 //! (protocols.md §3). Delete, recover and purge touch the name record only. There is one door to key material:
-//! [`crypto`]'s `open`, which checks rights, state and `key_ops` and returns the only value it can be reached from.
+//! `KeyContainer::open_for`, which checks rights, state and `key_ops` and returns the only value it can be reached from.
 
 mod attest;
 mod backup;

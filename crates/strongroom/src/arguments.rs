@@ -247,7 +247,7 @@ pub(crate) struct PlaceArguments {
     /// Folder for everything that is kept [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where to listen; may be given several times; port 0 takes a free one [default: 127.0.0.1:8443 and [::1]:8443].
+    /// Where to listen; may be given several times; port 0 takes a free one [default: port 8443 of 127.0.0.1 and ::1].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
     /// The domain below which all hosts lie [default: localhost].

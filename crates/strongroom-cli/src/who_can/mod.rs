@@ -4,7 +4,7 @@
 //! `client.env`, and draws the conclusions itself: a client can. It counts who may give itself a right as one who has it
 //! (protocols.md §8). Who runs the machine is not counted: see the threat model.
 //!
-//! Read first: [`picture::Picture::holders`].
+//! Read first: `picture::Picture::holders`.
 
 mod answer;
 mod picture;

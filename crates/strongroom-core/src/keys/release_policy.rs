@@ -28,7 +28,7 @@ pub struct ReleasePolicy {
 }
 
 impl ReleasePolicy {
-    /// A policy from the text a client sent. An absent content type is [`CONTENT_TYPE`].
+    /// A policy from the text a client sent. An absent content type is that of JSON.
     ///
     /// # Errors
     /// [`Error::BadParameter`] if the text does not follow the grammar or goes beyond a limit; it is not repeated.

@@ -169,6 +169,7 @@ impl Server {
     }
 
     /// Waits for an end that the server has brought about because it could not go on; answers with what it said.
+    #[cfg(feature = "etcd")]
     pub(crate) fn fails(mut self) -> String {
         let status = ended(&mut self.child);
         let said = self.said();
