@@ -8,8 +8,6 @@
 //! asked, the event makes one line of bounded length.
 
 use std::borrow::Cow;
-use std::fmt::Write;
-use std::net::IpAddr;
 
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
@@ -122,7 +120,7 @@ impl<'a> Event<'a> {
             result_signature: bounded(&result.code, HEADER_TEXT_MAX),
             result_description: bounded(&result.message, DESCRIPTION_MAX),
             duration_ms: u64::try_from(decided.millis() - request.received.millis()).unwrap_or(0),
-            caller_ip_address: context.client_address.map(text).unwrap_or_default(),
+            caller_ip_address: context.client_address.map(|address| address.to_string()).unwrap_or_default(),
             correlation_id: bounded(&context.correlation_id, HEADER_TEXT_MAX),
             identity: Some(Identity {
                 iss: bounded(&caller.issuer, CLAIM_MAX),
@@ -152,17 +150,6 @@ pub fn rfc3339(time: Timestamp) -> String {
     let time = jiff::Timestamp::from_millisecond(time.millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     MILLISECONDS.timestamp_to_string(&time)
 }
-
-/// An address in memory that need not grow.
-fn text(address: IpAddr) -> String {
-    let mut text = String::with_capacity(ADDRESS_BYTES);
-    // Writing to a text does not fail.
-    let _ = write!(text, "{address}");
-    text
-}
-
-/// The longest address.
-const ADDRESS_BYTES: usize = 45;
 
 /// A text of at most so many characters.
 fn bounded(text: &str, characters_max: usize) -> Cow<'_, str> {

@@ -56,6 +56,13 @@ pub type Job = Box<dyn FnOnce() -> Option<HandOver> + Send>;
 /// Hands a result over. It neither blocks nor takes long.
 pub type HandOver = Box<dyn FnOnce() + Send>;
 
+/// Does a job and hands its result over at once: all that a pool without threads of its own has to do.
+pub fn do_at_once(job: Job) {
+    if let Some(hand_over) = job() {
+        hand_over();
+    }
+}
+
 /// Where slow cryptography runs: bounded threads apart from those that serve connections.
 pub trait CryptoPool: Send + Sync {
     /// Queues a job.
@@ -69,7 +76,7 @@ pub trait CryptoPool: Send + Sync {
     ///
     /// # Errors
     /// [`Overloaded`]; the job is dropped.
-    fn submit_ahead(&self, _job: Box<dyn FnOnce() + Send>) -> std::result::Result<(), Overloaded> {
+    fn submit_ahead(&self, _job: Job) -> std::result::Result<(), Overloaded> {
         Err(Overloaded)
     }
 

@@ -14,7 +14,7 @@ use strongroom_core::blobs::BlobContainer;
 use strongroom_core::deployment::{Deployment, Expectation};
 use strongroom_core::hsm::Hsm;
 use strongroom_core::managed_hsm::{ManagedHsm, NetworkAcls, Provisioning, PublicNetworkAccess, Sku};
-use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded};
+use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded, do_at_once};
 use strongroom_core::request::{Caller, CallerKind, Context, Request};
 use strongroom_core::witness::{NoLog, Witness};
 use strongroom_core::{Core, Error, Foundations, layout};
@@ -185,9 +185,7 @@ struct ThisThread;
 
 impl CryptoPool for ThisThread {
     fn submit(&self, _lane: Lane, job: Job) -> Result<(), Overloaded> {
-        if let Some(hand_over) = job() {
-            hand_over();
-        }
+        do_at_once(job);
         Ok(())
     }
 }

@@ -95,8 +95,8 @@ impl CryptoPool for ThreadPool {
         })
     }
 
-    fn submit_ahead(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
-        self.ahead.submit(unawaited(job))
+    fn submit_ahead(&self, job: Job) -> Result<(), Overloaded> {
+        self.ahead.submit(job)
     }
 
     fn is_full(&self, lane: Lane) -> bool {
@@ -233,14 +233,6 @@ impl Done {
     }
 }
 
-/// A job whose end nobody waits for.
-fn unawaited(job: Box<dyn FnOnce() + Send>) -> Job {
-    Box::new(move || {
-        job();
-        None
-    })
-}
-
 /// A thread a core. It stands back behind the threads that serve connections, so that a refusal never waits for signatures.
 const FAST: Terms =
     Terms { name: "crypto-fast", threads: 1, nice: 5, jobs_max: 1024, wait_max: Duration::from_millis(250) };
@@ -263,6 +255,14 @@ mod tests {
 
     use super::*;
 
+    /// A job without a result.
+    fn resultless(work: impl FnOnce() + Send + 'static) -> Job {
+        Box::new(move || {
+            work();
+            None
+        })
+    }
+
     #[test]
     fn what_waits_and_what_is_refused_is_counted() {
         let pool = ThreadPool::start().unwrap();
@@ -272,20 +272,20 @@ mod tests {
             began.send(()).unwrap();
             gate.recv().unwrap();
         };
-        pool.submit(Lane::Slow, unawaited(Box::new(hold))).unwrap();
+        pool.submit(Lane::Slow, resultless(hold)).unwrap();
         begun.recv().unwrap();
         assert_eq!(pool.status().slow, 0, "it is at work");
         for _ in 0..SLOW.jobs_max {
-            pool.submit(Lane::Slow, unawaited(Box::new(|| ()))).unwrap();
+            pool.submit(Lane::Slow, resultless(|| ())).unwrap();
         }
-        assert!(pool.submit(Lane::Slow, unawaited(Box::new(|| ()))).is_err());
+        assert!(pool.submit(Lane::Slow, resultless(|| ())).is_err());
         assert_eq!(pool.status(), PoolStatus { fast: 0, slow: SLOW.jobs_max as u64, refused: 1 });
         let (last, done) = channel();
         go.send(()).unwrap();
         while pool
             .submit(Lane::Slow, {
                 let last = last.clone();
-                unawaited(Box::new(move || last.send(()).unwrap()))
+                resultless(move || last.send(()).unwrap())
             })
             .is_err()
         {
@@ -304,7 +304,7 @@ mod tests {
             began.send(()).unwrap();
             let _ = gate.recv();
         };
-        queue.submit(unawaited(Box::new(hold))).unwrap();
+        queue.submit(resultless(hold)).unwrap();
         begun.recv().unwrap();
         (queue, go)
     }
@@ -314,12 +314,12 @@ mod tests {
         let (queue, _go) = held(FAST);
         queue.load.took(Duration::from_millis(100));
         for _ in 0..3 {
-            queue.submit(unawaited(Box::new(|| ()))).unwrap();
+            queue.submit(resultless(|| ())).unwrap();
         }
         assert!(queue.is_full());
-        assert_eq!(queue.submit(unawaited(Box::new(|| ()))), Err(Overloaded), "300 ms wait in front of it");
+        assert_eq!(queue.submit(resultless(|| ())), Err(Overloaded), "300 ms wait in front of it");
         queue.load.mean_cost.store(1_000_000, Ordering::Relaxed);
-        queue.submit(unawaited(Box::new(|| ()))).unwrap();
+        queue.submit(resultless(|| ())).unwrap();
     }
 
     #[test]
@@ -341,9 +341,9 @@ mod tests {
             let (told, nice) = channel();
             let queue = lane(terms).unwrap();
             queue
-                .submit(unawaited(Box::new(move || {
+                .submit(resultless(move || {
                     told.send(rustix::process::getpriority_process(None).unwrap()).unwrap();
-                })))
+                }))
                 .unwrap();
             assert_eq!(nice.recv().unwrap(), (own + terms.nice).min(NICEST), "{}", terms.name);
         }
@@ -373,9 +373,9 @@ mod tests {
         queue.submit(telling(&told, 1)).unwrap();
         let (never, waits) = channel::<()>();
         queue
-            .submit(unawaited(Box::new(move || {
+            .submit(resultless(move || {
                 let _ = waits.recv();
-            })))
+            }))
             .unwrap();
         queue.load.mean_cost.store(1_000_000_000, Ordering::Relaxed);
         go.send(()).unwrap();

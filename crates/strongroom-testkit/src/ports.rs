@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use strongroom_core::audit::Event;
-use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded};
+use strongroom_core::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded, do_at_once};
 use strongroom_crypto::providers::RootProvider;
 use strongroom_crypto::seal::Sealer;
 use strongroom_crypto::{CryptoError, Entropy, Root, SystemEntropy};
@@ -65,7 +65,9 @@ impl MemoryAudit {
     /// Keeps an event as the log would: written, and read again.
     fn push(&self, event: &Event<'_>) {
         let written = serde_json::to_vec(event).and_then(|json| serde_json::from_slice(&json));
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
+        #[expect(clippy::expect_used, reason = "an event that is lost must not look like one that was not submitted")]
+        let event = written.expect("an event is written and read again");
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 }
 
@@ -106,9 +108,7 @@ impl CryptoPool for InlinePool {
         if self.is_full(lane) {
             return Err(Overloaded);
         }
-        if let Some(hand_over) = job() {
-            hand_over();
-        }
+        do_at_once(job);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use strongroom_types::{NodeId, Timestamp};
 use crate::audit::Event;
 use crate::deployment::{Deployment, Expectation};
 use crate::identity::{Directory, Foundation};
-use crate::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded};
+use crate::ports::{AuditSink, AuditUnavailable, Clock, CryptoPool, Job, Lane, Overloaded, do_at_once};
 use crate::request::Request;
 use crate::witness::{NoLog, Witness};
 use crate::{Core, Foundations};
@@ -80,9 +80,7 @@ struct InlinePool;
 
 impl CryptoPool for InlinePool {
     fn submit(&self, _lane: Lane, job: Job) -> Result<(), Overloaded> {
-        if let Some(hand_over) = job() {
-            hand_over();
-        }
+        do_at_once(job);
         Ok(())
     }
 }

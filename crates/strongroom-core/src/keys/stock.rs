@@ -66,7 +66,11 @@ impl RsaStock {
         });
         if is_short {
             let stock = Arc::clone(self);
-            if pool.submit_ahead(Box::new(move || stock.fill(size))).is_err() {
+            let job = move || {
+                stock.fill(size);
+                None
+            };
+            if pool.submit_ahead(Box::new(job)).is_err() {
                 self.on_shelf(size, |shelf| shelf.filling = false);
             }
         }
@@ -102,18 +106,18 @@ mod tests {
     use strongroom_crypto::SystemEntropy;
 
     use super::*;
-    use crate::ports::{Job, Lane, Overloaded};
+    use crate::ports::{Job, Lane, Overloaded, do_at_once};
 
     /// Keeps jobs until they are run.
     #[derive(Default)]
-    struct Later(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+    struct Later(Mutex<Vec<Job>>);
 
     impl CryptoPool for Later {
         fn submit(&self, _: Lane, _: Job) -> Result<(), Overloaded> {
             panic!("nobody waits for these")
         }
 
-        fn submit_ahead(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        fn submit_ahead(&self, job: Job) -> Result<(), Overloaded> {
             self.0.lock().unwrap().push(job);
             Ok(())
         }
@@ -122,7 +126,7 @@ mod tests {
     impl Later {
         fn run(&self) -> usize {
             let jobs = std::mem::take(&mut *self.0.lock().unwrap());
-            jobs.into_iter().map(|job| job()).count()
+            jobs.into_iter().map(do_at_once).count()
         }
     }
 

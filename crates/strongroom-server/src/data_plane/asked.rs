@@ -11,7 +11,7 @@ use strongroom_api::path::{Captures, RequestPath};
 use strongroom_api::version::ApiVersion;
 use strongroom_core::keys::KeyReference;
 
-use super::{ApiError, Product};
+use super::{ApiError, Product, wire};
 use crate::http::exchange::Inbound;
 
 /// What a request asks for.
@@ -64,19 +64,13 @@ fn read(inbound: &Inbound, product: Product) -> Result<Asked, ApiError> {
     match found {
         Match::Operation(row, _) if !product.has(row.containers) => Err(ApiError::RouteNotFound),
         Match::Operation(row, captures) if row.since <= version => {
-            let key = key(&captures);
+            let key = wire::key_of(&captures).ok();
             Ok(Asked { row, version, captures, key })
         }
         Match::Operation(row, _) => Err(ApiError::ApiVersionTooOld { since: row.since }),
         Match::MethodNotAllowed => Err(ApiError::MethodNotAllowed),
         Match::NotFound => Err(ApiError::RouteNotFound),
     }
-}
-
-fn key(captures: &Captures) -> Option<KeyReference> {
-    let name = captures.get("key-name")?.parse().ok()?;
-    let version = captures.get("key-version").map(str::parse).transpose().ok()?;
-    Some(KeyReference { name, version })
 }
 
 /// Targets that are remembered, and the longest of them: a few megabytes.

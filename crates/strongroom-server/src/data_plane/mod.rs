@@ -172,8 +172,8 @@ impl DataPlane {
             Verdict::TrustedServiceOnly(_) => {}
             Verdict::Allowed => {
                 // Boxed: few requests are one, and none of the others has room for it.
-                if inbound.query_parameter(security_domain::OPERATION_PARAMETER).is_some()
-                    && let Some(answer) = Box::pin(self.answer_status_url(inbound, named.as_ref())).await
+                if let Some(operation) = inbound.query_parameter(security_domain::OPERATION_PARAMETER)
+                    && let Some(answer) = Box::pin(self.answer_status_url(inbound, named.as_ref(), &operation)).await
                 {
                     return answer;
                 }
@@ -195,12 +195,16 @@ impl DataPlane {
 
     /// The status of a security-domain download or upload, asked by its unguessable URL and without a token: some clients lose
     /// their token between the case of a name they typed and the lower case of the URL (az-cli.md §7, pitfall 1).
-    async fn answer_status_url(&self, inbound: &Inbound, named: Option<&Named<'_>>) -> Option<Outbound> {
-        let operation = inbound.query_parameter(security_domain::OPERATION_PARAMETER)?;
+    async fn answer_status_url(
+        &self,
+        inbound: &Inbound,
+        named: Option<&Named<'_>>,
+        operation: &str,
+    ) -> Option<Outbound> {
         let path = RequestPath::parse(inbound.path()).ok()?;
         let Match::Operation(row, _) = operations::find(inbound.method.as_str(), &path) else { return None };
         let asked = security_domain::StatusOf::of(row.id)?;
-        let answer = security_domain::status_by_url(self, named?.hsm()?, inbound, row, asked, &operation).await;
+        let answer = security_domain::status_by_url(self, named?.hsm()?, inbound, row, asked, operation).await;
         Some(performed(answer, row.audit_name))
     }
 

@@ -1,12 +1,11 @@
 //! From the wire to the core's types and back. Values that need no context are built by the types themselves.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use strongroom_api::keys as api;
+use strongroom_api::path::Captures;
 use strongroom_api::version::ApiVersion;
 use strongroom_core::Error;
 use strongroom_core::keys::{
@@ -68,25 +67,33 @@ pub(super) fn algorithm(call: &Call<'_>, alg: Option<String>) -> Result<Algorith
 
 /// The key name of the path.
 pub(super) fn key_name(call: &Call<'_>) -> Result<KeyName, ApiError> {
-    if let Some(key) = &call.asked.key {
-        return Ok(key.name.clone());
+    match &call.asked.key {
+        Some(key) => Ok(key.name.clone()),
+        None => name_of(&call.asked.captures),
     }
-    let name = call.asked.captures.get("key-name").unwrap_or_default();
-    name.parse().map_err(bad("key-name"))
 }
 
 /// The key name and version of the path.
 pub(super) fn key_reference(call: &Call<'_>) -> Result<KeyReference, ApiError> {
-    if let Some(key) = &call.asked.key {
-        return Ok(key.clone());
+    match &call.asked.key {
+        Some(key) => Ok(key.clone()),
+        None => key_of(&call.asked.captures),
     }
-    let name = key_name(call)?;
-    let version = match call.asked.captures.get("key-version") {
+}
+
+/// The key name and version that a path names.
+pub(super) fn key_of(captures: &Captures) -> Result<KeyReference, ApiError> {
+    let name = name_of(captures)?;
+    let version = match captures.get("key-version") {
         None => None,
         // What is no version at all names none that exists.
         Some(text) => Some(text.parse().map_err(|_| Error::KeyNotFound { name: name.clone(), version: None })?),
     };
     Ok(KeyReference { name, version })
+}
+
+fn name_of(captures: &Captures) -> Result<KeyName, ApiError> {
+    captures.get("key-name").unwrap_or_default().parse().map_err(bad("key-name"))
 }
 
 /// What is asked of a new key.
@@ -227,10 +234,7 @@ pub(super) fn deleted_key_item(call: &Call<'_>, deleted: &DeletedKey) -> api::De
 
 /// The identifier of a version.
 pub(super) fn kid(call: &Call<'_>, key: &KeyIdentifier) -> String {
-    let mut kid = String::with_capacity(call.canonical_url.len() + KID_BYTES);
-    // Writing to a text does not fail.
-    let _ = write!(kid, "{}/keys/{}/{}", call.canonical_url, key.name, key.version);
-    kid
+    [&call.canonical_url, "/keys/", key.name.as_str(), "/", &key.version.to_string()].concat()
 }
 
 /// A page, with the link to the next one on the request's own host.
@@ -300,8 +304,6 @@ pub(super) fn tags(key: &Key) -> Option<std::collections::BTreeMap<String, Strin
     (!tags.is_empty()).then(|| tags.clone())
 }
 
-/// Room for what follows the host, with a name of usual length.
-const KID_BYTES: usize = 100;
 /// `hsmPlatform` of keys that software protects: all of them here, whatever `kty` says.
 const SOFTWARE_PLATFORM: &str = "0";
 /// The only RSA exponent AWS-LC generates keys with.
