@@ -6,11 +6,13 @@
 //! before any key was touched.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use strongroom_core::ports::{CryptoPool, HandOver, Job, Lane, Overloaded};
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// The pool of a process. Its threads end when it is dropped, after what is queued.
@@ -23,6 +25,8 @@ pub struct ThreadPool {
 
 struct Queue {
     jobs: SyncSender<Job>,
+    /// For jobs that are done between connections, on the thread that serves them.
+    between: Option<mpsc::Sender<Job>>,
     load: Arc<Load>,
     terms: Terms,
 }
@@ -60,14 +64,19 @@ pub struct PoolStatus {
 }
 
 impl ThreadPool {
-    /// A pool with one fast thread a core, a slow one, and one for what nobody waits for.
+    /// A pool with one fast thread a core, a slow one, and one for what nobody waits for. Where there is one core, and a runtime
+    /// on it, fast jobs that do not take long are done between connections.
     ///
     /// # Errors
     /// What the system says if a thread cannot be started.
     pub fn start() -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let [fast, slow, ahead] = [Terms { threads: cores, ..FAST }, SLOW, AHEAD].map(lane);
-        Ok(Self { fast: fast?, slow: slow?, ahead: ahead?, refused: AtomicU64::default() })
+        let (mut fast, slow, ahead) = (fast?, slow?, ahead?);
+        if cores == 1 {
+            fast.between = tokio::runtime::Handle::try_current().ok().map(|runtime| fast.work_between(&runtime));
+        }
+        Ok(Self { fast, slow, ahead, refused: AtomicU64::default() })
     }
 
     /// How it is doing.
@@ -109,15 +118,26 @@ impl Queue {
         if self.is_full() {
             return Err(Overloaded);
         }
-        let Self { jobs, load, .. } = self;
+        let Self { jobs, between, load, .. } = self;
         // Counted before: a thread may take the job at once.
         load.waiting.fetch_add(1, Ordering::Relaxed);
-        jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => {
-                load.waiting.fetch_sub(1, Ordering::Relaxed);
-                Overloaded
-            }
-        })
+        let queued = match between {
+            Some(between) if load.is_short() => between.try_send(job).is_ok(),
+            _ => jobs.try_send(job).is_ok(),
+        };
+        if queued {
+            return Ok(());
+        }
+        load.waiting.fetch_sub(1, Ordering::Relaxed);
+        Err(Overloaded)
+    }
+
+    /// Where jobs go that are done on the runtime's own thread: one, then whatever connections have to do, then the next. No
+    /// thread is changed for them, and connections find many requests and answers at a time. It ends with the pool.
+    fn work_between(&self, runtime: &tokio::runtime::Handle) -> mpsc::Sender<Job> {
+        let (jobs, receiver) = mpsc::channel(self.terms.jobs_max);
+        runtime.spawn(work_between(receiver, Arc::clone(&self.load)));
+        jobs
     }
 
     fn is_full(&self) -> bool {
@@ -139,6 +159,11 @@ impl Load {
         Duration::from_nanos(self.mean_cost.load(Ordering::Relaxed))
     }
 
+    /// Whether jobs are known to take so little time that connections may wait for one.
+    fn is_short(&self) -> bool {
+        (1..=BETWEEN_MAX_NANOS).contains(&self.mean_cost.load(Ordering::Relaxed))
+    }
+
     /// A job took so long. Two threads that say so at once may lose one of the two: it is a mean.
     fn took(&self, cost: Duration) {
         let cost = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX);
@@ -158,7 +183,7 @@ fn lane(terms: Terms) -> std::io::Result<Queue> {
             work(&receiver, &load);
         })?;
     }
-    Ok(Queue { jobs, load, terms })
+    Ok(Queue { jobs, between: None, load, terms })
 }
 
 /// Makes the calling thread nicer. One that cannot be works all the same.
@@ -193,18 +218,25 @@ fn work(queue: &Mutex<Receiver<Job>>, load: &Load) {
             done.hand_over();
             continue;
         };
-        load.waiting.fetch_sub(1, Ordering::Relaxed);
-        let began = Instant::now();
-        // A job that panics drops its answer, which its request sees as a fault; the thread goes on.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-        let now = Instant::now();
-        load.took(now.saturating_duration_since(began));
-        if let Ok(Some(result)) = result {
-            done.add(result, now);
+        done.run(job, load);
+    }
+}
+
+/// The same on the thread that serves connections, which get their turn after each job.
+async fn work_between(mut queue: mpsc::Receiver<Job>, load: Arc<Load>) {
+    let mut done = Done::default();
+    loop {
+        let job = if done.results.is_empty() {
+            let Some(job) = queue.recv().await else { return };
+            Some(job)
+        } else {
+            queue.try_recv().ok()
+        };
+        match job {
+            Some(job) => done.run(job, &load),
+            None => done.hand_over(),
         }
-        if done.is_due(now, load.mean()) {
-            done.hand_over();
-        }
+        yield_now().await;
     }
 }
 
@@ -216,6 +248,22 @@ struct Done {
 }
 
 impl Done {
+    /// Does a job, and hands over what has waited long enough.
+    fn run(&mut self, job: Job, load: &Load) {
+        load.waiting.fetch_sub(1, Ordering::Relaxed);
+        let began = Instant::now();
+        // A job that panics drops its answer, which its request sees as a fault; the thread goes on.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        let now = Instant::now();
+        load.took(now.saturating_duration_since(began));
+        if let Ok(Some(result)) = result {
+            self.add(result, now);
+        }
+        if self.is_due(now, load.mean()) {
+            self.hand_over();
+        }
+    }
+
     fn add(&mut self, result: HandOver, now: Instant) {
         self.first.get_or_insert(now);
         self.results.push(result);
@@ -244,6 +292,8 @@ const AHEAD: Terms = Terms { name: "crypto-ahead", threads: 1, nice: 19, jobs_ma
 /// where so much waits, its own job has waited longer.
 const TOGETHER_MAX: usize = 8;
 const HELD_MAX: Duration = Duration::from_millis(2);
+/// Longest mean of jobs that connections may wait for: they wait for one at a time.
+const BETWEEN_MAX_NANOS: u64 = 1_000_000;
 /// The lowest priority there is (`nice(1)`).
 const NICEST: i32 = 19;
 /// Jobs that a running mean is about.
@@ -364,6 +414,70 @@ mod tests {
         (0..count).for_each(|number| queue.submit(telling(&told, number)).unwrap());
         go.send(()).unwrap();
         assert_eq!((0..count).map(|_| results.recv().unwrap()).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+    }
+
+    /// Which jobs ran, and on which thread.
+    type Ran = Arc<Mutex<Vec<(u32, std::thread::ThreadId)>>>;
+
+    /// A lane with a place between connections, and what its jobs say.
+    fn between() -> (Queue, Ran) {
+        let mut queue = lane(FAST).unwrap();
+        queue.between = Some(queue.work_between(&tokio::runtime::Handle::current()));
+        (queue, Arc::default())
+    }
+
+    /// A job that notes where it runs.
+    fn noting(ran: &Ran, number: u32) -> Job {
+        let ran = Arc::clone(ran);
+        resultless(move || ran.lock().unwrap().push((number, std::thread::current().id())))
+    }
+
+    #[tokio::test]
+    async fn short_jobs_are_done_between_connections_one_at_a_time() {
+        let (queue, ran) = between();
+        queue.load.took(Duration::from_micros(1));
+        queue.submit(resultless(|| panic!("a job that fails"))).unwrap();
+        (0..5).for_each(|number| queue.submit(noting(&ran, number)).unwrap());
+        assert!(ran.lock().unwrap().is_empty(), "whoever queues a job does not do it");
+        let mut done = 0;
+        while done < 5 {
+            yield_now().await;
+            let now = ran.lock().unwrap().len();
+            assert!(now <= done + 1, "{now} jobs in a turn");
+            done = now;
+        }
+        let here = std::thread::current().id();
+        assert_eq!(*ran.lock().unwrap(), (0..5).map(|number| (number, here)).collect::<Vec<_>>());
+        assert_eq!(queue.load.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn connections_wait_for_no_job_that_takes_long_or_of_which_nobody_knows_how_long() {
+        for mean in [None, Some(Duration::from_millis(2))] {
+            let (queue, ran) = between();
+            mean.into_iter().for_each(|mean| queue.load.took(mean));
+            queue.submit(noting(&ran, 1)).unwrap();
+            // Not a turn for the runtime's other tasks: only a thread can do it.
+            while ran.lock().unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            assert_ne!(ran.lock().unwrap()[0].1, std::thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn results_between_connections_are_all_handed_over() {
+        let (queue, _) = between();
+        queue.load.took(Duration::from_micros(1));
+        let (told, results) = channel();
+        let count = u32::try_from(TOGETHER_MAX).unwrap() * 2 + 3;
+        (0..count).for_each(|number| queue.submit(telling(&told, number)).unwrap());
+        let mut all = Vec::new();
+        while all.len() < count as usize {
+            yield_now().await;
+            all.extend(results.try_iter());
+        }
+        assert_eq!(all, (0..count).collect::<Vec<_>>());
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Serialize;
+use strongroom_bench::bare::BareServer;
 use strongroom_bench::cores::Cores;
 use strongroom_bench::figures::per_second;
 use strongroom_bench::flood::{self, Flood, Flooded};
-use strongroom_bench::load::{self, Load, Protocol};
+use strongroom_bench::load::{self, Load, Protocol, ask_once};
+use strongroom_bench::request::Answer;
 
 use super::Figures;
 use super::rows::{Ask, Key};
@@ -35,6 +37,10 @@ pub(super) struct OverloadBench {
 struct Overload {
     /// Signatures a second (RS256) without any excess.
     best_per_second: f64,
+    /// What an HTTPS server answers that does nothing else, on the same core.
+    bare_per_second: f64,
+    /// What would be served, of the best, if a refusal cost no more than an answer costs that server.
+    reachable_ratio: f64,
     /// What the server was to be asked for.
     meant_per_second: f64,
     /// What was sent, whether what was sent before had been answered or not.
@@ -77,15 +83,22 @@ pub(super) async fn run(bench: &OverloadBench) -> Result<()> {
     let cores = Cores::choose();
     let scene = Scene::own(cores.map(|cores| cores.server), PLAIN).await?;
     let question = scene.question(Ask::Sign(Key::Rsa, "RS256")).await?;
-    let overload = tokio::task::block_in_place(|| measure(bench, cores, scene.server()?, &question))?;
+    let answer = ask_once(&question.endpoint, &question.request).await?;
+    let overload = tokio::task::block_in_place(|| measure(bench, cores, scene.server()?, &question, &answer))?;
     bench.figures.show(&overload.table(), &overload)?;
     ensure!(overload.failed == 0, "requests failed: {}", overload.failure.unwrap_or_default());
     Ok(())
 }
 
-fn measure(bench: &OverloadBench, cores: Option<Cores>, server: &Server, question: &Question) -> Result<Overload> {
+fn measure(
+    bench: &OverloadBench,
+    cores: Option<Cores>,
+    server: &Server,
+    question: &Question,
+    answer: &Answer,
+) -> Result<Overload> {
     let duration = Duration::from_secs(bench.seconds);
-    let best = Load {
+    let load = Load {
         protocol: Protocol::Http2,
         at_once: AT_ONCE,
         duration,
@@ -93,9 +106,10 @@ fn measure(bench: &OverloadBench, cores: Option<Cores>, server: &Server, questio
         core: cores.map(|cores| cores.generator),
         server: server.process(),
     };
+    let bare = bare(cores, question, answer, &load)?;
     let before = server.resident()?;
     server.forget_peak()?;
-    let best = load::run(&best, &question.endpoint, &question.request)?;
+    let best = load::run(&load, &question.endpoint, &question.request)?;
     ensure!(best.failed == 0, "a signature failed: {}", best.failure.unwrap_or_default());
     let flood = Flood {
         rate: best.per_second() * f64::from(bench.times),
@@ -106,22 +120,51 @@ fn measure(bench: &OverloadBench, cores: Option<Cores>, server: &Server, questio
     };
     let flooded = flood::run(&flood, &question.endpoint, &question.request)?;
     let memory = Memory { before, peak: server.peak()?, after: server.resident()? };
-    Ok(Overload::of(best.per_second(), &flood, &flooded, &memory))
+    Ok(Overload::of(&Rates { best: best.per_second(), bare }, &flood, &flooded, &memory))
+}
+
+/// What the bare server answers a second, where the server's core is.
+fn bare(cores: Option<Cores>, question: &Question, answer: &Answer, load: &Load) -> Result<f64> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let bare = BareServer::start(&program, &["bench", "bare-server"], cores.map(|cores| cores.server), answer)?;
+    let load = Load { server: Some(bare.process()), duration: load.duration.min(BARE_MAX), ..load.clone() };
+    let outcome = load::run(&load, &bare.endpoint, &question.request)?;
+    ensure!(outcome.failed == 0, "the bare server failed: {}", outcome.failure.unwrap_or_default());
+    Ok(outcome.per_second())
+}
+
+/// What was measured before the flood, a second.
+struct Rates {
+    /// Signatures.
+    best: f64,
+    /// Answers of the bare server.
+    bare: f64,
+}
+
+impl Rates {
+    /// What is left for signatures, of the best, when `offered` a second are asked for and every other one is refused at the
+    /// cost of an answer of the bare server: x of `x / best + (offered - x) / bare = 1`.
+    fn reachable(&self, offered: f64) -> f64 {
+        let served = (1.0 - offered / self.bare) / (1.0 / self.best - 1.0 / self.bare);
+        (served / self.best).clamp(0.0, 1.0)
+    }
 }
 
 impl Overload {
-    fn of(best_per_second: f64, flood: &Flood, flooded: &Flooded, memory: &Memory) -> Self {
+    fn of(rates: &Rates, flood: &Flood, flooded: &Flooded, memory: &Memory) -> Self {
         let (served, refused) = (flooded.latencies.count(), flooded.refusals.count());
         let rate = |count: usize| per_second(u64::try_from(count).unwrap_or(u64::MAX), flooded.elapsed);
         Self {
-            best_per_second,
+            best_per_second: rates.best,
+            bare_per_second: rates.bare,
+            reachable_ratio: rates.reachable(flood.rate),
             meant_per_second: flood.rate,
             offered_per_second: per_second(flooded.offered, flooded.sending),
             held_back: flooded.held_back,
             waiting_per_thread_max: flood.waiting_per_thread_max(),
             served_per_second: rate(served),
             refused_per_second: rate(refused),
-            served_ratio: rate(served) / best_per_second,
+            served_ratio: rate(served) / rates.best,
             served_p99_microseconds: flooded.latencies.of_thousand(990),
             refused_p50_microseconds: flooded.refusals.of_thousand(500),
             refused_p99_microseconds: flooded.refusals.of_thousand(990),
@@ -145,6 +188,7 @@ impl Overload {
              meant to be offered {:>8.0} a second\n\
              offered             {:>8.0} a second by {} threads, p99 {} late\n\
              served              {:>8.0} a second ({:.2} of the best), p99 {}\n\
+             at most             {:>8.0} a second ({:.2} of the best) with refusals at the cost of a bare answer\n\
              refused with 429    {:>8.0} a second, p50 {}, p99 {}; {} of {} later than 50 ms\n\
              memory              {:>8.0} MiB before, {:.0} MiB at the highest, {:.0} MiB after\n",
             self.best_per_second,
@@ -155,6 +199,8 @@ impl Overload {
             self.served_per_second,
             self.served_ratio,
             time(self.served_p99_microseconds),
+            self.reachable_ratio * self.best_per_second,
+            self.reachable_ratio,
             self.refused_per_second,
             time(self.refused_p50_microseconds),
             time(self.refused_p99_microseconds),
@@ -186,6 +232,8 @@ const THREADS_MAX: usize = 4;
 /// How long the server may take for what it has taken on.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LATE_MICROSECONDS: u32 = 50_000;
+/// Long enough to know the bare server's rate.
+const BARE_MAX: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -212,7 +260,8 @@ mod tests {
             failed: 0,
             failure: None,
         };
-        Overload::of(1000.0, &flood, &flooded, &Memory { before: 1, peak: 3, after: 2 })
+        let rates = Rates { best: 1000.0, bare: 20_000.0 };
+        Overload::of(&rates, &flood, &flooded, &Memory { before: 1, peak: 3, after: 2 })
     }
 
     #[test]
@@ -226,6 +275,16 @@ mod tests {
             "{table}"
         );
         assert!(!table.contains("held") && !table.contains("limit"), "{table}");
+    }
+
+    #[test]
+    fn what_refusals_must_leave_follows_from_the_bare_server() {
+        let rates = Rates { best: 1000.0, bare: 20_000.0 };
+        let served = rates.reachable(4000.0) * rates.best;
+        assert!((served / rates.best + (4000.0 - served) / rates.bare - 1.0).abs() < 1e-9, "the core is full");
+        assert!((rates.reachable(1000.0) - 1.0).abs() < 1e-9, "nothing is refused");
+        assert_eq!(rates.reachable(30_000.0), 0.0);
+        assert!(overload(1000, 0).table().contains("842 a second (0.84 of the best) with refusals"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::http::limits::{
     Admitted, BACKLOG, Connections, HANDSHAKE_MAX, HEADER_BYTES_MAX, HEADER_READ_MAX, HEADERS_MAX, IDLE_CHECK,
     IDLE_MAX, RESET_STREAMS_MAX, STREAMS_MAX,
 };
+use crate::http::pace::{Pace, Paced};
 use crate::http::proxies::{Proxies, proxied};
 use crate::tasks::Tasks;
 
@@ -121,12 +122,15 @@ impl Listener {
 
     /// Whether an address may have one more connection. A proxy's own are many clients'.
     fn has_room_for(&self, remote: SocketAddr, admitted: &mut Admitted) -> bool {
-        let is_proxy = self.proxies.as_ref().is_some_and(|proxies| proxies.list(remote.ip()));
-        let has_room = is_proxy || admitted.counts_for(remote.ip());
+        let has_room = self.is_proxy(remote) || admitted.counts_for(remote.ip());
         if !has_room {
             tracing::debug!(%remote, "too many connections of one address: one more was closed");
         }
         has_room
+    }
+
+    fn is_proxy(&self, remote: SocketAddr) -> bool {
+        self.proxies.as_ref().is_some_and(|proxies| proxies.list(remote.ip()))
     }
 
     async fn connection(self, mut stream: TcpStream, mut peer: Peer, mut admitted: Admitted) {
@@ -167,10 +171,13 @@ impl Listener {
     {
         let activity = Arc::new(Activity::new());
         let (edge, seen) = (Arc::clone(&self.edge), Arc::clone(&activity));
+        let pace = if self.is_proxy(peer.remote) { Pace::of_many_clients() } else { Pace::of_one_client() };
+        let stream = TokioIo::new(Paced::new(stream, pace.clone()));
         let service = service_fn(move |request| {
-            let (edge, running) = (Arc::clone(&edge), Activity::begin(&seen));
+            let (edge, running, pace) = (Arc::clone(&edge), Activity::begin(&seen), pace.clone());
             async move {
                 let answer = edge.serve(request, peer).await;
+                pace.note(&answer);
                 // Whatever else has arrived is answered first, and then all of it is sent in one go: a client is woken once for
                 // many answers, and each step finds in the processor's caches what the one before it has used.
                 yield_now().await;
@@ -178,7 +185,6 @@ impl Listener {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let stream = TokioIo::new(stream);
         match protocol {
             Protocol::Http1 => self.drive(self.http1.serve_connection(stream, service), peer, &activity).await,
             // Its state is several times as large.

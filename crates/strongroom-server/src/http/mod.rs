@@ -8,6 +8,7 @@ pub mod limits;
 pub mod listener;
 pub mod observers;
 pub(crate) mod odata;
+mod pace;
 pub mod planes;
 pub mod proxies;
 mod request_ids;

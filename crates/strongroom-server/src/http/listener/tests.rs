@@ -12,20 +12,26 @@ use crate::http::planes::{Handle, Planes};
 use crate::http::proxies::ProxyForm;
 use crate::tasks::TaskOwner;
 
-struct Teapot;
+/// Answers everything with one status.
+struct Always(StatusCode);
 
 #[async_trait]
-impl Handle for Teapot {
+impl Handle for Always {
     async fn handle(&self, _inbound: Inbound) -> Outbound {
-        empty(StatusCode::IM_A_TEAPOT)
+        empty(self.0)
     }
+}
+
+fn edge(status: StatusCode, owner: &TaskOwner) -> Edge {
+    let (health, clock) = (Arc::new(starting_health()), Arc::new(SystemClock));
+    let plane = Planes::Monitoring(Arc::new(Always(status)));
+    Edge::new(plane, health, clock, Arc::new(SystemEntropy), owner.tasks())
 }
 
 /// A listener in the clear, where one address may have two connections, behind a proxy on this machine.
 async fn listening(form: ProxyForm) -> (SocketAddr, TaskOwner) {
     let owner = TaskOwner::new();
-    let (health, clock) = (Arc::new(starting_health()), Arc::new(SystemClock));
-    let edge = Edge::new(Planes::Monitoring(Arc::new(Teapot)), health, clock, Arc::new(SystemEntropy), owner.tasks());
+    let edge = edge(StatusCode::IM_A_TEAPOT, &owner);
     let proxies = Proxies { addresses: vec!["127.0.0.1".parse().unwrap()], form };
     let listener = Listener::new(Arc::new(edge), None, Arc::new(connections(2)), owner.tasks());
     let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -72,4 +78,26 @@ async fn connections_of_a_proxy_that_speaks_by_a_header_are_many_clients() {
         all.push(ask(server, "").await);
     }
     assert!(all.iter().all(|(_, answered)| *answered));
+}
+
+#[tokio::test]
+async fn who_is_refused_is_answered_and_the_next_request_on_the_connection_is_heard_later() {
+    let owner = TaskOwner::new();
+    let edge = edge(StatusCode::TOO_MANY_REQUESTS, &owner);
+    let listener = Listener::new(Arc::new(edge), None, Arc::new(connections(2)), owner.tasks());
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    listener.accept(socket);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let began = Instant::now();
+    // At the third, the pause after the first is over for sure: a read may be under way when the first answer is noted.
+    for _ in 0..3 {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 429"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(began.elapsed() >= crate::http::pace::PAUSE, "{:?}", began.elapsed());
 }
