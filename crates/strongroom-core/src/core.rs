@@ -22,6 +22,8 @@ use crate::limits::Limits;
 use crate::pools::CompiledRights;
 use crate::ports::{AuditSink, Clock, CryptoPool, HandOver, Lane};
 use crate::rbac::Rights;
+use crate::request::Caller;
+use crate::throttle::{Rates, Throttle};
 use crate::transfer_keys::ExchangeKeys;
 use crate::vault::{AccessControl, VaultRights};
 use crate::witness::Witness;
@@ -37,6 +39,7 @@ pub struct Core {
     caches: Caches,
     azure_rights: CompiledRights,
     decryption_failures: FailureBudget,
+    throttle: Throttle,
     limits: Limits,
     download_policy: DownloadPolicy,
     open_domains: OpenDomains,
@@ -111,6 +114,7 @@ impl Core {
             caches,
             azure_rights: CompiledRights::default(),
             decryption_failures,
+            throttle: Throttle::default(),
             limits,
             download_policy: DownloadPolicy::default(),
             open_domains: OpenDomains::default(),
@@ -124,6 +128,12 @@ impl Core {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { decryption_failures: FailureBudget::new(limits.failed_decryptions_per_minute), limits, ..self }
+    }
+
+    /// The same with token buckets of the operator's choice.
+    #[must_use]
+    pub fn with_throttle(self, rates: Rates) -> Self {
+        Self { throttle: Throttle::new(rates, self.barrier.clock()), ..self }
     }
 
     /// The same with what stores blobs.
@@ -193,6 +203,18 @@ impl Core {
     /// Who may do what on the management plane and in vaults.
     pub(crate) fn azure_rights(&self) -> &CompiledRights {
         &self.azure_rights
+    }
+
+    /// Counts a request to a managed HSM or vault against its caller, whatever becomes of it.
+    ///
+    /// # Errors
+    /// [`Error::RateExceeded`] if the caller asks more often than the operator allows.
+    pub fn admit(&self, caller: &Caller) -> Result<()> {
+        self.throttle.admit(caller)
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 
     pub(crate) fn decryption_failures(&self) -> &FailureBudget {

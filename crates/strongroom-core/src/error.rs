@@ -1,5 +1,7 @@
 //! What can go wrong, in the core's own words.
 
+use std::time::Duration;
+
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
@@ -11,6 +13,7 @@ use crate::attestation::AttestationProblem;
 use crate::backup::{BackupProblem, JobId};
 use crate::blobs::BlobError;
 use crate::network::Refusal;
+use crate::throttle::Limited;
 
 /// The core's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -276,6 +279,14 @@ pub enum Error {
     /// Too much is waiting already.
     #[error("too many requests are waiting")]
     Throttled,
+    /// A caller asks, or a key is used, more often than the operator allows.
+    #[error("{limited} has no token left for {wait:?}")]
+    RateExceeded {
+        /// Whose bucket is empty.
+        limited: Limited,
+        /// When there is a token again.
+        wait: Duration,
+    },
     /// What was read has been changed by somebody else in between.
     #[error("the resource was changed at the same time")]
     Conflict,

@@ -37,6 +37,7 @@ pub mod request;
 pub mod retry;
 pub mod settings;
 pub mod statement;
+pub mod throttle;
 mod transfer_keys;
 pub mod vault;
 pub mod witness;

@@ -1,16 +1,23 @@
 //! What the core needs from outside: time, and a place for audit events. (Entropy comes from `strongroom_crypto`,
 //! storage from `strongroom_store`.)
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use strongroom_types::Timestamp;
 
 use crate::audit::Event;
 use crate::identity::token::{Claims, ParsedToken, TokenError};
 
-/// The time of day. One adapter in the server; tests bring their own.
+/// The time of day, and the time that passes. One adapter in the server; tests bring their own.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// Time since some moment, whatever becomes of the time of day meanwhile. As it is here, it suits clocks that nobody sets.
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.now().millis()).unwrap_or_default())
+    }
 }
 
 /// Where audit events go (protocols.md §7).

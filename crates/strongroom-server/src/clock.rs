@@ -1,11 +1,12 @@
-//! The time of day.
+//! The time of day, and the time that passes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strongroom_cluster::{BootClock, SystemBootClock};
 use strongroom_core::ports::Clock;
 use strongroom_types::Timestamp;
 
-/// The machine's clock.
+/// The machine's clocks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -17,5 +18,9 @@ impl Clock for SystemClock {
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
         };
         Timestamp::from_millis(millis)
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemBootClock.now()
     }
 }

@@ -10,6 +10,7 @@ mod settings;
 mod storage;
 mod store;
 mod telemetry;
+mod throttle;
 pub(crate) mod url;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub use settings::{Flags, MetadataListener, Settings, SettingsError};
 pub use storage::{Backup, ConfiguredAccount, StorageSettings};
 pub use store::{EtcdSettings, Store, StoreKind, StorePlace};
 pub use telemetry::{OtlpEndpoint, Telemetry};
+pub use throttle::Throttle;
 
 /// The configuration file, as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -73,6 +75,8 @@ pub struct Configuration {
     pub metadata: Metadata,
     /// How much there may be of what clients make.
     pub limits: Limits,
+    /// How often one principal may ask, and one key be used.
+    pub throttle: Throttle,
     /// The audit log.
     pub audit: Audit,
     /// What watches the server.

@@ -8,6 +8,7 @@ use strongroom_core::backup::BackupRules;
 use strongroom_core::deployment::{Deployment, Expectation};
 use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::request::{Caller, CallerKind, Context, Request};
+use strongroom_core::throttle::Rates;
 use strongroom_core::witness::{NoLog, Witness};
 use strongroom_core::{Core, Foundations, Limits, Result};
 use strongroom_crypto::{Entropy, SystemEntropy};
@@ -83,6 +84,15 @@ impl TestCore {
         let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
         let configured = |core: Core| core.with_limits(limits);
         open(store, root, Kept::of(self), configured).await
+    }
+
+    /// The same with token buckets.
+    ///
+    /// # Errors
+    /// What the opening of a deployment says.
+    pub async fn restarted_throttled(&self, rates: Rates) -> Result<Self> {
+        let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
+        open(store, root, Kept::of(self), |core: Core| core.with_throttle(rates)).await
     }
 
     /// Another node of the same deployment on the same store.

@@ -1,5 +1,5 @@
 //! Using keys. [`KeyContainer::open_for`] is the one door: rights, existence, enabled, validity and `key_ops` are checked there, and
-//! only what it returns reaches key material.
+//! only what it returns reaches key material. It also counts the use, if the operator limits how often a key is used.
 
 use std::sync::Arc;
 
@@ -224,6 +224,8 @@ impl<'a> KeyContainer<'a> {
         if opens.contains(&operation) {
             self.core().decryption_failures().check(name.id, request.caller.principal, request.received)?;
         }
+        // Last of all: what is refused for another reason takes no token.
+        self.core().throttle().use_key(self.instance(), name.id)?;
         let material = self.material(&permit, name.id, version, record.value.specification).await?;
         let identifier = KeyIdentifier { name: name.name.clone(), version };
         Ok(UsableKey { permit, record, id: name.id, identifier, material })

@@ -47,6 +47,8 @@ mod slow_store;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod throttle;
+#[cfg(test)]
 mod two_nodes;
 #[cfg(test)]
 mod two_nodes_jobs;

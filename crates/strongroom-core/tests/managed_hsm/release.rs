@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,6 +9,7 @@ use strongroom_core::attestation::AttestationProblem;
 use strongroom_core::identity::token::{Claims, ParsedToken, TokenError, VerificationKey};
 use strongroom_core::keys::{CreateKey, KeyAttributes, Origin, ReleaseOrder, ReleaseTerms, UpdateKey};
 use strongroom_core::ports::AttestationAuthorities;
+use strongroom_core::throttle::{Limited, Rate, Rates};
 use strongroom_crypto::digest::sha256;
 use strongroom_crypto::{CryptoError, KeyMaterial, KeySpecification, PublicKey, RsaPrivateKey, SystemEntropy};
 use strongroom_testkit::START;
@@ -260,4 +263,19 @@ async fn secure_operations_stand_alone_and_fit_their_keys() {
     let kek = world.create("kek", secure(AUTHORITY)).await;
     let refused = hsm.secure_wrap_key(&world.administration(), &kek, Algorithm::RsaOaep).await;
     assert!(matches!(refused, Err(Error::Crypto(CryptoError::UnsuitableAlgorithm { .. }))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_release_is_a_use_of_its_key() {
+    let (mut world, authority) = (World::active().await, Authority::new());
+    let key = world.create("k", exportable(AUTHORITY, false)).await;
+    let rate = Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
+    let rates = Rates { per_key: Some(rate), ..Rates::default() };
+    world.test = world.test.restarted_throttled(rates).await.unwrap();
+    let hsm = world.hsm().await;
+    let release = async || hsm.release_key(&world.administration(), &key, &authority.order(), &authority).await;
+    release().await.unwrap();
+    let refused = release().await;
+    assert!(matches!(refused, Err(Error::RateExceeded { limited: Limited::Key, .. })), "{refused:?}");
+    assert_eq!(hsm.key_provenance(&world.administration(), &key).await.unwrap().releases, 1);
 }

@@ -302,7 +302,7 @@ fn status_of_core(error: &CoreError) -> (StatusCode, &'static str) {
         E::ManagementNotAllowed => (StatusCode::FORBIDDEN, "Forbidden"),
         E::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "ResourceNotFound"),
         E::BadParameter { .. } | E::Store(StoreError::TooLarge { .. }) => (StatusCode::BAD_REQUEST, "BadRequest"),
-        E::Throttled => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        E::Throttled | E::RateExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
         E::Store(_) | E::AuditUnavailable | E::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         // The management plane asks the core for nothing of this; if it happens it is a mistake of ours.
         E::Forbidden { .. }

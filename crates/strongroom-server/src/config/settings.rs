@@ -11,6 +11,7 @@ use strongroom_core::Limits;
 use strongroom_core::download_policy::DownloadPolicy;
 use strongroom_core::limits::LimitOutOfRange;
 use strongroom_core::network::TrustedService;
+use strongroom_core::throttle::Rates;
 
 use crate::audit_log::AuditTerms;
 use crate::authentication::{Attestation, OutsideIssuer};
@@ -90,6 +91,8 @@ pub struct Settings {
     pub download_policy: DownloadPolicy,
     /// How much there may be of what clients make.
     pub limits: Limits,
+    /// How often one principal may ask, and one key be used.
+    pub throttle: Rates,
     /// How the audit log is kept.
     pub audit: AuditTerms,
     /// Where its checkpoints are kept as well.
@@ -145,6 +148,14 @@ pub enum SettingsError {
         lowest: u64,
         /// The highest value it takes.
         highest: u64,
+    },
+    /// How much passes at once is set, but not how much in a second.
+    #[error("{burst} is set, but {rate} is not")]
+    BurstAlone {
+        /// What is set.
+        burst: &'static str,
+        /// What is missing.
+        rate: &'static str,
     },
     /// A limit that cannot be kept.
     #[error(transparent)]
@@ -252,6 +263,7 @@ impl SettingsError {
             Self::StorageAccountTwice(_) => "give each blob store a name of its own",
             Self::BackupDirectory(_) => "name the folder from / on, without . and ..",
             Self::Limit(_) | Self::OutOfRange { .. } => "correct the value, or leave it out for the default",
+            Self::BurstAlone { .. } => "set both, or neither to limit nothing",
             Self::CheckpointUrl => "name an https URL, such as https://collector.example.com/checkpoints",
             Self::NetworkListener { .. } => "use an address of this machine that only this network reaches, and a port",
             Self::NetworkHidden { .. } => {
@@ -292,6 +304,7 @@ impl Settings {
             backup,
             metadata,
             limits,
+            throttle,
             audit,
             metrics,
             telemetry,
@@ -302,16 +315,15 @@ impl Settings {
         check_networks(&network)?;
         let data_dir = flags.data_dir.or(data_dir).or(default_data_dir).ok_or(SettingsError::NoDataDir)?;
         let (listen, listen_by_default) = listeners(flags.listen, listen)?;
-        let metadata_listener = MetadataListener::of(flags.metadata.or(metadata.listen), &listen, &network)?;
         let domain = flags.domain.or(domain).unwrap_or_else(Domain::localhost);
         Ok(Self {
+            metadata: MetadataListener::of(flags.metadata.or(metadata.listen), &listen, &network)?,
             suffixes: besides(&domain, public.suffixes),
             domain,
             listen,
             listen_by_default,
             public_port: public.port,
             drain: Duration::from_secs(in_range("public.drain_seconds", public.drain_seconds, 0..=600)?),
-            metadata: metadata_listener,
             metadata_identities: metadata.identities,
             issuers: issuer,
             attestations: attestation,
@@ -328,6 +340,7 @@ impl Settings {
             require_locked_memory: root.require_locked_memory,
             download_policy: security_domain.download_again,
             limits,
+            throttle: throttle.rates()?,
             audit: audit.terms()?,
             checkpoints: audit.places()?,
             metrics: on_loopback(metrics.listen)?,

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use strongroom_core::throttle::{Rate, Rates};
+
 use super::*;
 
 const SAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating/strongroom.sample.toml"));
@@ -36,6 +38,7 @@ fn the_documented_sample_says_every_key() {
         backup,
         metadata,
         limits,
+        throttle,
         audit,
         metrics,
         telemetry: _,
@@ -53,6 +56,10 @@ fn the_documented_sample_says_every_key() {
     assert!(storage_account.len() == 1 && storage_account[0].key_file.is_some());
     assert!(backup.directories.is_some() && !backup.allowed_hosts.is_empty());
     assert_eq!(limits, strongroom_core::Limits::default(), "the sample shows the defaults");
+    let Throttle { per_principal_per_second, per_principal_burst, per_key_per_second, per_key_burst } = throttle;
+    for shown in [per_principal_per_second, per_principal_burst, per_key_per_second, per_key_burst] {
+        assert!(shown.is_some());
+    }
     assert!(audit.retention_days.is_some() && audit.checkpoint_file.is_some() && audit.checkpoint_url.is_some());
     assert!(metrics.listen.is_some());
     let defaults = Audit::default();
@@ -66,6 +73,37 @@ fn the_documented_sample_says_every_key() {
     for line in ["provider = ", "download_again = ", "kind = ", "on_full = ", "format = ", "level = "] {
         assert!(SAMPLE.contains(&format!("\n{line}")), "{line} has a default and is documented all the same");
     }
+}
+
+#[test]
+fn nothing_is_throttled_unless_it_is_set_and_a_burst_is_as_much_as_comes_back_in_a_second() {
+    let rates = |text: &str| settings(text, Flags::default()).map(|settings| settings.throttle);
+    let rate = |per_second: u32, burst: u32| {
+        Some(Rate { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() })
+    };
+    assert_eq!(rates("").unwrap(), Rates::default());
+    let both =
+        rates("[throttle]\nper_principal_per_second = 50\nper_key_per_second = 20\nper_key_burst = 100").unwrap();
+    assert_eq!(both, Rates { per_principal: rate(50, 50), per_key: rate(20, 100) });
+    let highest = rates("[throttle]\nper_key_per_second = 1000000").unwrap();
+    assert_eq!(highest, Rates { per_principal: None, per_key: rate(1_000_000, 1_000_000) });
+}
+
+#[test]
+fn buckets_that_cannot_be_are_refused_with_what_helps() {
+    for key in ["per_principal_per_second", "per_principal_burst", "per_key_per_second", "per_key_burst"] {
+        for wrong in ["0", "-1", "\"10\"", "0.5"] {
+            let problem = line(&format!("[throttle]\n{key} = {wrong}"));
+            assert!(problem.starts_with(&format!("line 2: throttle.{key}: ")), "{problem}");
+            assert!(problem.ends_with(" from 1 to 1000000"), "{problem}");
+        }
+        let refused = settings(&format!("[throttle]\n{key} = 1000001"), Flags::default()).unwrap_err();
+        assert_eq!(refused.to_string(), format!("throttle.{key} must be 1 to 1000000"));
+    }
+    let alone = settings("[throttle]\nper_key_burst = 10", Flags::default()).unwrap_err();
+    assert_eq!(alone.to_string(), "throttle.per_key_burst is set, but throttle.per_key_per_second is not");
+    assert_eq!(alone.remedy(), "set both, or neither to limit nothing");
+    assert!(line("[throttle]\nper_second = 1").contains("unknown field"));
 }
 
 #[test]

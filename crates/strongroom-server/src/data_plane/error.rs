@@ -1,5 +1,7 @@
 //! The one place where the core's errors become statuses, codes and messages (data-plane.md §6).
 
+use std::time::Duration;
+
 use http::StatusCode;
 use strongroom_api::error::ErrorBody;
 use strongroom_api::version::ApiVersion;
@@ -7,14 +9,15 @@ use strongroom_core::Error;
 use strongroom_core::audit::Result as EventResult;
 use strongroom_core::blobs::BlobError;
 use strongroom_core::network::{Refusal, RefusedBy};
+use strongroom_core::throttle::Limited;
 use strongroom_crypto::CryptoError;
 use strongroom_security_domain::SecurityDomainError;
 use strongroom_store::StoreError;
-use strongroom_types::{DomainId, Epoch, KeyName, KeyPermission, PrincipalId};
+use strongroom_types::{DomainId, Epoch, KeyName, KeyPermission, KeyVersion, PrincipalId};
 use uuid::Uuid;
 
 use super::Product;
-use crate::http::exchange::{OUTCOME_UNKNOWN, Outbound, TOO_LARGE, json, retryable};
+use crate::http::exchange::{OUTCOME_UNKNOWN, Outbound, TOO_LARGE, json, retryable, with_header};
 
 /// Why a request of the data plane failed: at the edge, or in the core.
 #[derive(Debug)]
@@ -71,7 +74,10 @@ impl ApiError {
             body = body.with_inner(inner);
         }
         let outcome_unknown = matches!(&self, Self::Core(error) if error.is_outcome_unknown());
-        let answer = retryable(json(status, &body), outcome_unknown);
+        let mut answer = retryable(json(status, &body), outcome_unknown);
+        if let Self::Core(Error::RateExceeded { wait, .. }) = &self {
+            answer = with_header(answer, "retry-after", &whole_seconds(*wait).to_string());
+        }
         (answer, EventResult { status: status.as_u16(), code: code.into(), message })
     }
 
@@ -175,7 +181,7 @@ fn core_code(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) 
         Error::RoleDefinitionInUse { .. } => conflict(Some("RoleDefinitionHasAssignments")),
         Error::RoleNameTaken { .. } => conflict(Some("RoleDefinitionWithSameNameExists")),
         Error::RoleAssignmentExists { .. } => (StatusCode::CONFLICT, "RoleAssignmentExists", None),
-        Error::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Throttled", None),
+        Error::Throttled | Error::RateExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "Throttled", None),
         Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Sealed", None),
         // A load balancer may send the next attempt to that node.
         Error::OnAnotherNode { .. } => (StatusCode::SERVICE_UNAVAILABLE, "OnAnotherNode", None),
@@ -206,10 +212,7 @@ fn core_message(error: &Error) -> String {
         Error::QuorumNotProved => QUORUM_NOT_PROVED.to_owned(),
         Error::Sealed => SEALED.to_owned(),
         Error::OnAnotherNode { what } => on_another_node(what),
-        Error::KeyNotFound { name, version } => {
-            let version = version.map(|version| format!("/{version}")).unwrap_or_default();
-            format!("Key not found: {name}{version}")
-        }
+        Error::KeyNotFound { name, version } => key_not_found(name, *version),
         Error::KeyDeleted { name } => key_deleted(name),
         Error::KeyExists { name } => format!("Key {name} exists already"),
         Error::NewerVersions { .. }
@@ -250,12 +253,31 @@ fn core_message(error: &Error) -> String {
         }
         Error::LastAdministrator { principal } => last_administrator(*principal),
         Error::Throttled => "Too many requests are waiting; try again later".to_owned(),
+        Error::RateExceeded { limited, wait } => rate_exceeded(*limited, *wait),
         Error::Conflict => "The resource was changed at the same time; try again".to_owned(),
         Error::SecurityDomain(problem) => problem.to_string(),
         Error::AuditUnavailable => "The audit log cannot be written; nothing is done until it can".to_owned(),
         Error::Store(_) => "The store is unavailable; try again later".to_owned(),
         Error::Tampered { .. } | Error::Deployment(_) | Error::Crypto(_) | Error::Internal(_) => FAULT.to_owned(),
     }
+}
+
+fn rate_exceeded(limited: Limited, wait: Duration) -> String {
+    let what = match limited {
+        Limited::Principal => "This principal asks too often",
+        Limited::Key => "This key is used too often",
+    };
+    format!("{what}; try again in {} s", whole_seconds(wait))
+}
+
+/// As `Retry-After` says it: not too early, and never at once.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+fn key_not_found(name: &KeyName, version: Option<KeyVersion>) -> String {
+    let version = version.map(|version| format!("/{version}")).unwrap_or_default();
+    format!("Key not found: {name}{version}")
 }
 
 fn rotation_policy_missing(name: &KeyName) -> String {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! handle → network rules of what the host names → status URL? → authenticate (401 before anything else is judged)
-//!        → api-version → operation table → handler: parse, core, wire → audit → answer
+//!        → token bucket of the caller → api-version → operation table → handler: parse, core, wire → audit → answer
 //! ```
 //! Handlers convert; they do not decide. Only the core authorizes.
 
@@ -219,6 +219,7 @@ impl DataPlane {
         let row = asked.as_ref().ok().map(|asked| asked.row);
         let refusal = self.gate.refusal(verdict, &caller);
         let request = Request::new(inbound.id, caller, inbound.received, context(inbound, named, row));
+        let asked = self.core.admit(&request.caller).map_err(ApiError::Core).and(asked);
         let result = match (refusal, asked) {
             (Some(refusal), _) => Err(ApiError::Core(Error::RefusedByNetwork(Box::new(refusal)))),
             (None, Ok(asked)) => self.perform(inbound, named, &request, &asked).await,

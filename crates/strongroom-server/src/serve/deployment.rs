@@ -68,7 +68,7 @@ impl Opened {
         };
         let places = blobs::places(folder, settings, roots, Arc::clone(&clock), Arc::clone(&entropy))?;
         let core = Core::new(deployment, foundations).with_limits(settings.limits).with_blob_stores(Arc::new(places));
-        let core = core.with_backup_rules(settings.storage.rules);
+        let core = core.with_throttle(settings.throttle).with_backup_rules(settings.storage.rules);
         let core = Arc::new(core.with_download_policy(settings.download_policy));
         let recovered = audit.recover(&core, whose).await;
         recovered.map_err(|source| StartError::AuditRecovery { folder: audit_folder.clone(), source })?;

@@ -1,12 +1,14 @@
 //! The official Python SDK with nothing but `client.env` sourced and the challenge verification left on.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, files_below};
 use crate::hsm::Hsm;
 use crate::{az, environment};
 
@@ -75,4 +77,28 @@ fn a_bare_default_credential_creates_signs_verifies_wraps_and_unwraps() {
     });
     assert_eq!(result, expected);
     deployment.stop();
+}
+
+#[test]
+fn a_client_that_uses_a_key_too_often_waits_as_it_is_told_and_goes_on() {
+    let mut deployment =
+        Deployment::start_with(|_| "[throttle]\nper_key_per_second = 1\nper_key_burst = 2\n".to_owned());
+    let rest = deployment.rest();
+    Hsm::activated(&rest, "throttled-hsm");
+    let result = run(&deployment, "throttled.py", &rest.hsm_url("throttled-hsm"));
+    assert_eq!(result, json!({"signatures": 5}));
+    let audit = deployment.data().join("audit");
+    deployment.stop();
+    let mut answers = BTreeMap::new();
+    for file in files_below(&audit) {
+        let text = fs::read_to_string(&file).expect("the log can be read");
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        for event in events.filter(|event| event["operationName"] == "KeySign") {
+            let code = event["resultSignature"].as_str().expect("every event has a result").to_owned();
+            *answers.entry(code).or_insert(0) += 1;
+        }
+    }
+    // Three signatures too many, each refused once: a client that did not wait would have been refused again and again.
+    assert_eq!(answers.get("OK"), Some(&5), "{answers:?}");
+    assert!(answers.get("Throttled").is_some_and(|refused| (1..=3).contains(refused)), "{answers:?}");
 }

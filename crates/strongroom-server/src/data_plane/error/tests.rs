@@ -104,6 +104,7 @@ one_of_each!(core_errors: Error {
     Error::LastAdministrator { .. } =>
         Error::LastAdministrator { principal: PrincipalId::from_uuid(Uuid::nil()) };
     Error::Throttled => Error::Throttled;
+    Error::RateExceeded { .. } => Error::RateExceeded { limited: Limited::Key, wait: Duration::from_millis(1) };
     Error::Conflict => Error::Conflict;
     Error::Tampered { .. } => Error::Tampered { key: String::new(), problem: "it is old" };
     Error::Deployment(_) => Error::Deployment(DeploymentError::WrongRoot);

@@ -3,5 +3,6 @@
 mod backup;
 mod matrix;
 mod network;
+mod throttle;
 mod wire;
 mod world;

@@ -16,6 +16,7 @@ use strongroom_core::pools::{Pools, machine_identity_id, subscription_id};
 use strongroom_core::ports::Clock;
 use strongroom_core::rbac::RoleDefinitionId;
 use strongroom_core::request::Request;
+use strongroom_core::throttle::Rates;
 use strongroom_crypto::SystemEntropy;
 use strongroom_testkit::{
     START, TestCore, add_hsm, core_in_memory, custodians, draw_uuid, managed_hsm, program, request_of,
@@ -71,7 +72,16 @@ impl World {
 
     /// The same with addresses that are subnets', behind proxies, and with a trusted service.
     pub(super) async fn guarded(subnets: Vec<SubnetListener>, proxies: Option<Proxies>) -> Self {
-        let test = core_in_memory().await.unwrap();
+        Self::over(core_in_memory().await.unwrap(), subnets, proxies).await
+    }
+
+    /// The same where the operator limits who may ask how often.
+    pub(super) async fn limited(rates: Rates) -> Self {
+        let test = core_in_memory().await.unwrap().restarted_throttled(rates).await.unwrap();
+        Self::over(test, Vec::new(), None).await
+    }
+
+    async fn over(test: TestCore, subnets: Vec<SubnetListener>, proxies: Option<Proxies>) -> Self {
         let core = Arc::clone(&test.core);
         let directory = Arc::new(Directory::new(Arc::clone(&core), "https://login.localhost:8443".into()).unwrap());
         let machine = machine_identity_id(subscription_id(core.deployment().id));
