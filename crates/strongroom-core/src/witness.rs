@@ -12,8 +12,8 @@ use crate::layout;
 
 /// Where the witness keeps what it has seen. The server writes it to `DIR/witness`; tests keep it in memory.
 pub trait WitnessLog: Send + Sync {
-    /// Remembers that a record was seen with this change number. Need not be durable at once.
-    fn remember(&self, key: &str, change: u64);
+    /// Remembers that records were seen with these change numbers, by their keys. Need not be durable at once.
+    fn remember(&self, seen: &[(&str, u64)]);
 }
 
 /// The highest change numbers seen.
@@ -90,8 +90,21 @@ impl Witness {
             Some(highest) if change == *highest => return Ok(()),
             Some(_) | None => seen.set(key.to_owned(), change),
         }
-        self.log.remember(key, change);
+        self.log.remember(&[(key, change)]);
         Ok(())
+    }
+
+    /// Looks at what a commit of our own has written, all of it in one step. A racing reader may have seen a newer one already.
+    pub fn look_at_written(&self, changes: &[(String, u64)]) {
+        let mut seen = self.seen();
+        let is_newer = |(key, change): &&(String, u64)| seen.changes.get(key).is_none_or(|highest| change > highest);
+        let newer: Vec<_> = changes.iter().filter(is_newer).map(|(key, change)| (key.as_str(), *change)).collect();
+        for (key, change) in &newer {
+            seen.set((*key).to_owned(), *change);
+        }
+        if !newer.is_empty() {
+            self.log.remember(&newer);
+        }
     }
 
     /// The change number a new write of this record must have at least.
@@ -125,7 +138,7 @@ impl Witness {
 pub struct NoLog;
 
 impl WitnessLog for NoLog {
-    fn remember(&self, _key: &str, _change: u64) {}
+    fn remember(&self, _seen: &[(&str, u64)]) {}
 }
 
 #[cfg(test)]
@@ -141,5 +154,28 @@ mod tests {
         witness.look("hsm/a/guard", 4).unwrap_err();
         let guards = BTreeMap::from([("d/guard".to_owned(), 2), ("hsm/a/guard".to_owned(), 5)]);
         assert_eq!(witness.summary(), Highest { records: 3, change: 8, guards });
+    }
+
+    #[derive(Default, Clone)]
+    struct Lines(std::sync::Arc<Mutex<Vec<Vec<(String, u64)>>>>);
+
+    impl WitnessLog for Lines {
+        fn remember(&self, seen: &[(&str, u64)]) {
+            let seen = seen.iter().map(|(key, change)| ((*key).to_owned(), *change)).collect();
+            self.0.lock().unwrap().push(seen);
+        }
+    }
+
+    #[test]
+    fn what_a_commit_wrote_is_remembered_at_once_unless_newer_was_seen() {
+        let lines = Lines::default();
+        let witness = Witness::new(HashMap::new(), Box::new(lines.clone()));
+        witness.look("b", 9).unwrap();
+        witness.look_at_written(&[("a".to_owned(), 2), ("b".to_owned(), 4), ("c".to_owned(), 3)]);
+        witness.look_at_written(&[("a".to_owned(), 2)]);
+        let expected = vec![vec![("b".to_owned(), 9)], vec![("a".to_owned(), 2), ("c".to_owned(), 3)]];
+        assert_eq!(*lines.0.lock().unwrap(), expected);
+        assert_eq!(["a", "b", "c"].map(|key| witness.highest(key)), [2, 9, 3]);
+        witness.look("a", 1).unwrap_err();
     }
 }

@@ -54,11 +54,13 @@ impl WitnessFile {
 }
 
 impl WitnessLog for WitnessFile {
-    fn remember(&self, key: &str, change: u64) {
-        let mut line = String::with_capacity(key.len() + 32);
-        push_line(&mut line, key, change);
-        // One write of a short line at the end of a file is not interleaved with another.
-        let failed = (&self.file).write_all(line.as_bytes()).is_err();
+    fn remember(&self, seen: &[(&str, u64)]) {
+        let mut lines = String::with_capacity(seen.iter().map(|(key, _)| key.len() + LINE_BYTES).sum());
+        for (key, change) in seen {
+            push_line(&mut lines, key, *change);
+        }
+        // One write of a few short lines at the end of a file is not interleaved with another.
+        let failed = (&self.file).write_all(lines.as_bytes()).is_err();
         if failed && !self.failed.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the witness cannot be written: a rollback of the store may go unnoticed after the next start"
@@ -87,6 +89,8 @@ fn parse(text: &str) -> HashMap<String, u64> {
 }
 
 const NAME: &str = "witness";
+/// Room for what a line has besides its key.
+const LINE_BYTES: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -103,10 +107,9 @@ mod tests {
         let (_parent, folder) = folder();
         let (seen, file) = WitnessFile::open(&folder).unwrap();
         assert!(seen.is_empty());
-        file.remember("d/a", 1);
-        file.remember("d/b", 7);
-        file.remember("d/a", 3);
-        file.remember("d/a", 2);
+        file.remember(&[("d/a", 1), ("d/b", 7)]);
+        file.remember(&[("d/a", 3)]);
+        file.remember(&[("d/a", 2)]);
         let expected = HashMap::from([("d/a".to_owned(), 3), ("d/b".to_owned(), 7)]);
         for _ in 0..2 {
             assert_eq!(WitnessFile::open(&folder).unwrap().0, expected);
@@ -130,15 +133,15 @@ mod tests {
     #[test]
     fn the_very_last_line_counts() {
         let (_parent, folder) = folder();
-        WitnessFile::open(&folder).unwrap().1.remember("d/a", 1);
-        WitnessFile::open(&folder).unwrap().1.remember("d/a", 2);
+        WitnessFile::open(&folder).unwrap().1.remember(&[("d/a", 1)]);
+        WitnessFile::open(&folder).unwrap().1.remember(&[("d/a", 2)]);
         assert_eq!(WitnessFile::open(&folder).unwrap().0, HashMap::from([("d/a".to_owned(), 2)]));
     }
 
     #[test]
     fn an_accepted_rollback_is_forgotten() {
         let (_parent, folder) = folder();
-        WitnessFile::open(&folder).unwrap().1.remember("d/a", 1);
+        WitnessFile::open(&folder).unwrap().1.remember(&[("d/a", 1)]);
         WitnessFile::reset(&folder).unwrap();
         assert!(WitnessFile::open(&folder).unwrap().0.is_empty());
     }

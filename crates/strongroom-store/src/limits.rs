@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Precondition {
-    fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         match self {
             Self::Absent(key) | Self::Unchanged(key, _) => key,
         }

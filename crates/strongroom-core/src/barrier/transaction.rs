@@ -184,10 +184,7 @@ impl<'a> Transaction<'a> {
         match barrier.store.commit(commit).await? {
             Outcome::Conflict => Err(Error::Conflict),
             Outcome::Committed(revision) => {
-                for (key, change) in &changes {
-                    // Our own commit is the newest there is; a racing reader may have seen a newer one already.
-                    let _ = barrier.witness.look(key, *change);
-                }
+                barrier.witness.look_at_written(&changes);
                 Ok(revision)
             }
         }

@@ -12,7 +12,7 @@ use super::disk::{Disk, Health, make_file, sync_folder};
 use super::published::{Published, ShownNumber};
 use super::snapshot::Snapshot;
 use super::tables;
-use crate::{Shown, StoreError};
+use crate::{Revision, Shown, StoreError};
 
 /// A database that can be opened again after a full disk.
 pub(super) struct Engine {
@@ -67,10 +67,16 @@ impl Engine {
         self.with(|open| action(&open.database))
     }
 
-    /// Shows readers what has become durable, with the keys that were written. Nobody may have been told of it before.
-    pub(super) fn publish<'a>(&self, written: impl Iterator<Item = &'a str>) -> Result<(), Trouble> {
+    /// Shows readers what has become durable, up to a revision, with the keys that were written. Nobody may have been told of
+    /// it before.
+    pub(super) fn publish<'a>(
+        &self,
+        revision: Revision,
+        written: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Trouble> {
         self.with(|open| {
-            open.published.replace(Snapshot::open(&open.database, self.history)?, written, &self.shown);
+            let snapshot = Snapshot::after(&open.database, revision, self.history)?;
+            open.published.replace(snapshot, written, &self.shown);
             Ok(())
         })
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::engine::Trouble;
 use super::tables::{CURRENT, LOG, META, REVISION, SUPERSEDED};
@@ -10,13 +10,16 @@ use crate::limits::PageBuilder;
 use crate::{Change, Entry, Page, Revision, StoreError};
 
 /// The last durable state when it was opened, unmoved by commits since.
+///
+/// One is opened after each commit, so it opens only what nearly every reader asks for. History is opened by who reads it.
 pub(super) struct Snapshot {
+    transaction: ReadTransaction,
     current: ReadOnlyTable<&'static str, (u64, u64, &'static [u8])>,
-    superseded: ReadOnlyTable<(&'static str, u64), (u64, u64, &'static [u8])>,
-    log: ReadOnlyTable<u64, Vec<(&'static str, u64)>>,
     revision: u64,
     oldest: u64,
 }
+
+type Superseded = ReadOnlyTable<(&'static str, u64), (u64, u64, &'static [u8])>;
 
 /// How far a watch has come, and what it found there.
 pub(super) struct Step {
@@ -30,13 +33,17 @@ impl Snapshot {
     pub(super) fn open(database: &Database, history: u64) -> Result<Self, Trouble> {
         let transaction = database.begin_read()?;
         let revision = transaction.open_table(META)?.get(REVISION)?.map_or(0, |revision| revision.value());
-        Ok(Self {
-            current: transaction.open_table(CURRENT)?,
-            superseded: transaction.open_table(SUPERSEDED)?,
-            log: transaction.open_table(LOG)?,
-            revision,
-            oldest: revision.saturating_sub(history),
-        })
+        Self::of(transaction, revision, history)
+    }
+
+    /// The state after a commit, for the thread that has made it and makes no other one meanwhile.
+    pub(super) fn after(database: &Database, revision: Revision, history: u64) -> Result<Self, Trouble> {
+        Self::of(database.begin_read()?, revision.0, history)
+    }
+
+    fn of(transaction: ReadTransaction, revision: u64, history: u64) -> Result<Self, Trouble> {
+        let current = transaction.open_table(CURRENT)?;
+        Ok(Self { transaction, current, revision, oldest: revision.saturating_sub(history) })
     }
 
     pub(super) fn revision(&self) -> Revision {
@@ -62,11 +69,12 @@ impl Snapshot {
         self.check_kept(at)?;
         let after = after.filter(|after| *after >= prefix);
         let mut current = CurrentAt::new(&self.current, prefix, after, at.0)?;
-        let mut superseded = SupersededAt::new(&self.superseded, prefix, after, at.0);
+        let table = if at.0 == self.revision { None } else { Some(self.superseded()?) };
+        let mut superseded = table.as_ref().map(|table| SupersededAt::new(table, prefix, after, at.0));
         let mut page = PageBuilder::new(limit, at);
         // No key is in both: a value is superseded at the commit that wrote the one that follows.
         let mut live = current.next()?;
-        let mut past = if at.0 == self.revision { None } else { superseded.next()? };
+        let mut past = superseded.as_mut().map(SupersededAt::next).transpose()?.flatten();
         loop {
             let live_is_next = match (&live, &past) {
                 (Some(live), Some(past)) => live.key < past.key,
@@ -80,7 +88,7 @@ impl Snapshot {
             if live_is_next {
                 live = current.next()?;
             } else {
-                past = superseded.next()?;
+                past = superseded.as_mut().map(SupersededAt::next).transpose()?.flatten();
             }
         }
         Ok(page.finish())
@@ -94,12 +102,16 @@ impl Snapshot {
     pub(super) fn step(&self, prefix: &str, behind: Revision) -> Result<Step, Trouble> {
         self.check_watchable(behind)?;
         let mut step = Step { behind, changes: Vec::new() };
-        for row in self.log.range((Bound::Excluded(behind.0), Bound::Unbounded))?.take(SCAN_COMMITS_MAX) {
+        if behind.0 >= self.revision {
+            return Ok(step);
+        }
+        let (log, superseded) = (self.transaction.open_table(LOG)?, self.superseded()?);
+        for row in log.range((Bound::Excluded(behind.0), Bound::Unbounded))?.take(SCAN_COMMITS_MAX) {
             let (revision, changed) = row?;
             step.behind = Revision(revision.value());
             for (key, _) in changed.value() {
                 if key.starts_with(prefix) {
-                    step.changes.push(self.change(key, step.behind)?);
+                    step.changes.push(self.change(&superseded, key, step.behind)?);
                 }
             }
             if !step.changes.is_empty() {
@@ -107,6 +119,10 @@ impl Snapshot {
             }
         }
         Ok(step)
+    }
+
+    fn superseded(&self) -> Result<Superseded, Trouble> {
+        Ok(self.transaction.open_table(SUPERSEDED)?)
     }
 
     fn check_kept(&self, at: Revision) -> Result<(), Trouble> {
@@ -120,13 +136,13 @@ impl Snapshot {
     }
 
     /// What a commit in the log did to a key: it wrote the value that the key has or had, or there is none.
-    fn change(&self, key: &str, revision: Revision) -> Result<Change, Trouble> {
+    fn change(&self, superseded: &Superseded, key: &str, revision: Revision) -> Result<Change, Trouble> {
         if let Some(entry) = self.get(key)?
             && entry.modified == revision
         {
             return Ok(Change::Put(entry));
         }
-        let row = self.superseded.get((key, revision.0))?;
+        let row = superseded.get((key, revision.0))?;
         Ok(row.map_or(Change::Deleted(key.to_owned(), revision), |row| {
             let (created, _, value) = row.value();
             Change::Put(entry(key, created, revision.0, value))
@@ -169,19 +185,14 @@ impl<'a> CurrentAt<'a> {
 
 /// Values of a prefix that were there at a revision and are so no longer.
 struct SupersededAt<'a> {
-    table: &'a ReadOnlyTable<(&'static str, u64), (u64, u64, &'static [u8])>,
+    table: &'a Superseded,
     prefix: &'a str,
     from: Bound<(String, u64)>,
     at: u64,
 }
 
 impl<'a> SupersededAt<'a> {
-    fn new(
-        table: &'a ReadOnlyTable<(&'static str, u64), (u64, u64, &'static [u8])>,
-        prefix: &'a str,
-        after: Option<&str>,
-        at: u64,
-    ) -> Self {
+    fn new(table: &'a Superseded, prefix: &'a str, after: Option<&str>, at: u64) -> Self {
         let from = match after {
             Some(after) => Bound::Excluded((after.to_owned(), u64::MAX)),
             None => Bound::Included((prefix.to_owned(), 0)),

@@ -22,6 +22,10 @@ const FORMAT: &str = "format";
 pub(super) const REVISION: &str = "revision";
 /// The format this release writes, and the newest it reads.
 pub(super) const FORMAT_NUMBER: u32 = 1;
+/// History is forgotten in strides of this part of it, so that the file grows by no more than that.
+const HISTORY_STRIDES: u64 = 64;
+/// Longest stride: what one commit has to do for others.
+const STRIDE_COMMITS_MAX: u64 = 32;
 /// Stands for a commit where there is none: no commit has this revision.
 const NO_VALUE: u64 = 0;
 
@@ -91,16 +95,27 @@ impl<'a> Tables<'a> {
 
     /// Judges a commit on everything before it and, if its preconditions hold, does its writes.
     pub(super) fn apply(&mut self, commit: &Commit) -> Result<Outcome, Trouble> {
+        let mut judged = Vec::with_capacity(commit.preconditions.len());
         for precondition in &commit.preconditions {
-            if !self.holds(precondition)? {
+            let found = self.current.get(precondition.key())?.map(|row| (row.value().0, row.value().1));
+            if !holds(precondition, found) {
                 return Ok(Outcome::Conflict);
             }
+            judged.push((precondition.key(), found.map(|(created, _)| created)));
         }
         let next = self.revision + 1;
         let mut changed = Vec::with_capacity(commit.writes.len());
         for write in &commit.writes {
             changed.extend(match write {
-                Write::Put(key, value) => Some(self.put(key, value, next)?),
+                Write::Put(key, value) => {
+                    // A batch writes a key once, so what it was judged on still holds.
+                    let known = judged.iter().find(|(judged, _)| judged == key);
+                    let created = match known {
+                        Some((_, created)) => *created,
+                        None => self.current.get(key.as_str())?.map(|row| row.value().0),
+                    };
+                    Some(self.put(key, value, created.unwrap_or(next), next)?)
+                }
                 Write::Delete(key) => self.delete(key, next)?,
             });
         }
@@ -111,10 +126,17 @@ impl<'a> Tables<'a> {
         Ok(Outcome::Committed(Revision(self.revision)))
     }
 
-    /// Forgets at most `steps` commits that only a read before the kept history could see, and notes the last commit.
-    pub(super) fn finish(&mut self, history: u64, steps: usize) -> Result<(), Trouble> {
+    /// Notes the last commit, and now and then forgets commits that only a read before the kept history could see: many
+    /// together lie in the same pages. `before` is the last commit before this group.
+    pub(super) fn finish(&mut self, before: u64, history: u64) -> Result<(), Trouble> {
+        self.meta.insert(REVISION, self.revision)?;
+        let stride = (history / HISTORY_STRIDES).clamp(1, STRIDE_COMMITS_MAX);
+        if before / stride == self.revision / stride {
+            return Ok(());
+        }
         let oldest = self.revision.saturating_sub(history);
-        for _ in 0..steps {
+        // Two for each new one, so that a backlog (a shorter history than before) shrinks.
+        for _ in 0..2 * (stride + self.revision - before) {
             if self.log.first()?.is_none_or(|(revision, _)| revision.value() > oldest) {
                 break;
             }
@@ -125,21 +147,10 @@ impl<'a> Tables<'a> {
                 }
             }
         }
-        self.meta.insert(REVISION, self.revision)?;
         Ok(())
     }
 
-    fn holds(&self, precondition: &Precondition) -> Result<bool, Trouble> {
-        Ok(match precondition {
-            Precondition::Absent(key) => self.current.get(key.as_str())?.is_none(),
-            Precondition::Unchanged(key, revision) => {
-                self.current.get(key.as_str())?.is_some_and(|row| row.value().1 == revision.0)
-            }
-        })
-    }
-
-    fn put<'k>(&mut self, key: &'k str, value: &[u8], next: u64) -> Result<(&'k str, u64), Trouble> {
-        let created = self.current.get(key)?.map_or(next, |row| row.value().0);
+    fn put<'k>(&mut self, key: &'k str, value: &[u8], created: u64, next: u64) -> Result<(&'k str, u64), Trouble> {
         let Some(old) = self.current.insert(key, (created, next, value))? else { return Ok((key, NO_VALUE)) };
         let (created, modified, value) = old.value();
         self.superseded.insert((key, modified), (created, next, value))?;
@@ -151,5 +162,13 @@ impl<'a> Tables<'a> {
         let (created, modified, value) = old.value();
         self.superseded.insert((key, modified), (created, next, value))?;
         Ok(Some((key, modified)))
+    }
+}
+
+/// Whether a precondition holds of what was found under its key: the commits that made it and that wrote its value.
+fn holds(precondition: &Precondition, found: Option<(u64, u64)>) -> bool {
+    match precondition {
+        Precondition::Absent(_) => found.is_none(),
+        Precondition::Unchanged(_, revision) => found.is_some_and(|(_, modified)| modified == revision.0),
     }
 }

@@ -1,5 +1,6 @@
 mod faults;
 mod file;
+mod history;
 mod model;
 
 use std::path::Path;

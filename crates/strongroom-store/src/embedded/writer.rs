@@ -83,7 +83,7 @@ impl Writer {
         match (written, applied) {
             (Ok(()), Some(group)) if group.changed => {
                 let writes = commits.iter().flat_map(|commit| &commit.writes);
-                match self.engine.publish(writes.map(Write::key)) {
+                match self.engine.publish(group.revision, writes.map(Write::key)) {
                     Ok(()) => Ok(self.announce(group)),
                     Err(trouble) => self.recover(trouble, Some(group)),
                 }
@@ -182,8 +182,7 @@ fn write_group(
         let outcomes = commits.iter().map(|commit| tables.apply(commit)).collect::<Result<_, _>>()?;
         let changed = tables.revision() > before;
         if changed {
-            // Two for each new one, so that a backlog (a shorter history than before) shrinks.
-            tables.finish(history, 2 * commits.len())?;
+            tables.finish(before, history)?;
         }
         Group { outcomes, revision: Revision(tables.revision()), changed }
     };
