@@ -1,6 +1,6 @@
 //! Keys: create, read, change, delete, use.
 //!
-//! A key is one **name record** that points to a random key id; its versions and their material lie under the id
+//! A key is one **name record** that points to a key id, drawn when it is made; its versions and their material lie under the id
 //! (protocols.md §3). Delete, recover and purge touch the name record only. There is one door to key material:
 //! `KeyContainer::open_for`, which checks rights, state and `key_ops` and returns the only value it can be reached from.
 

@@ -20,8 +20,9 @@
 //! hsm/<instance>/<generation>/rotation/<due>/<id>     a key that rotates by itself, in the order of when it is due
 //! hsm/<instance>/<generation>/role-assignment/<guid>  local RBAC: who has which role where
 //! hsm/<instance>/<generation>/role-definition/<guid>  local RBAC: custom roles
-//! audit/outbox/<node>/<event id>                      events on their way to the log of a node
-//! audit/outbox/<event id>                             the same as earlier releases wrote them: of whichever node starts first
+//! audit/outbox/<node>/<time>/<event id>               events on their way to the log of a node, by when they arrived
+//! audit/outbox/<node>/<event id>                      the same as earlier releases wrote them
+//! audit/outbox/<event id>                             the same as still earlier ones did: of whichever node starts first
 //! drain/<node>                                        in the clear: an operator empties that node (`strongroom-cluster`)
 //! node/<id>                                           in the clear: the registration of a node (`strongroom-cluster`)
 //! copying                                             in the clear: a deployment is being copied into this store
@@ -53,9 +54,10 @@ pub fn outbox_of(node: NodeId) -> String {
     format!("{OUTBOX}{node}/")
 }
 
-/// An event on its way to the log of a node.
-pub fn outbox(node: NodeId, event: Uuid) -> String {
-    format!("{}{event}", outbox_of(node))
+/// An event on its way to the log of a node, by when its request had arrived: events come and go in about this order, and
+/// those that lie beside each other share the pages that are written for them.
+pub fn outbox(node: NodeId, time: &str, event: Uuid) -> String {
+    written(format_args!("{OUTBOX}{node}/{time}/{event}"))
 }
 
 /// Whose log an event is on its way to; none for one that a release before there were several nodes has written.
@@ -235,5 +237,21 @@ impl Generation {
     /// A custom role definition.
     pub fn role_definition(self, id: Uuid) -> String {
         format!("{}{id}", self.role_definitions())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_lie_in_the_order_of_their_requests_and_name_their_node_in_every_form() {
+        let (node, early, late) = (NodeId::from_random([7; 16]), Uuid::from_u128(9), Uuid::from_u128(1));
+        let first = outbox(node, "2026-11-27T10:00:00.000Z", early);
+        let second = outbox(node, "2026-11-27T10:00:00.001Z", late);
+        assert!(first < second && first.starts_with(&outbox_of(node)));
+        let before = format!("{}{early}", outbox_of(node));
+        assert_eq!([first, before].map(|key| outbox_owner(&key)), [Some(node); 2]);
+        assert_eq!(outbox_owner(&format!("{OUTBOX}{early}")), None);
     }
 }

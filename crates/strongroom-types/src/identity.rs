@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ParseError;
+use crate::{ParseError, Timestamp};
 
 macro_rules! guid {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -100,6 +100,16 @@ guid!(
     "key id"
 );
 
+impl KeyId {
+    /// From a time and 16 random bytes, of which 74 bits remain (RFC 9562 §5.7). Keys that are made one after the other lie
+    /// beside each other in the store, and share the pages that are written for them.
+    pub fn from_time_and_random(made: Timestamp, bytes: [u8; 16]) -> Self {
+        let millis = u64::try_from(made.millis()).unwrap_or_default();
+        let [_, _, _, _, _, _, random @ ..] = bytes;
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
+
 /// The number of a root within a security domain, counted from 1; it rises when the root is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -117,5 +127,20 @@ impl Epoch {
     /// The number.
     pub const fn number(self) -> u32 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_in_the_order_of_their_time_and_differ_at_the_same_time() {
+        let id = |seconds, byte| KeyId::from_time_and_random(Timestamp::from_seconds(seconds), [byte; 16]);
+        assert!(id(1_795_000_000, 0xFF) < id(1_795_000_001, 0));
+        assert!(id(1_795_000_000, 0xFF).to_string() < id(1_795_000_001, 0).to_string(), "in the store too");
+        assert_ne!(id(1_795_000_000, 1), id(1_795_000_000, 2));
+        assert_eq!(id(1_795_000_000, 1).uuid().get_version_num(), 7);
+        assert_eq!(id(-5, 1), id(0, 1), "a clock before 1970 makes an id all the same");
     }
 }

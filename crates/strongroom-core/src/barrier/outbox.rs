@@ -92,7 +92,7 @@ impl Barrier {
 
     /// An event as this node's part of the outbox holds it, with its store key.
     pub(super) fn seal_event(&self, event: &Event<'_>) -> Result<(String, Vec<u8>)> {
-        let key = layout::outbox(self.node, event.event_id);
+        let key = layout::outbox(self.node, &event.time, event.event_id);
         let bytes = serde_json::to_vec(event).map_err(|_| Error::Internal("an event does not encode"))?;
         let sealed = self.deployment.seal(self.entropy.as_ref(), &key, WRITTEN_ONCE, &bytes)?;
         Ok((key, sealed))

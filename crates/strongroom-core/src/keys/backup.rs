@@ -99,7 +99,7 @@ impl KeyContainer<'_> {
             Some(found) if found.value.deletion.is_some() => return Err(Error::KeyDeleted { name: name.clone() }),
             Some(_) => return Err(Error::KeyExists { name: name.clone() }),
         }
-        let id = KeyId::from_random(permit.barrier().entropy().sixteen()?);
+        let id = KeyId::from_time_and_random(request.received, permit.barrier().entropy().sixteen()?);
         self.stage(request, &permit, id, restore).await?;
         self.publish(request, &permit, id, restore).await
     }

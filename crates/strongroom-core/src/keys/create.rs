@@ -129,7 +129,7 @@ impl KeyContainer<'_> {
         let existing = self.name_record(&permit, name).await?;
         let mut transaction = permit.transaction().detail(format!("key {name} version {version}"));
         let id = match &existing {
-            None => KeyId::from_random(entropy.sixteen()?),
+            None => KeyId::from_time_and_random(request.received, entropy.sixteen()?),
             Some(stored) if stored.value.deletion.is_some() => {
                 return Err(Error::KeyDeleted { name: name.clone() });
             }

@@ -53,7 +53,8 @@ impl<'a> Hsm<'a> {
         let (record, material) = self.make_version(request, wanted).await?;
         let entropy = permit.barrier().entropy();
         let version = KeyVersion::from_random(entropy.sixteen()?);
-        let (id, generation) = (KeyId::from_random(entropy.sixteen()?), permit.generation());
+        let id = KeyId::from_time_and_random(request.received, entropy.sixteen()?);
+        let generation = permit.generation();
         let mut transaction = permit.transaction().detail(format!("key {name} version {version}"));
         management.bind(&mut transaction);
         transaction.create(permit.sealer(), generation.version(id, version), &record)?;

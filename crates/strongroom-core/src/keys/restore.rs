@@ -49,7 +49,7 @@ impl KeyContainer<'_> {
     ) -> Result<KeyId> {
         let BackedUpKey { name, versions, .. } = &key.restore.key;
         self.replaceable(permit, name, versions).await?;
-        let id = KeyId::from_random(permit.barrier().entropy().sixteen()?);
+        let id = KeyId::from_time_and_random(request.received, permit.barrier().entropy().sixteen()?);
         self.stage(request, permit, id, &key.restore).await?;
         Ok(id)
     }

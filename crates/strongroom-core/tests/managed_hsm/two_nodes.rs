@@ -359,6 +359,23 @@ async fn events_that_bear_no_nodes_name_go_to_the_first_node_that_starts() {
 }
 
 #[tokio::test]
+async fn events_that_an_earlier_release_left_under_its_node_are_taken_at_the_start() {
+    let (one, other) = two().await;
+    let barrier = one.test.core.barrier();
+    let (_, event) = barrier.outbox().await.unwrap().remove(0);
+    let early = Event { event_id: uuid::Uuid::from_u128(77), ..event };
+    let place = format!("{}{}", layout::outbox_of(one.test.node), early.event_id);
+    let bytes = serde_json::to_vec(&early).unwrap();
+    let sealed = barrier.deployment().seal(&SystemEntropy, &place, 1, &bytes).unwrap();
+    one.store.commit(Commit { preconditions: vec![], writes: vec![Write::Put(place.clone(), sealed)] }).await.unwrap();
+    let taken = barrier.outbox_at_start(OutboxOf::ThisNode).await.unwrap();
+    assert!(taken.contains(&(place.clone(), early)), "under the key by which it is removed");
+    let adopted = other.test.core.barrier().adopt_outbox(one.test.node).await.unwrap();
+    assert_eq!(ids(&adopted), ids(&taken));
+    assert!(one.store.get(&place).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_node_says_that_it_lives_also_where_gone_ones_cannot_be_forgotten() {
     let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
     let (one, _) = World::usable_on(Arc::<FaultyStore>::clone(&store)).await;
