@@ -156,8 +156,10 @@ mod tests {
         assert_eq!(witness.summary(), Highest { records: 3, change: 8, guards });
     }
 
+    type Written = Vec<(String, u64)>;
+
     #[derive(Default, Clone)]
-    struct Lines(std::sync::Arc<Mutex<Vec<Vec<(String, u64)>>>>);
+    struct Lines(std::sync::Arc<Mutex<Vec<Written>>>);
 
     impl WitnessLog for Lines {
         fn remember(&self, seen: &[(&str, u64)]) {
