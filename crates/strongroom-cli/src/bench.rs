@@ -6,6 +6,7 @@
 //! Read first: `rows`, then `operations`.
 
 mod backup;
+mod bare;
 mod idle;
 mod operations;
 mod overload;

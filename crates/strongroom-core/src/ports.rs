@@ -70,7 +70,7 @@ pub fn do_at_once(job: Job) {
     }
 }
 
-/// Where slow cryptography runs: bounded threads apart from those that serve connections.
+/// Where slow cryptography runs: in bounded queues, and in the way of connections for a moment at most.
 pub trait CryptoPool: Send + Sync {
     /// Queues a job.
     ///

@@ -1,4 +1,5 @@
-//! Threads for slow cryptography, apart from those that serve connections (crates-and-limits.md §2.4).
+//! Threads for slow cryptography, apart from those that serve connections (crates-and-limits.md §2.4); where there is one core, short
+//! operations are done between connections instead.
 //!
 //! Three lanes: RSA private operations must not wait behind the generation of RSA keys, and neither behind keys that nobody
 //! has asked for yet. The slower a lane is the less it may press: where cores are scarce, its threads stand back. Each lane

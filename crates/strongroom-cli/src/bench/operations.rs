@@ -1,20 +1,19 @@
 //! `bench` itself: every operation beside what the machine could do at best, measured in turn in each repetition.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use strongroom_bench::MeasureError;
-use strongroom_bench::bare::BareServer;
 use strongroom_bench::cores::Cores;
 use strongroom_bench::durable::appends;
 use strongroom_bench::figures::Rate;
 use strongroom_bench::load::{self, Load, Outcome, Protocol, ask_once};
-use strongroom_bench::request::{Answer, Request};
+use strongroom_bench::request::Answer;
 
+use super::bare::bare_rate;
 use super::report::{Report, Settings, fault};
 use super::rows::{Ask, Ceiling, Clients, ROWS, Row};
 use super::scene::{PLAIN, Question, ROTATIONS_MAX, Scene};
@@ -95,13 +94,7 @@ pub(super) async fn run(bench: &OperationsBench) -> Result<()> {
         Some(folder) => Scene::target(folder).await?,
     };
     let ready = bench.ready(&scene).await?;
-    let run = Run {
-        bench,
-        cores,
-        server: scene.server().ok().and_then(Server::process),
-        data_dir: &scene.data_dir,
-        program: std::env::current_exe().context("this program has no path")?,
-    };
+    let run = Run { bench, cores, server: scene.server().ok().and_then(Server::process), data_dir: &scene.data_dir };
     let report = tokio::task::block_in_place(|| {
         let measured = run.measure(ready)?;
         let append_16 = bench.writes().then(|| run.append(16)).transpose()?;
@@ -163,7 +156,6 @@ struct Run<'a> {
     cores: Option<Cores>,
     server: Option<u32>,
     data_dir: &'a Path,
-    program: PathBuf,
 }
 
 impl Run<'_> {
@@ -209,18 +201,9 @@ impl Run<'_> {
             }
             Ceiling::Bare => {}
         }
-        let bare = ready.answer.as_ref().map(|answer| self.bare(&load, answer, &ready.question.request));
+        let bare = ready.answer.as_ref().map(|answer| bare_rate(self.server_core(), &load, &ready.question, answer));
         sample.bare = bare.transpose()?;
         Ok(sample)
-    }
-
-    /// The bare server under the same load.
-    fn bare(&self, load: &Load, answer: &Answer, request: &Arc<Request>) -> Result<Rate> {
-        let bare = BareServer::start(&self.program, &["bench", "bare-server"], self.server_core(), answer)?;
-        let load = Load { server: Some(bare.process()), ..load.clone() };
-        let outcome = load::run(&load, &bare.endpoint, request)?;
-        ensure!(outcome.failed == 0, "the bare server failed: {}", outcome.failure.unwrap_or_default());
-        Ok(Rate { per_second: outcome.per_second(), microseconds: outcome.server_microseconds() })
     }
 
     /// Durable appends a second beside the server's own files.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
-use strongroom_bench::bare::BareServer;
 use strongroom_bench::cores::Cores;
 use strongroom_bench::figures::per_second;
 use strongroom_bench::flood::{self, Flood, Flooded};
@@ -13,6 +12,7 @@ use strongroom_bench::load::{self, Load, Protocol, ask_once};
 use strongroom_bench::request::Answer;
 
 use super::Figures;
+use super::bare::bare_rate;
 use super::rows::{Ask, Key};
 use super::scene::{PLAIN, Question, Scene};
 use super::server::Server;
@@ -106,7 +106,8 @@ fn measure(
         core: cores.map(|cores| cores.generator),
         server: server.process(),
     };
-    let bare = bare(cores, question, answer, &load)?;
+    let briefly = Load { duration: duration.min(BARE_MAX), ..load.clone() };
+    let bare = bare_rate(cores.map(|cores| cores.server), &briefly, question, answer)?.per_second;
     let before = server.resident()?;
     server.forget_peak()?;
     let best = load::run(&load, &question.endpoint, &question.request)?;
@@ -121,16 +122,6 @@ fn measure(
     let flooded = flood::run(&flood, &question.endpoint, &question.request)?;
     let memory = Memory { before, peak: server.peak()?, after: server.resident()? };
     Ok(Overload::of(&Rates { best: best.per_second(), bare }, &flood, &flooded, &memory))
-}
-
-/// What the bare server answers a second, where the server's core is.
-fn bare(cores: Option<Cores>, question: &Question, answer: &Answer, load: &Load) -> Result<f64> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
-    let bare = BareServer::start(&program, &["bench", "bare-server"], cores.map(|cores| cores.server), answer)?;
-    let load = Load { server: Some(bare.process()), duration: load.duration.min(BARE_MAX), ..load.clone() };
-    let outcome = load::run(&load, &bare.endpoint, &question.request)?;
-    ensure!(outcome.failed == 0, "the bare server failed: {}", outcome.failure.unwrap_or_default());
-    Ok(outcome.per_second())
 }
 
 /// What was measured before the flood, a second.

@@ -336,16 +336,23 @@ async fn each_node_has_its_own_part_of_the_outbox_and_what_a_gone_one_has_left_g
     assert!(other.test.core.barrier().adopt_outbox(other.test.node).await.unwrap().is_empty());
 }
 
+/// Puts an event into the outbox under a prefix and its own id alone, as earlier releases did; its place and the event.
+async fn left_by_an_earlier_release(one: &World, prefix: &str) -> (String, Event<'static>) {
+    let barrier = one.test.core.barrier();
+    let (_, event) = barrier.outbox().await.unwrap().remove(0);
+    let early = Event { event_id: uuid::Uuid::from_u128(77), ..event };
+    let place = format!("{prefix}{}", early.event_id);
+    let bytes = serde_json::to_vec(&early).unwrap();
+    let sealed = barrier.deployment().seal(&SystemEntropy, &place, 1, &bytes).unwrap();
+    one.store.commit(Commit { preconditions: vec![], writes: vec![Write::Put(place.clone(), sealed)] }).await.unwrap();
+    (place, early)
+}
+
 #[tokio::test]
 async fn events_that_bear_no_nodes_name_go_to_the_first_node_that_starts() {
     let (one, other) = two().await;
     let barrier = one.test.core.barrier();
-    let (_, event) = barrier.outbox().await.unwrap().remove(0);
-    let early = Event { event_id: uuid::Uuid::from_u128(77), ..event };
-    let place = format!("{}{}", layout::OUTBOX, early.event_id);
-    let bytes = serde_json::to_vec(&early).unwrap();
-    let sealed = barrier.deployment().seal(&SystemEntropy, &place, 1, &bytes).unwrap();
-    one.store.commit(Commit { preconditions: vec![], writes: vec![Write::Put(place.clone(), sealed)] }).await.unwrap();
+    let (place, early) = left_by_an_earlier_release(&one, layout::OUTBOX).await;
     let other = other.test.core.barrier();
     let (own, taken) = (other.outbox().await.unwrap(), other.outbox_at_start(OutboxOf::ThisNode).await.unwrap());
     assert_eq!(ids(&taken).len(), own.len() + 1);
@@ -362,12 +369,7 @@ async fn events_that_bear_no_nodes_name_go_to_the_first_node_that_starts() {
 async fn events_that_an_earlier_release_left_under_its_node_are_taken_at_the_start() {
     let (one, other) = two().await;
     let barrier = one.test.core.barrier();
-    let (_, event) = barrier.outbox().await.unwrap().remove(0);
-    let early = Event { event_id: uuid::Uuid::from_u128(77), ..event };
-    let place = format!("{}{}", layout::outbox_of(one.test.node), early.event_id);
-    let bytes = serde_json::to_vec(&early).unwrap();
-    let sealed = barrier.deployment().seal(&SystemEntropy, &place, 1, &bytes).unwrap();
-    one.store.commit(Commit { preconditions: vec![], writes: vec![Write::Put(place.clone(), sealed)] }).await.unwrap();
+    let (place, early) = left_by_an_earlier_release(&one, &layout::outbox_of(one.test.node)).await;
     let taken = barrier.outbox_at_start(OutboxOf::ThisNode).await.unwrap();
     assert!(taken.contains(&(place.clone(), early)), "under the key by which it is removed");
     let adopted = other.test.core.barrier().adopt_outbox(one.test.node).await.unwrap();

@@ -133,6 +133,11 @@ impl Listener {
         self.proxies.as_ref().is_some_and(|proxies| proxies.list(remote.ip()))
     }
 
+    /// How a connection of an address is read.
+    fn pace(&self, remote: SocketAddr) -> Pace {
+        if self.is_proxy(remote) { Pace::of_many_clients() } else { Pace::of_one_client() }
+    }
+
     async fn connection(self, mut stream: TcpStream, mut peer: Peer, mut admitted: Admitted) {
         // An answer is one write; waiting for more to send with it only costs time.
         if stream.set_nodelay(true).is_err() {
@@ -171,7 +176,7 @@ impl Listener {
     {
         let activity = Arc::new(Activity::new());
         let (edge, seen) = (Arc::clone(&self.edge), Arc::clone(&activity));
-        let pace = if self.is_proxy(peer.remote) { Pace::of_many_clients() } else { Pace::of_one_client() };
+        let pace = self.pace(peer.remote);
         let stream = TokioIo::new(Paced::new(stream, pace.clone()));
         let service = service_fn(move |request| {
             let (edge, running, pace) = (Arc::clone(&edge), Activity::begin(&seen), pace.clone());

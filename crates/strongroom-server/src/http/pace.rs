@@ -2,7 +2,7 @@
 //!
 //! Under overload most of the processor's work can be refusals: each request that arrives alone costs a wake-up, a read, a
 //! write and, on a busy core, two changes of threads. Whoever was told to come back later and does not is read in larger
-//! pieces, so that many refusals cost little more than one. Nobody else's connection is touched.
+//! pieces, so that its refusals are handled together. Nobody else's connection is touched.
 
 use std::io;
 use std::pin::Pin;
@@ -42,6 +42,12 @@ impl Pace {
         {
             refused.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it pauses at all.
+    #[cfg(test)]
+    pub(super) fn pauses(&self) -> bool {
+        self.refused.is_some()
     }
 
     fn take_refused(&self) -> bool {

@@ -81,6 +81,18 @@ async fn connections_of_a_proxy_that_speaks_by_a_header_are_many_clients() {
 }
 
 #[tokio::test]
+async fn a_connection_of_a_proxy_is_never_paused_and_every_other_one_is() {
+    let owner = TaskOwner::new();
+    let edge = edge(StatusCode::IM_A_TEAPOT, &owner);
+    let listener = Listener::new(Arc::new(edge), None, Arc::new(connections(2)), owner.tasks());
+    let [proxy, other] = ["127.0.0.1:1", "127.0.0.2:1"].map(|address| address.parse().unwrap());
+    assert!(listener.pace(proxy).pauses(), "there is no proxy");
+    let proxies = Proxies { addresses: vec!["127.0.0.1".parse().unwrap()], form: ProxyForm::XForwardedFor };
+    let listener = listener.behind(Some(Arc::new(proxies)));
+    assert!(!listener.pace(proxy).pauses() && listener.pace(other).pauses());
+}
+
+#[tokio::test]
 async fn who_is_refused_is_answered_and_the_next_request_on_the_connection_is_heard_later() {
     let owner = TaskOwner::new();
     let edge = edge(StatusCode::TOO_MANY_REQUESTS, &owner);
